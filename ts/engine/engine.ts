@@ -1,0 +1,127 @@
+// The engine contract: the one way into either engine. An engine is synchronous, single-threaded and
+// deterministic: it does no I/O and reads no clock, so equal calls give equal bytes, whichever engine
+// runs them. One engine belongs to one thread.
+//
+// Each call leaves what it made in buffers that live as long as the engine: `reply`, `records` and
+// `outcome`. They are overwritten by the next call; a caller that keeps bytes copies them first.
+//
+// What operations mean (`ts/wire/rondo.fbs` has their layout). Both engines check in this order, and
+// the first finding is the answer:
+//
+// 1. A code that is not known: UNKNOWN_OPERATION.
+// 2. A flag bit or a field that the operation does not use and that is not zero; a condition or ttl
+//    mode that it does not take; ttl set outside 1..TTL_MS_MAX; expected_revision of 2^53 or more; a
+//    limit outside 1..SCAN_ENTRIES_MAX: INVALID_ARGUMENT. Used are: get: keys_only. put: condition,
+//    ttl, value. delete: condition always or if_revision. increment: ttl, value (8 bytes exactly).
+//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most).
+// 3. Key longer than KEY_BYTES_MAX: KEY_TOO_LONG. Empty key (scan: allowed) or invalid UTF-8 (scan:
+//    not checked, a prefix may end inside a character): INVALID_KEY.
+// 4. put: value over the configured bound: VALUE_TOO_LARGE.
+// 5. If the key has expired at `now`, an expire record is made and the key is gone.
+// 6. The operation itself:
+//    - get: NOT_FOUND, or value (empty under keys_only), revision, ttl left.
+//    - put: if_absent on a live key: ALREADY_EXISTS with its revision. if_revision: RevisionMismatch
+//      with the present revision (0: absent) unless equal; 0 asks for absence. Ttl none clears an
+//      expiry, set replaces it, keep leaves it (a new key: none).
+//    - delete: NOT_FOUND; if_revision as for put, but 0 never matches a live key. The reply has the
+//      revision of the deletion.
+//    - increment: an absent key counts as 0; a value that is not a canonical decimal signed 64-bit
+//      integer: NOT_A_NUMBER; a sum out of range: NUMBER_OVERFLOW; both with the present revision.
+//    - touch: NOT_FOUND, or the new expiry under a new revision (every effect is a version).
+//    - scan: live keys that begin with the prefix and are greater than the cursor, in byte order, up
+//      to the limit, SCAN_BYTES_MAX and the room left in the frame; MORE and the last key as cursor
+//      when it stopped early. Expired keys are passed over and make no record.
+//    A write that would raise the memory in use above `memoryBytesMax`: RESOURCE_EXHAUSTED. One that
+//    does not raise it always passes.
+// 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
+//
+// Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
+// `now + ttl_ms`; a key is expired when `now >= expiry`.
+
+
+export type EngineKind = 'native' | 'ts';
+
+export interface EngineOptions {
+  /** A power of two, 1..PARTITIONS_MAX. */
+  readonly partitions: number;
+  /** Bytes of a value at most, up to VALUE_BYTES_CONFIGURABLE_MAX. */
+  readonly valueBytesMax: number;
+  /** Logical bytes held at most (keys, values, ENTRY_OVERHEAD_BYTES a key); 0 = no bound. */
+  readonly memoryBytesMax: number;
+  /** 32 random bits against chosen hash collisions. Shows in no output. */
+  readonly hashSeed: number;
+}
+
+// Indices into `Engine.outcome`.
+/** After `execute`: the operation to go on with; equals OUTCOME_COUNT when the frame is done. */
+export const OUTCOME_NEXT = 0;
+/** After `execute`: operations in the frame. */
+export const OUTCOME_COUNT = 1;
+/** After `execute` and `advance`: bytes in `records`. */
+export const OUTCOME_RECORD_BYTES = 2;
+/** Keys held, expired ones that were not yet met included. */
+export const OUTCOME_KEYS = 3;
+/** Logical bytes held. */
+export const OUTCOME_MEMORY_BYTES = 4;
+export const OUTCOME_LENGTH = 8;
+
+/** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
+export const OPERATION_CODE_COUNT = 16;
+
+export interface Engine {
+  readonly kind: EngineKind;
+  /** The reply frame of the last `execute`. */
+  readonly reply: Uint8Array<ArrayBuffer>;
+  /** The effect records of the last `execute` or `advance`, in order of execution. */
+  readonly records: Uint8Array<ArrayBuffer>;
+  /** Scalars of the last call; see OUTCOME_*. */
+  readonly outcome: Float64Array;
+  /** Operations ended since start, at `code * STATUS_COUNT + status`. */
+  readonly counters: Float64Array;
+
+  /**
+   * Executes the operations of a request frame from index `first` on (0 for a new frame) at `now`
+   * (milliseconds since 1970). Returns the length of the reply, or minus the `Status` that refuses
+   * the whole frame, in which case nothing has changed.
+   *
+   * One call normally does the whole frame. When the reply or the records fill their buffer it stops
+   * between two operations: send the reply, store the records and call again with
+   * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`.
+   */
+  execute(frame: ArrayBuffer, first: number, now: number): number;
+
+  /**
+   * Moves time to `now` and expires keys that are due, oldest expiry first, at most
+   * EXPIRIES_PER_ADVANCE_MAX. Returns how many; call again while it returns that many.
+   */
+  advance(now: number): number;
+
+  /**
+   * Applies records made by an engine of the same number of partitions, in their order. Takes no
+   * decisions: no expiry, no bounds. Throws `EngineError` (`RECORDS_MALFORMED`) before it changes
+   * anything when the bytes are not whole, valid records whose revisions go on from this engine's.
+   */
+  fold(records: Uint8Array): void;
+
+  /** The newest revision of a partition; 0 before its first record. */
+  revisionOf(partition: number): number;
+
+  /** The partition of a key, 0..partitions - 1. */
+  partitionOf(key: Uint8Array): number;
+
+  /** Frees memory. No call may follow. */
+  close(): void;
+}
+
+/** The engine could not be made, or was called in a way that the contract excludes. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  constructor(
+    readonly code: 'OPTIONS_INVALID' | 'RECORDS_MALFORMED' | 'ADDON_BROKEN' | 'ADDON_ABSENT',
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+

@@ -1,0 +1,53 @@
+// Every bound on queues, frames, keys and values, with its unit last in the name. The Rust engine
+// has the wire and engine bounds in `core-native/src/limits.rs`; the loader refuses an addon whose
+// figures differ.
+
+/** Bytes of a key, UTF-8. The least is 1. */
+export const KEY_BYTES_MAX = 1024;
+/** Bytes of a value, unless the node is configured otherwise. */
+export const VALUE_BYTES_MAX_DEFAULT = 1024 * 1024;
+/** The most that a node can be configured to take as a value. */
+export const VALUE_BYTES_CONFIGURABLE_MAX = 64 * 1024 * 1024;
+/** Bytes of a request or reply frame at least, whatever the value limit. */
+export const FRAME_BYTES_MAX_DEFAULT = 4 * 1024 * 1024;
+/** Room that a frame has beyond the largest value: headers, key and padding. */
+export const FRAME_BYTES_SLACK = 64 * 1024;
+/** Bytes of a frame before the hello is accepted. */
+export const HELLO_BYTES_MAX = 8 * 1024;
+/** Bytes of a token. */
+export const TOKEN_BYTES_MAX = 4 * 1024;
+/** Operations in one request frame. The least is 1. */
+export const OPERATIONS_PER_FRAME_MAX = 8192;
+/** Operations of one connection whose replies its peer has not yet taken. */
+export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
+/** Entries that one scan returns. The least is 1. */
+export const SCAN_ENTRIES_MAX = 10_000;
+/** Bytes of keys and values that one scan returns; the first entry always fits. */
+export const SCAN_BYTES_MAX = 1024 * 1024;
+/** Milliseconds to live: ten years. The least is 1. */
+export const TTL_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
+/** Revisions and times stay below this, so that a double holds each exactly. */
+export const INTEGER_LIMIT = 2 ** 53;
+/** Logical bytes that a key costs beside its own bytes and its value's; for `--memory-max`. */
+export const ENTRY_OVERHEAD_BYTES = 96;
+/** Keys that one call of `advance` expires. */
+export const EXPIRIES_PER_ADVANCE_MAX = 4096;
+/** Partitions of a node. A power of two, 1 to 65,536. */
+export const PARTITIONS_DEFAULT = 64;
+export const PARTITIONS_MAX = 65_536;
+
+/** Connections of one worker. */
+export const CONNECTIONS_MAX_DEFAULT = 16_384;
+/** Milliseconds from the opening of a connection to its hello. */
+export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
+/** Bytes that a connection may leave unread before it is closed as a slow reader. */
+export const SEND_BUFFER_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
+/** Milliseconds that a graceful stop waits for peers to take their replies. */
+export const STOP_DEADLINE_MS = 5_000;
+/** Milliseconds between two looks for expired keys. */
+export const EXPIRY_INTERVAL_MS = 50;
+
+/** The frame bound that goes with a value bound: a reply must hold the largest value. */
+export function frameBytesMaxFor(valueBytesMax: number): number {
+  return Math.max(FRAME_BYTES_MAX_DEFAULT, valueBytesMax + FRAME_BYTES_SLACK);
+}

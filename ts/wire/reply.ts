@@ -1,0 +1,196 @@
+// Reply frames: the writer that the TypeScript engine uses (the Rust one writes the same bytes) and
+// the reader that clients use.
+
+import { Columns, findColumns } from './columns.js';
+import { FrameKind } from './generated/rondo/wire/frame-kind.js';
+import { Status } from './generated/rondo/wire/status.js';
+import {
+  DATA_OFFSET_AT,
+  HEADER_BYTES,
+  RESULT_BYTES,
+  RESULT_COUNT,
+  RESULT_FLAGS,
+  RESULT_ID,
+  RESULT_KEY_LENGTH,
+  RESULT_REVISION,
+  RESULT_STATUS,
+  RESULT_TTL_MS,
+  RESULT_VALUE_LENGTH,
+  readU64,
+  SLOT_RESULTS,
+  VECTOR_LENGTH_AT,
+  writeHeader,
+  writeU64,
+} from './layout.js';
+
+/**
+ * Writes one reply after another into a buffer that its owner registered. Results and data grow in
+ * one pass: `begin` sets room for the results aside, and `finish` closes what was not used.
+ */
+export class ReplyWriter {
+  private readonly view: DataView;
+  private count = 0;
+  private dataAt = 0;
+  private dataEnd = 0;
+
+  constructor(private readonly bytes: Uint8Array) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    writeHeader(this.view, FrameKind.Reply, SLOT_RESULTS);
+  }
+
+  begin(resultsMax: number): void {
+    this.count = 0;
+    this.dataAt = HEADER_BYTES + resultsMax * RESULT_BYTES + 4;
+    this.dataEnd = this.dataAt;
+  }
+
+  /** Bytes of key and value for which there is still room. */
+  get dataRoom(): number {
+    return this.bytes.length - this.dataEnd;
+  }
+
+  /** Results for which there is still room. */
+  get resultRoom(): number {
+    return (this.dataAt - 4 - HEADER_BYTES) / RESULT_BYTES - this.count;
+  }
+
+  result(id: number, status: number, revision: number, ttlMs: number): void {
+    this.put(id, status, 0, 0, 0, 0, revision, ttlMs);
+  }
+
+  resultWithValue(id: number, value: Uint8Array, revision: number, ttlMs: number): void {
+    this.append(value);
+    this.put(id, Status.Ok, 0, 0, value.length, 0, revision, ttlMs);
+  }
+
+  /** One entry of a scan; `value` is empty where only keys were asked for. */
+  entry(
+    id: number,
+    flags: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    revision: number,
+    ttlMs: number,
+  ): void {
+    this.append(key);
+    this.append(value);
+    this.put(id, Status.Ok, flags, key.length, value.length, 0, revision, ttlMs);
+  }
+
+  /** The closing result of a scan; the cursor is its value. */
+  closing(id: number, flags: number, cursor: Uint8Array, count: number): void {
+    this.append(cursor);
+    this.put(id, Status.Ok, flags, 0, cursor.length, count, 0, 0);
+  }
+
+  /** Length of the frame in bytes. */
+  finish(): number {
+    const dataBytes = this.dataEnd - this.dataAt;
+    const dataLengthAt = HEADER_BYTES + this.count * RESULT_BYTES;
+    if (dataLengthAt + 4 !== this.dataAt) {
+      this.bytes.copyWithin(dataLengthAt + 4, this.dataAt, this.dataEnd);
+    }
+    this.view.setUint32(VECTOR_LENGTH_AT, this.count, true);
+    this.view.setUint32(DATA_OFFSET_AT, dataLengthAt - DATA_OFFSET_AT, true);
+    this.view.setUint32(dataLengthAt, dataBytes, true);
+    return dataLengthAt + 4 + dataBytes;
+  }
+
+  private append(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.dataEnd);
+    this.dataEnd += bytes.length;
+  }
+
+  private put(
+    id: number,
+    status: number,
+    flags: number,
+    keyLength: number,
+    valueLength: number,
+    count: number,
+    revision: number,
+    ttlMs: number,
+  ): void {
+    const { view } = this;
+    const at = HEADER_BYTES + this.count * RESULT_BYTES;
+    view.setUint32(at + RESULT_ID, id, true);
+    view.setUint8(at + RESULT_STATUS, status);
+    view.setUint8(at + RESULT_FLAGS, flags);
+    view.setUint16(at + RESULT_KEY_LENGTH, keyLength, true);
+    view.setUint32(at + RESULT_VALUE_LENGTH, valueLength, true);
+    view.setUint32(at + RESULT_COUNT, count, true);
+    writeU64(view, at + RESULT_REVISION, revision);
+    writeU64(view, at + RESULT_TTL_MS, ttlMs);
+    this.count++;
+  }
+}
+
+/**
+ * Reads one reply after another: `open` checks the frame, then `next` goes through its results. The
+ * fields hold the current result; `key` and `value` are views of the frame.
+ */
+export class ReplyReader {
+  id = 0;
+  status: Status = Status.Ok;
+  flags = 0;
+  count = 0;
+  revision = 0;
+  ttlMs = 0;
+  private readonly columns = new Columns();
+  private keyLength = 0;
+  private valueLength = 0;
+  private view = new DataView(new ArrayBuffer(0));
+  private resultAt = 0;
+  private resultsEnd = 0;
+  private dataAt = 0;
+  private dataNext = 0;
+
+  /** Whether `frame` is a valid reply. */
+  open(frame: ArrayBuffer): boolean {
+    const view = new DataView(frame);
+    const { columns } = this;
+    this.view = view;
+    this.resultAt = this.resultsEnd = 0;
+    if (!findColumns(view, FrameKind.Reply, SLOT_RESULTS, RESULT_BYTES, columns)) return false;
+
+    const resultsEnd = columns.elementsAt + columns.count * RESULT_BYTES;
+    let bytes = 0;
+    for (let at = columns.elementsAt; at < resultsEnd; at += RESULT_BYTES) {
+      bytes += view.getUint16(at + RESULT_KEY_LENGTH, true);
+      bytes += view.getUint32(at + RESULT_VALUE_LENGTH, true);
+    }
+    if (bytes !== columns.dataBytes) return false;
+
+    this.resultAt = columns.elementsAt;
+    this.resultsEnd = resultsEnd;
+    this.dataNext = columns.dataAt;
+    return true;
+  }
+
+  /** Moves to the next result; false after the last. */
+  next(): boolean {
+    const { view, resultAt: at } = this;
+    if (at >= this.resultsEnd) return false;
+    this.id = view.getUint32(at + RESULT_ID, true);
+    this.status = view.getUint8(at + RESULT_STATUS);
+    this.flags = view.getUint8(at + RESULT_FLAGS);
+    this.count = view.getUint32(at + RESULT_COUNT, true);
+    this.revision = readU64(view, at + RESULT_REVISION);
+    this.ttlMs = readU64(view, at + RESULT_TTL_MS);
+    this.keyLength = view.getUint16(at + RESULT_KEY_LENGTH, true);
+    this.valueLength = view.getUint32(at + RESULT_VALUE_LENGTH, true);
+    this.dataAt = this.dataNext;
+    this.dataNext += this.keyLength + this.valueLength;
+    this.resultAt = at + RESULT_BYTES;
+    return true;
+  }
+
+  get key(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.view.buffer as ArrayBuffer, this.dataAt, this.keyLength);
+  }
+
+  get value(): Uint8Array<ArrayBuffer> {
+    const at = this.dataAt + this.keyLength;
+    return new Uint8Array(this.view.buffer as ArrayBuffer, at, this.valueLength);
+  }
+}
