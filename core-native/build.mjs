@@ -28,7 +28,8 @@ const root = dirname(folder);
 const report = join(folder, 'addon.json');
 const optional = process.argv.includes('--optional');
 const force = process.argv.includes('--force');
-const HOW_TO = 'To get the addon, install Rust from https://rustup.rs and run: npm run build:native';
+const HOW_TO =
+  'To get the addon, install Rust from https://rustup.rs and run: npm run build:native';
 
 /** The machine cannot build the addon; the code may well be right. */
 class CannotBuild extends Error {}
@@ -74,7 +75,9 @@ function checkToolchain() {
   if (version === undefined || host === undefined) {
     throw new CannotBuild('rustc does not run');
   }
-  const least = /^rust-version = "([\d.]+)"/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1];
+  const least = /^rust-version = "([\d.]+)"/m.exec(
+    readFileSync(join(root, 'Cargo.toml'), 'utf8'),
+  )?.[1];
   if (least !== undefined && isOlder(version, least)) {
     throw new CannotBuild(`Rust ${version} is too old, ${least} or newer is needed`);
   }
@@ -196,7 +199,9 @@ function hashSources() {
 }
 
 function isOlder(version, least) {
-  const [have, want] = [version, least].map((text) => text.split('.').map((part) => parseInt(part, 10)));
+  const [have, want] = [version, least].map((text) =>
+    text.split('.').map((part) => parseInt(part, 10)),
+  );
   for (let index = 0; index < want.length; index++) {
     if (have[index] !== want[index]) return have[index] < want[index];
   }

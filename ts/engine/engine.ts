@@ -20,7 +20,7 @@
 // 5. If the key has expired at `now`, an expire record is made and the key is gone.
 // 6. The operation itself:
 //    - get: NOT_FOUND, or value (empty under keys_only), revision, ttl left.
-//    - put: if_absent on a live key: ALREADY_EXISTS with its revision. if_revision: RevisionMismatch
+//    - put: if_absent on a live key: ALREADY_EXISTS with its revision. if_revision: REVISION_MISMATCH
 //      with the present revision (0: absent) unless equal; 0 asks for absence. Ttl none clears an
 //      expiry, set replaces it, keep leaves it (a new key: none).
 //    - delete: NOT_FOUND; if_revision as for put, but 0 never matches a live key. The reply has the
@@ -29,8 +29,8 @@
 //      integer: NOT_A_NUMBER; a sum out of range: NUMBER_OVERFLOW; both with the present revision.
 //    - touch: NOT_FOUND, or the new expiry under a new revision (every effect is a version).
 //    - scan: live keys that begin with the prefix and are greater than the cursor, in byte order, up
-//      to the limit, SCAN_BYTES_MAX and the room left in the frame; MORE and the last key as cursor
-//      when it stopped early. Expired keys are passed over and make no record.
+//      to the limit and SCAN_BYTES_MAX of keys and values (the first always fits); MORE and the last
+//      key as cursor when live keys are left. Expired keys are passed over and make no record.
 //    A write that would raise the memory in use above `memoryBytesMax`: RESOURCE_EXHAUSTED. One that
 //    does not raise it always passes.
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
@@ -38,6 +38,7 @@
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
 // `now + ttl_ms`; a key is expired when `now >= expiry`.
 
+import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
 
 export type EngineKind = 'native' | 'ts';
 
@@ -84,8 +85,8 @@ export interface Engine {
    * (milliseconds since 1970). Returns the length of the reply, or minus the `Status` that refuses
    * the whole frame, in which case nothing has changed.
    *
-   * One call normally does the whole frame. When the reply or the records fill their buffer it stops
-   * between two operations: send the reply, store the records and call again with
+   * One call normally does the whole frame. After RESULTS_PER_REPLY_MAX results, or when the reply or
+   * the records fill their buffer, it stops between two operations: send the reply, store the records and call again with
    * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`.
    */
   execute(frame: ArrayBuffer, first: number, now: number): number;
@@ -125,3 +126,35 @@ export class EngineError extends Error {
   }
 }
 
+/** Throws `EngineError` (`OPTIONS_INVALID`) where an option is out of range. */
+export function checkOptions(options: EngineOptions): void {
+  const { partitions, valueBytesMax, memoryBytesMax, hashSeed } = options;
+  if (!isWithin(partitions, 1, PARTITIONS_MAX) || (partitions & (partitions - 1)) !== 0) {
+    throw invalid('partitions', partitions, `a power of two from 1 to ${PARTITIONS_MAX}`);
+  }
+  if (!isWithin(valueBytesMax, 1, VALUE_BYTES_CONFIGURABLE_MAX)) {
+    throw invalid('valueBytesMax', valueBytesMax, `1 to ${VALUE_BYTES_CONFIGURABLE_MAX}`);
+  }
+  if (!isWithin(memoryBytesMax, 0, Number.MAX_SAFE_INTEGER)) {
+    throw invalid('memoryBytesMax', memoryBytesMax, '0 (no bound) or a number of bytes');
+  }
+  if (!isWithin(hashSeed, 0, 2 ** 32 - 1)) {
+    throw invalid('hashSeed', hashSeed, 'an unsigned 32-bit integer');
+  }
+}
+
+function isWithin(value: number, least: number, most: number): boolean {
+  return Number.isInteger(value) && value >= least && value <= most;
+}
+
+function invalid(option: string, value: number, allowed: string): EngineError {
+  return new EngineError('OPTIONS_INVALID', `${option} is ${value}; use ${allowed}.`);
+}
+
+/** The answer of `fold` to records that it cannot apply. */
+export function recordsMalformed(): EngineError {
+  return new EngineError(
+    'RECORDS_MALFORMED',
+    'The records are not whole, hold a value above valueBytesMax or do not go on from this state; nothing was applied.',
+  );
+}

@@ -10,7 +10,7 @@ export const VALUE_BYTES_MAX_DEFAULT = 1024 * 1024;
 export const VALUE_BYTES_CONFIGURABLE_MAX = 64 * 1024 * 1024;
 /** Bytes of a request or reply frame at least, whatever the value limit. */
 export const FRAME_BYTES_MAX_DEFAULT = 4 * 1024 * 1024;
-/** Room that a frame has beyond the largest value: headers, key and padding. */
+/** Room that a frame has beyond the largest value: headers, RESULTS_PER_REPLY_MAX results, keys. */
 export const FRAME_BYTES_SLACK = 64 * 1024;
 /** Bytes of a frame before the hello is accepted. */
 export const HELLO_BYTES_MAX = 8 * 1024;
@@ -20,8 +20,10 @@ export const TOKEN_BYTES_MAX = 4 * 1024;
 export const OPERATIONS_PER_FRAME_MAX = 8192;
 /** Operations of one connection whose replies its peer has not yet taken. */
 export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
-/** Entries that one scan returns. The least is 1. */
-export const SCAN_ENTRIES_MAX = 10_000;
+/** Results in one reply frame; a request with more is answered in several. */
+export const RESULTS_PER_REPLY_MAX = 1024;
+/** Entries that one scan returns; with its closing result it fits a reply. The least is 1. */
+export const SCAN_ENTRIES_MAX = 1000;
 /** Bytes of keys and values that one scan returns; the first entry always fits. */
 export const SCAN_BYTES_MAX = 1024 * 1024;
 /** Milliseconds to live: ten years. The least is 1. */
@@ -30,8 +32,8 @@ export const TTL_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
 export const INTEGER_LIMIT = 2 ** 53;
 /** Logical bytes that a key costs beside its own bytes and its value's; for `--memory-max`. */
 export const ENTRY_OVERHEAD_BYTES = 96;
-/** Keys that one call of `advance` expires. */
-export const EXPIRIES_PER_ADVANCE_MAX = 4096;
+/** Keys that one call of `advance` expires; their records always fit the buffer. */
+export const EXPIRIES_PER_ADVANCE_MAX = 1024;
 /** Partitions of a node. A power of two, 1 to 65,536. */
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 65_536;

@@ -44,6 +44,10 @@ export class ReplyWriter {
     this.dataEnd = this.dataAt;
   }
 
+  get isEmpty(): boolean {
+    return this.count === 0;
+  }
+
   /** Bytes of key and value for which there is still room. */
   get dataRoom(): number {
     return this.bytes.length - this.dataEnd;

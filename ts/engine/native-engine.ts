@@ -1,0 +1,128 @@
+// The Rust engine behind the contract of `engine.ts`. Buffers are made here, registered once and
+// written in place by the addon; a call passes a frame and numbers and returns a number.
+
+import { HEADER_BYTES, OPERATION_BYTES, PROTOCOL_VERSION, RESULT_BYTES } from '../wire/layout.js';
+import {
+  ENTRY_OVERHEAD_BYTES,
+  EXPIRIES_PER_ADVANCE_MAX,
+  FRAME_BYTES_MAX_DEFAULT,
+  FRAME_BYTES_SLACK,
+  frameBytesMaxFor,
+  KEY_BYTES_MAX,
+  OPERATIONS_PER_FRAME_MAX,
+  PARTITIONS_MAX,
+  RESULTS_PER_REPLY_MAX,
+  SCAN_BYTES_MAX,
+  SCAN_ENTRIES_MAX,
+  TTL_MS_MAX,
+  VALUE_BYTES_CONFIGURABLE_MAX,
+} from '../wire/limits.js';
+import { STATUS_COUNT } from '../wire/status.js';
+import {
+  checkOptions,
+  type Engine,
+  type EngineOptions,
+  OPERATION_CODE_COUNT,
+  OUTCOME_LENGTH,
+  recordsMalformed,
+} from './engine.js';
+import { RECORD_HEADER_BYTES } from './records.js';
+
+/** The layouts and limits that both sides must share, in the order of `abi` in `lib.rs`. */
+export const ADDON_ABI = [
+  PROTOCOL_VERSION,
+  HEADER_BYTES,
+  OPERATION_BYTES,
+  RESULT_BYTES,
+  RECORD_HEADER_BYTES,
+  STATUS_COUNT,
+  OPERATION_CODE_COUNT,
+  OUTCOME_LENGTH,
+  KEY_BYTES_MAX,
+  VALUE_BYTES_CONFIGURABLE_MAX,
+  FRAME_BYTES_MAX_DEFAULT,
+  FRAME_BYTES_SLACK,
+  OPERATIONS_PER_FRAME_MAX,
+  RESULTS_PER_REPLY_MAX,
+  SCAN_ENTRIES_MAX,
+  SCAN_BYTES_MAX,
+  TTL_MS_MAX,
+  ENTRY_OVERHEAD_BYTES,
+  EXPIRIES_PER_ADVANCE_MAX,
+  PARTITIONS_MAX,
+].join(' ');
+
+/** What the addon exports. */
+export interface NativeAddon {
+  abi(): string;
+  NativeEngine: new (
+    partitions: number,
+    valueBytesMax: number,
+    memoryBytesMax: number,
+    hashSeed: number,
+    reply: Uint8Array,
+    records: Uint8Array,
+    outcome: Float64Array,
+    counters: Float64Array,
+  ) => NativeHandle;
+}
+
+interface NativeHandle {
+  execute(frame: ArrayBuffer, first: number, now: number): number;
+  advance(now: number): number;
+  /** Whether the records were applied. */
+  fold(records: Uint8Array): boolean;
+  revisionOf(partition: number): number;
+  partitionOf(key: Uint8Array): number;
+  close(): void;
+}
+
+export class NativeEngine implements Engine {
+  readonly kind = 'native';
+  readonly reply: Uint8Array<ArrayBuffer>;
+  readonly records: Uint8Array<ArrayBuffer>;
+  readonly outcome = new Float64Array(OUTCOME_LENGTH);
+  readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
+  private readonly handle: NativeHandle;
+
+  constructor(addon: NativeAddon, options: EngineOptions) {
+    checkOptions(options);
+    this.reply = new Uint8Array(frameBytesMaxFor(options.valueBytesMax));
+    this.records = new Uint8Array(this.reply.length);
+    this.handle = new addon.NativeEngine(
+      options.partitions,
+      options.valueBytesMax,
+      options.memoryBytesMax,
+      options.hashSeed,
+      this.reply,
+      this.records,
+      this.outcome,
+      this.counters,
+    );
+  }
+
+  execute(frame: ArrayBuffer, first: number, now: number): number {
+    return this.handle.execute(frame, first, now);
+  }
+
+  advance(now: number): number {
+    return this.handle.advance(now);
+  }
+
+  fold(records: Uint8Array): void {
+    if (this.handle.fold(records)) return;
+    throw recordsMalformed();
+  }
+
+  revisionOf(partition: number): number {
+    return this.handle.revisionOf(partition);
+  }
+
+  partitionOf(key: Uint8Array): number {
+    return this.handle.partitionOf(key);
+  }
+
+  close(): void {
+    this.handle.close();
+  }
+}

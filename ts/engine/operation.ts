@@ -1,0 +1,133 @@
+// One decoded operation, and the checks that need no state: steps 1 to 4 of the contract.
+
+import { isUtf8 } from 'node:buffer';
+import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
+import {
+  CONDITION_ALWAYS,
+  CONDITION_IF_ABSENT,
+  CONDITION_IF_REVISION,
+  CONDITION_MASK,
+  FLAG_KEYS_ONLY,
+  OPERATION_CODE,
+  OPERATION_EXPECTED_REVISION,
+  OPERATION_FLAGS,
+  OPERATION_ID,
+  OPERATION_KEY_LENGTH,
+  OPERATION_LIMIT,
+  OPERATION_TTL_MS,
+  OPERATION_VALUE_LENGTH,
+  readU64,
+  TTL_KEEP,
+  TTL_MASK,
+  TTL_SET,
+} from '../wire/layout.js';
+import { INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../wire/limits.js';
+import { Status } from '../wire/status.js';
+
+/** Bytes of the delta of an increment. */
+const DELTA_BYTES = 8;
+
+/** Flag bits that each operation takes, by code. */
+const FLAGS_TAKEN = [
+  0,
+  FLAG_KEYS_ONLY,
+  CONDITION_MASK | TTL_MASK,
+  CONDITION_MASK,
+  TTL_MASK,
+  TTL_MASK,
+  FLAG_KEYS_ONLY,
+];
+
+/** Decoded in place, over and over; `key` and `value` are byte ranges of the frame. */
+export class Operation {
+  id = 0;
+  code = 0;
+  condition = 0;
+  ttl = 0;
+  keysOnly = false;
+  limit = 0;
+  ttlMs = 0;
+  expectedRevision = 0;
+  keyAt = 0;
+  keyLength = 0;
+  valueAt = 0;
+  valueLength = 0;
+  private flags = 0;
+
+  /** Reads the operation at `at`, whose key starts at `dataAt`. */
+  decode(view: DataView, at: number, dataAt: number): void {
+    this.id = view.getUint32(at + OPERATION_ID, true);
+    this.code = view.getUint8(at + OPERATION_CODE);
+    this.flags = view.getUint8(at + OPERATION_FLAGS);
+    this.condition = this.flags & CONDITION_MASK;
+    this.ttl = this.flags & TTL_MASK;
+    this.keysOnly = (this.flags & FLAG_KEYS_ONLY) !== 0;
+    this.keyLength = view.getUint16(at + OPERATION_KEY_LENGTH, true);
+    this.valueLength = view.getUint32(at + OPERATION_VALUE_LENGTH, true);
+    this.limit = view.getUint32(at + OPERATION_LIMIT, true);
+    this.ttlMs = readU64(view, at + OPERATION_TTL_MS);
+    this.expectedRevision = readU64(view, at + OPERATION_EXPECTED_REVISION);
+    this.keyAt = dataAt;
+    this.valueAt = dataAt + this.keyLength;
+  }
+
+  /** The first finding of steps 1 to 4, or `Status.Ok`. */
+  check(bytes: Uint8Array, valueBytesMax: number): Status {
+    const { code } = this;
+    if (code < OperationCode.Get || code > OperationCode.Scan) return Status.UnknownOperation;
+    if (!this.fieldsFit()) return Status.InvalidArgument;
+    if (this.keyLength > KEY_BYTES_MAX) return Status.KeyTooLong;
+    if (code !== OperationCode.Scan && !this.keyIsValid(bytes)) return Status.InvalidKey;
+    if (code === OperationCode.Put && this.valueLength > valueBytesMax) return Status.ValueTooLarge;
+    return Status.Ok;
+  }
+
+  private fieldsFit(): boolean {
+    const { code, condition, ttl } = this;
+    if ((this.flags & ~(FLAGS_TAKEN[code] as number)) !== 0) return false;
+
+    if (condition > CONDITION_IF_REVISION) return false;
+    if (condition === CONDITION_IF_ABSENT && code === OperationCode.Delete) return false;
+    if (condition === CONDITION_IF_REVISION) {
+      if (this.expectedRevision >= INTEGER_LIMIT) return false;
+    } else if (this.expectedRevision !== 0) return false;
+
+    if (ttl > TTL_KEEP) return false;
+    if (ttl === TTL_KEEP && code === OperationCode.Touch) return false;
+    if (ttl === TTL_SET) {
+      if (this.ttlMs < 1 || this.ttlMs > TTL_MS_MAX) return false;
+    } else if (this.ttlMs !== 0) return false;
+
+    if (code === OperationCode.Scan) {
+      if (this.limit < 1 || this.limit > SCAN_ENTRIES_MAX) return false;
+      return this.valueLength <= KEY_BYTES_MAX;
+    }
+    if (this.limit !== 0) return false;
+    if (code === OperationCode.Increment) return this.valueLength === DELTA_BYTES;
+    return code === OperationCode.Put || this.valueLength === 0;
+  }
+
+  private keyIsValid(bytes: Uint8Array): boolean {
+    const end = this.keyAt + this.keyLength;
+    if (this.keyLength === 0) return false;
+    for (let at = this.keyAt; at < end; at++) {
+      if ((bytes[at] as number) > 0x7f) return isUtf8(bytes.subarray(this.keyAt, end));
+    }
+    return true;
+  }
+
+  /** Whether the condition holds for a key at `revision` (0: absent), and if not, why. */
+  conditionStatus(revision: number): Status {
+    if (this.condition === CONDITION_ALWAYS) return Status.Ok;
+    if (this.condition === CONDITION_IF_ABSENT) {
+      return revision === 0 ? Status.Ok : Status.AlreadyExists;
+    }
+    return this.expectedRevision === revision ? Status.Ok : Status.RevisionMismatch;
+  }
+
+  /** The expiry that a write at `now` leaves on a key whose expiry was `before` (0: none). */
+  expiryAfter(before: number, now: number): number {
+    if (this.ttl === TTL_SET) return now + this.ttlMs;
+    return this.ttl === TTL_KEEP ? before : 0;
+  }
+}
