@@ -1,1 +1,188 @@
+//! The Node-API surface of the Rust engine, and nothing else: what JavaScript passes in becomes slices
+//! and numbers here, and what the engine answers becomes numbers.
 
+mod engine;
+mod entries;
+mod expiry;
+mod keyspace;
+mod layout;
+mod limits;
+mod number;
+mod operation;
+mod ordered_index;
+mod partition;
+mod prefetch;
+mod records;
+mod reply;
+mod request;
+mod table;
+
+#[allow(clippy::all, clippy::restriction, mismatched_lifetime_syntaxes, unsafe_op_in_unsafe_fn)]
+#[rustfmt::skip]
+#[path = "generated/rondo_generated.rs"]
+mod rondo_generated;
+/// The code that flatc made of the wire schema.
+mod generated {
+    pub use super::rondo_generated::rondo::wire::*;
+}
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use napi::bindgen_prelude::{ArrayBuffer, Float64Array, Uint8Array};
+use napi::{Error, Result};
+use napi_derive::napi;
+
+use crate::engine::{Buffers, Engine, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Options, STATUS_COUNT};
+
+/// The layouts and limits that both sides must share, in the order of `ADDON_ABI` in
+/// `ts/engine/native-engine.ts`.
+#[napi]
+pub fn abi() -> String {
+    let figures: [u64; 20] = [
+        layout::PROTOCOL_VERSION.into(),
+        layout::HEADER_BYTES as u64,
+        layout::OPERATION_BYTES as u64,
+        layout::RESULT_BYTES as u64,
+        records::RECORD_HEADER_BYTES as u64,
+        STATUS_COUNT as u64,
+        OPERATION_CODE_COUNT as u64,
+        OUTCOME_LENGTH as u64,
+        limits::KEY_BYTES_MAX as u64,
+        limits::VALUE_BYTES_CONFIGURABLE_MAX as u64,
+        limits::FRAME_BYTES_MAX_DEFAULT as u64,
+        limits::FRAME_BYTES_SLACK as u64,
+        limits::OPERATIONS_PER_FRAME_MAX as u64,
+        limits::RESULTS_PER_REPLY_MAX as u64,
+        limits::SCAN_ENTRIES_MAX as u64,
+        limits::SCAN_BYTES_MAX as u64,
+        limits::TTL_MS_MAX,
+        limits::ENTRY_OVERHEAD_BYTES as u64,
+        limits::EXPIRIES_PER_ADVANCE_MAX as u64,
+        limits::PARTITIONS_MAX as u64,
+    ];
+    figures.map(|figure| figure.to_string()).join(" ")
+}
+
+/// The engine with the buffers that it was given at start. After a panic, which is a broken invariant,
+/// or after `close` it answers every call with an error.
+#[napi]
+pub struct NativeEngine {
+    engine: Option<Engine>,
+    reply: Uint8Array,
+    records: Uint8Array,
+    outcome: Float64Array,
+    counters: Float64Array,
+}
+
+#[napi]
+impl NativeEngine {
+    /// The caller has checked the options; the buffers' lengths are checked here, because the engine
+    /// writes to them.
+    #[napi(constructor)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        partitions: u32,
+        value_bytes_max: u32,
+        memory_bytes_max: f64,
+        hash_seed: u32,
+        reply: Uint8Array,
+        records: Uint8Array,
+        outcome: Float64Array,
+        counters: Float64Array,
+    ) -> Result<Self> {
+        let value_bytes_max = value_bytes_max as usize;
+        let frame_bytes = limits::frame_bytes_max_for(value_bytes_max);
+        let fits = reply.len() == frame_bytes
+            && records.len() == frame_bytes
+            && outcome.len() == OUTCOME_LENGTH
+            && counters.len() == STATUS_COUNT * OPERATION_CODE_COUNT
+            && partitions.is_power_of_two()
+            && partitions as usize <= limits::PARTITIONS_MAX;
+        if !fits {
+            return Err(Error::from_reason(
+                "the engine's options or buffers do not fit the contract",
+            ));
+        }
+        let engine = Engine::new(&Options {
+            partitions: partitions as usize,
+            value_bytes_max,
+            memory_bytes_max: memory_bytes_max as usize,
+            hash_seed,
+        });
+        Ok(Self {
+            engine: Some(engine),
+            reply,
+            records,
+            outcome,
+            counters,
+        })
+    }
+
+    /// Length of the reply, or minus the status that refuses the frame.
+    #[napi]
+    pub fn execute(&mut self, frame: ArrayBuffer<'_>, first: u32, now: f64) -> Result<f64> {
+        self.run(|engine, buffers| {
+            match engine.execute(&frame, first as usize, now as u64, buffers) {
+                Ok(length) => length as f64,
+                Err(status) => -f64::from(status.0),
+            }
+        })
+    }
+
+    /// Keys expired.
+    #[napi]
+    pub fn advance(&mut self, now: f64) -> Result<u32> {
+        self.run(|engine, buffers| engine.advance(now as u64, buffers) as u32)
+    }
+
+    /// Whether the records were applied.
+    #[napi]
+    pub fn fold(&mut self, records: &[u8]) -> Result<bool> {
+        self.run(|engine, buffers| engine.fold(records, buffers))
+    }
+
+    #[napi]
+    pub fn revision_of(&mut self, partition: u32) -> Result<f64> {
+        self.run(|engine, _| engine.revision_of(partition as usize) as f64)
+    }
+
+    #[napi]
+    pub fn partition_of(&mut self, key: &[u8]) -> Result<u32> {
+        self.run(|engine, _| engine.partition_of(key) as u32)
+    }
+
+    /// Frees the engine's memory.
+    #[napi]
+    pub fn close(&mut self) {
+        self.engine = None;
+    }
+
+    #[inline]
+    fn run<T>(&mut self, call: impl FnOnce(&mut Engine, Buffers<'_>) -> T) -> Result<T> {
+        let Some(engine) = self.engine.as_mut() else {
+            return Err(Error::from_reason(
+                "the engine was closed or has stopped after a panic",
+            ));
+        };
+        // SAFETY: the buffers belong to the engine's thread; JavaScript made them for this engine
+        // alone, keeps their length and reads them only between calls, and the typed arrays held here
+        // keep their memory alive. They are four distinct allocations, so no slice overlaps another.
+        let buffers = unsafe {
+            Buffers {
+                reply: self.reply.as_mut(),
+                records: self.records.as_mut(),
+                outcome: self.outcome.as_mut(),
+                counters: self.counters.as_mut(),
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(|| call(engine, buffers))) {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                self.engine = None;
+                Err(Error::from_reason(
+                    "a broken invariant stopped the engine; see the panic above",
+                ))
+            }
+        }
+    }
+}

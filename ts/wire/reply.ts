@@ -129,6 +129,12 @@ export class ReplyWriter {
   }
 }
 
+/** Blobs up to this many bytes are decoded once for all the texts in them. */
+const SHARED_TEXT_BYTES_MAX = 64 * 1024;
+
+// A byte order mark is part of the text, and what is not UTF-8 is not text.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
  * Reads one reply after another: `open` checks the frame, then `next` goes through its results. The
  * fields hold the current result; `key` and `value` are views of the frame.
@@ -148,12 +154,15 @@ export class ReplyReader {
   private resultsEnd = 0;
   private dataAt = 0;
   private dataNext = 0;
+  /** The blob as text where it is ASCII, `''` where it is not, undefined until it is asked for. */
+  private sharedText: string | undefined;
 
   /** Whether `frame` is a valid reply. */
   open(frame: ArrayBuffer): boolean {
     const view = new DataView(frame);
     const { columns } = this;
     this.view = view;
+    this.sharedText = undefined;
     this.resultAt = this.resultsEnd = 0;
     if (!findColumns(view, FrameKind.Reply, SLOT_RESULTS, RESULT_BYTES, columns)) return false;
 
@@ -196,5 +205,43 @@ export class ReplyReader {
   get value(): Uint8Array<ArrayBuffer> {
     const at = this.dataAt + this.keyLength;
     return new Uint8Array(this.view.buffer as ArrayBuffer, at, this.valueLength);
+  }
+
+  /** The key as text, or undefined where it is not UTF-8. */
+  keyText(): string | undefined {
+    return this.textAt(this.dataAt, this.keyLength);
+  }
+
+  /** The value as text, or undefined where it is not UTF-8. */
+  valueText(): string | undefined {
+    return this.textAt(this.dataAt + this.keyLength, this.valueLength);
+  }
+
+  /**
+   * A decoder costs as much for a small value as for a kilobyte. So the blob of a frame is decoded
+   * once, and where it is as many characters as bytes, which only ASCII is, texts are cut from it.
+   */
+  private textAt(at: number, length: number): string | undefined {
+    if (length === 0) return '';
+    const { dataAt: blobAt, dataBytes } = this.columns;
+    this.sharedText ??= dataBytes > SHARED_TEXT_BYTES_MAX ? '' : this.asciiAt(blobAt, dataBytes);
+    if (this.sharedText !== '') {
+      return this.sharedText.substring(at - blobAt, at - blobAt + length);
+    }
+    return this.decodeAt(at, length);
+  }
+
+  private asciiAt(at: number, length: number): string {
+    const text = this.decodeAt(at, length);
+    return text?.length === length ? text : '';
+  }
+
+  private decodeAt(at: number, length: number): string | undefined {
+    try {
+      return decoder.decode(new Uint8Array(this.view.buffer as ArrayBuffer, at, length));
+    } catch {
+      // The decoder's only complaint: these bytes are not UTF-8.
+      return undefined;
+    }
   }
 }

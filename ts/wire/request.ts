@@ -77,7 +77,7 @@ export class RequestWriter {
     code: number,
     flags: number,
     key: string | Uint8Array,
-    value: Uint8Array | undefined,
+    value: string | Uint8Array | undefined,
     limit: number,
     ttlMs: number,
     expectedRevision: number,

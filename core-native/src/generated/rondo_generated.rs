@@ -737,18 +737,18 @@ impl<'a> Operation {
 /// One result of a Reply, 32 bytes. `data` holds key and value bytes as for operations. A scan
 /// answers with one result an entry (flag bit 0) and a closing one (`count` = entries; flag bit 1 =
 /// there is more, and the value is the cursor to go on from).
-// struct Result, aligned to 8
+// struct OperationResult, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
-pub struct Result(pub [u8; 32]);
-impl Default for Result { 
+pub struct OperationResult(pub [u8; 32]);
+impl Default for OperationResult { 
   fn default() -> Self { 
     Self([0; 32])
   }
 }
-impl ::core::fmt::Debug for Result {
+impl ::core::fmt::Debug for OperationResult {
   fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
-    f.debug_struct("Result")
+    f.debug_struct("OperationResult")
       .field("id", &self.id())
       .field("status", &self.status())
       .field("flags", &self.flags())
@@ -761,26 +761,26 @@ impl ::core::fmt::Debug for Result {
   }
 }
 
-impl ::flatbuffers::SimpleToVerifyInSlice for Result {}
-impl<'a> ::flatbuffers::Follow<'a> for Result {
-  type Inner = &'a Result;
+impl ::flatbuffers::SimpleToVerifyInSlice for OperationResult {}
+impl<'a> ::flatbuffers::Follow<'a> for OperationResult {
+  type Inner = &'a OperationResult;
   #[inline]
   unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
-    unsafe { <&'a Result>::follow(buf, loc) }
+    unsafe { <&'a OperationResult>::follow(buf, loc) }
   }
 }
-impl<'a> ::flatbuffers::Follow<'a> for &'a Result {
-  type Inner = &'a Result;
+impl<'a> ::flatbuffers::Follow<'a> for &'a OperationResult {
+  type Inner = &'a OperationResult;
   #[inline]
   unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
-    unsafe { ::flatbuffers::follow_cast_ref::<Result>(buf, loc) }
+    unsafe { ::flatbuffers::follow_cast_ref::<OperationResult>(buf, loc) }
   }
 }
-impl<'b> ::flatbuffers::Push for Result {
-    type Output = Result;
+impl<'b> ::flatbuffers::Push for OperationResult {
+    type Output = OperationResult;
     #[inline]
     unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
-        let src = unsafe { ::core::slice::from_raw_parts(self as *const Result as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const OperationResult as *const u8, <Self as ::flatbuffers::Push>::size()) };
         dst.copy_from_slice(src);
     }
     #[inline]
@@ -789,7 +789,7 @@ impl<'b> ::flatbuffers::Push for Result {
     }
 }
 
-impl<'a> ::flatbuffers::Verifiable for Result {
+impl<'a> ::flatbuffers::Verifiable for OperationResult {
   #[inline]
   fn run_verifier(
     v: &mut ::flatbuffers::Verifier, pos: usize
@@ -798,7 +798,7 @@ impl<'a> ::flatbuffers::Verifiable for Result {
   }
 }
 
-impl<'a> Result {
+impl<'a> OperationResult {
   #[allow(clippy::too_many_arguments)]
   pub fn new(
     id: u32,
@@ -1736,11 +1736,11 @@ impl<'a> Frame<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Operation>>>(Frame::VT_OPERATIONS, None)}
   }
   #[inline]
-  pub fn results(&self) -> Option<::flatbuffers::Vector<'a, Result>> {
+  pub fn results(&self) -> Option<::flatbuffers::Vector<'a, OperationResult>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Result>>>(Frame::VT_RESULTS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, OperationResult>>>(Frame::VT_RESULTS, None)}
   }
   #[inline]
   pub fn data(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
@@ -1773,7 +1773,7 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
     v.visit_table(pos)?
      .visit_field::<FrameKind>("kind", Self::VT_KIND, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Operation>>>("operations", Self::VT_OPERATIONS, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Result>>>("results", Self::VT_RESULTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, OperationResult>>>("results", Self::VT_RESULTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("data", Self::VT_DATA, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<Hello>>("hello", Self::VT_HELLO, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<Welcome>>("welcome", Self::VT_WELCOME, false)?
@@ -1784,7 +1784,7 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
 pub struct FrameArgs<'a> {
     pub kind: FrameKind,
     pub operations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Operation>>>,
-    pub results: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Result>>>,
+    pub results: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, OperationResult>>>,
     pub data: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub hello: Option<::flatbuffers::WIPOffset<Hello<'a>>>,
     pub welcome: Option<::flatbuffers::WIPOffset<Welcome<'a>>>,
@@ -1817,7 +1817,7 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> FrameBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Frame::VT_OPERATIONS, operations);
   }
   #[inline]
-  pub fn add_results(&mut self, results: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Result>>) {
+  pub fn add_results(&mut self, results: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , OperationResult>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Frame::VT_RESULTS, results);
   }
   #[inline]

@@ -8,6 +8,6 @@ export { Hello } from './wire/hello.js';
 export { Limits } from './wire/limits.js';
 export { Operation } from './wire/operation.js';
 export { OperationCode } from './wire/operation-code.js';
-export { Result } from './wire/result.js';
+export { OperationResult } from './wire/operation-result.js';
 export { Status } from './wire/status.js';
 export { Welcome } from './wire/welcome.js';

@@ -7,7 +7,7 @@ import * as flatbuffers from 'flatbuffers';
 import { FrameKind } from './frame-kind.js';
 import { Hello } from './hello.js';
 import { Operation } from './operation.js';
-import { Result } from './result.js';
+import { OperationResult } from './operation-result.js';
 import { Welcome } from './welcome.js';
 
 
@@ -48,9 +48,9 @@ operationsLength():number {
   return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
 }
 
-results(index: number, obj?:Result):Result|null {
+results(index: number, obj?:OperationResult):OperationResult|null {
   const offset = this.bb!.__offset(this.bb_pos, 8);
-  return offset ? (obj || new Result()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 32, this.bb!) : null;
+  return offset ? (obj || new OperationResult()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 32, this.bb!) : null;
 }
 
 resultsLength():number {

@@ -12,10 +12,10 @@ import { Status } from './status.js';
  * answers with one result an entry (flag bit 0) and a closing one (`count` = entries; flag bit 1 =
  * there is more, and the value is the cursor to go on from).
  */
-export class Result {
+export class OperationResult {
   bb: flatbuffers.ByteBuffer|null = null;
   bb_pos = 0;
-  __init(i:number, bb:flatbuffers.ByteBuffer):Result {
+  __init(i:number, bb:flatbuffers.ByteBuffer):OperationResult {
   this.bb_pos = i;
   this.bb = bb;
   return this;
@@ -69,7 +69,7 @@ static sizeOf():number {
   return 32;
 }
 
-static createResult(builder:flatbuffers.Builder, id: number, status: Status, flags: number, key_length: number, value_length: number, count: number, revision: bigint, ttl_ms: bigint):flatbuffers.Offset {
+static createOperationResult(builder:flatbuffers.Builder, id: number, status: Status, flags: number, key_length: number, value_length: number, count: number, revision: bigint, ttl_ms: bigint):flatbuffers.Offset {
   builder.prep(8, 32);
   builder.writeInt64(BigInt(ttl_ms ?? 0));
   builder.writeInt64(BigInt(revision ?? 0));

@@ -1,0 +1,652 @@
+//! The engine: the contract of `ts/engine/engine.ts`, with the same bytes as `ts/engine/ts-engine.ts`.
+//!
+//! A frame is executed in groups of operations. For each group the keys are hashed and their cells,
+//! entries and bytes prefetched, each step for the whole group before the next, so that the cache
+//! misses of a group overlap; then its operations run in order and find everything near.
+
+use crate::entries::Entry;
+use crate::generated::{OperationCode, Status};
+use crate::keyspace::{Keyspace, Place, entry_bytes};
+use crate::layout::{FLAG_ENTRY, FLAG_MORE, OPERATION_BYTES, OPERATION_LIMIT, read_u32};
+use crate::limits::{
+    EXPIRIES_PER_ADVANCE_MAX, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX, SCAN_BYTES_MAX,
+    frame_bytes_max_for,
+};
+use crate::number::{DECIMAL_BYTES_MAX, Decimal, parse_decimal};
+use crate::operation::Operation;
+use crate::records::{Record, RecordKind, RecordWriter, read_record, record_bytes};
+use crate::reply::{Head, ReplyWriter};
+use crate::request::{Request, check_request};
+
+/// Width of the counters, one column a status.
+pub const STATUS_COUNT: usize = 48;
+/// Height of the counters, one row an operation code; row 0 for unknown codes.
+pub const OPERATION_CODE_COUNT: usize = 16;
+
+// Indices into `outcome`.
+const OUTCOME_NEXT: usize = 0;
+const OUTCOME_COUNT: usize = 1;
+const OUTCOME_RECORD_BYTES: usize = 2;
+const OUTCOME_KEYS: usize = 3;
+const OUTCOME_MEMORY_BYTES: usize = 4;
+pub const OUTCOME_LENGTH: usize = 8;
+
+/// Operations whose lookups overlap: enough to hide a miss, few enough for the first-level cache.
+const GROUP: usize = 32;
+
+pub struct Options {
+    pub partitions: usize,
+    pub value_bytes_max: usize,
+    /// 0 = no bound.
+    pub memory_bytes_max: usize,
+    pub hash_seed: u32,
+}
+
+/// The buffers that the caller registered: `reply` and `records` hold `frame_bytes_max_for` bytes,
+/// `outcome` OUTCOME_LENGTH figures, `counters` STATUS_COUNT by OPERATION_CODE_COUNT.
+pub struct Buffers<'a> {
+    pub reply: &'a mut [u8],
+    pub records: &'a mut [u8],
+    pub outcome: &'a mut [f64],
+    pub counters: &'a mut [f64],
+}
+
+pub struct Engine {
+    keyspace: Keyspace,
+    value_bytes_max: usize,
+    memory_bytes_max: usize,
+    frame_bytes_max: usize,
+    now: u64,
+}
+
+/// What a call writes to.
+struct Output<'a> {
+    reply: ReplyWriter<'a>,
+    records: RecordWriter<'a>,
+    counters: &'a mut [f64],
+}
+
+/// The reply or the records have no room left; nothing was done.
+struct Full;
+
+/// The end of one operation: its head without id, which is the operation's.
+struct End {
+    status: Status,
+    revision: u64,
+    ttl_ms: u64,
+}
+
+impl Engine {
+    pub fn new(options: &Options) -> Self {
+        Self {
+            keyspace: Keyspace::new(options.partitions, options.hash_seed),
+            value_bytes_max: options.value_bytes_max,
+            memory_bytes_max: options.memory_bytes_max,
+            frame_bytes_max: frame_bytes_max_for(options.value_bytes_max),
+            now: 0,
+        }
+    }
+
+    /// Executes a frame from operation `first` on. The length of the reply, or why the frame is
+    /// refused.
+    pub fn execute(
+        &mut self,
+        frame: &[u8],
+        first: usize,
+        now: u64,
+        buffers: Buffers<'_>,
+    ) -> Result<usize, Status> {
+        let Buffers {
+            reply,
+            records,
+            outcome,
+            counters,
+        } = buffers;
+        outcome[OUTCOME_RECORD_BYTES] = 0.0;
+        let Request {
+            operations,
+            count,
+            data,
+        } = check_request(frame, self.frame_bytes_max)?;
+        self.now = self.now.max(now);
+
+        let first = first.min(count);
+        let (skipped, operations) = operations.split_at(first * OPERATION_BYTES);
+        let mut data = data;
+        for bytes in skipped.chunks_exact(OPERATION_BYTES) {
+            data = &data[Operation::decode(bytes, data).data_bytes()..];
+        }
+        let mut output = Output {
+            reply: ReplyWriter::new(reply, results_wanted(operations)),
+            records: RecordWriter::new(records),
+            counters,
+        };
+
+        let mut next = first;
+        'frame: for group in operations.chunks(GROUP * OPERATION_BYTES) {
+            let places = self.prefetch_group(group, data);
+            for (bytes, place) in group.chunks_exact(OPERATION_BYTES).zip(places) {
+                let operation = Operation::decode(bytes, data);
+                if self
+                    .execute_operation(&operation, place, &mut output)
+                    .is_err()
+                {
+                    break 'frame;
+                }
+                data = &data[operation.data_bytes()..];
+                next += 1;
+            }
+        }
+
+        outcome[OUTCOME_NEXT] = next as f64;
+        outcome[OUTCOME_COUNT] = count as f64;
+        self.settle(outcome, &output.records);
+        Ok(output.reply.finish())
+    }
+
+    /// Moves time to `now` and expires what is due, within the bound of one call. How many.
+    pub fn advance(&mut self, now: u64, buffers: Buffers<'_>) -> usize {
+        let mut records = RecordWriter::new(buffers.records);
+        self.now = self.now.max(now);
+        let mut expired = 0;
+        while expired < EXPIRIES_PER_ADVANCE_MAX {
+            match self.keyspace.expiry.first() {
+                Some((slot, expires_at)) if expires_at <= self.now => {
+                    self.remove(slot, RecordKind::Expire, &mut records);
+                    expired += 1;
+                }
+                _ => break,
+            }
+        }
+        self.settle(buffers.outcome, &records);
+        expired
+    }
+
+    /// Applies records; false, with nothing changed, where they cannot follow this state.
+    pub fn fold(&mut self, records: &[u8], buffers: Buffers<'_>) -> bool {
+        if !self.can_fold(records) {
+            return false;
+        }
+        let mut rest = records;
+        while let Some((record, after)) = read_record(rest) {
+            rest = after;
+            self.now = self.now.max(record.time);
+            let Record {
+                partition,
+                revision,
+                expires_at,
+                ..
+            } = record;
+            let place = self.keyspace.place(record.key);
+            match (record.kind, self.keyspace.find(place, record.key)) {
+                (RecordKind::Put, Some(slot)) => {
+                    self.keyspace
+                        .replace(slot, record.value, revision, expires_at);
+                }
+                (RecordKind::Put, None) => {
+                    self.keyspace
+                        .insert(place, record.key, record.value, revision, expires_at);
+                }
+                (_, None) => self.keyspace.skip(partition, revision),
+                (RecordKind::Touch, Some(slot)) => self.keyspace.touch(slot, revision, expires_at),
+                (_, Some(slot)) => self.keyspace.remove(slot, revision),
+            }
+        }
+        self.settle(buffers.outcome, &RecordWriter::new(buffers.records));
+        true
+    }
+
+    pub fn revision_of(&self, partition: usize) -> u64 {
+        self.keyspace.revision_of(partition)
+    }
+
+    pub fn partition_of(&self, key: &[u8]) -> usize {
+        crate::partition::partition_of_key(key, self.keyspace.partitions())
+    }
+
+    /// Hashes the keys of a group and starts loading what their lookups will need.
+    #[inline]
+    fn prefetch_group(&self, group: &[u8], data: &[u8]) -> [Place; GROUP] {
+        let mut places = [Place::default(); GROUP];
+        let mut slots = [None; GROUP];
+        let count = group.len() / OPERATION_BYTES;
+        let mut rest = data;
+        for (bytes, place) in group.chunks_exact(OPERATION_BYTES).zip(&mut places) {
+            let operation = Operation::decode(bytes, rest);
+            rest = &rest[operation.data_bytes()..];
+            if operation.key.len() <= KEY_BYTES_MAX {
+                *place = self.keyspace.place(operation.key);
+                self.keyspace.prefetch_cell(*place);
+            }
+        }
+        for (place, slot) in places[..count].iter().zip(&mut slots) {
+            *slot = self.keyspace.prefetch_entry(*place);
+        }
+        for slot in slots[..count].iter().flatten() {
+            self.keyspace.prefetch_bytes(*slot);
+        }
+        places
+    }
+
+    #[inline]
+    fn execute_operation(
+        &mut self,
+        operation: &Operation<'_>,
+        place: Place,
+        output: &mut Output<'_>,
+    ) -> Result<(), Full> {
+        if output.reply.result_room() < 1 {
+            return Err(Full);
+        }
+        if let Err(status) = operation.check(self.value_bytes_max) {
+            output.end(operation, refused(status, 0), &[]);
+            return Ok(());
+        }
+        if operation.code == OperationCode::Scan {
+            return self.scan(operation, output);
+        }
+
+        // Room for an expire record and the operation's own, and for the number that an increment shows.
+        let key_length = operation.key.len();
+        let value_room = operation.value.len().max(DECIMAL_BYTES_MAX);
+        let records_room = record_bytes(key_length, 0) + record_bytes(key_length, value_room);
+        let is_increment = operation.code == OperationCode::Increment;
+        if output.records.room() < records_room
+            || (is_increment && output.reply.data_room() < DECIMAL_BYTES_MAX)
+        {
+            return Err(Full);
+        }
+
+        let slot = self.find_live(operation.key, place, &mut output.records);
+        let end = match operation.code {
+            OperationCode::Get => return self.get(operation, slot, output),
+            OperationCode::Put => self.put(operation, place, slot, &mut output.records),
+            OperationCode::Delete => self.delete(operation, slot, &mut output.records),
+            OperationCode::Touch => self.touch(operation, slot, &mut output.records),
+            _ => match self.increment(operation, place, slot, &mut output.records) {
+                Ok((end, value)) => {
+                    output.end(operation, end, value.as_bytes());
+                    return Ok(());
+                }
+                Err(end) => end,
+            },
+        };
+        output.end(operation, end, &[]);
+        Ok(())
+    }
+
+    /// The slot of a key; one that has expired is removed first, with its record.
+    #[inline]
+    fn find_live(
+        &mut self,
+        key: &[u8],
+        place: Place,
+        records: &mut RecordWriter<'_>,
+    ) -> Option<u32> {
+        let slot = self.keyspace.find(place, key)?;
+        if self.is_expired(self.keyspace.entries.get(slot)) {
+            self.remove(slot, RecordKind::Expire, records);
+            return None;
+        }
+        Some(slot)
+    }
+
+    #[inline]
+    fn get(
+        &self,
+        operation: &Operation<'_>,
+        slot: Option<u32>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Full> {
+        let Some(slot) = slot else {
+            output.end(operation, refused(Status::NotFound, 0), &[]);
+            return Ok(());
+        };
+        let entry = self.keyspace.entries.get(slot);
+        let value = if operation.keys_only() {
+            &[]
+        } else {
+            entry.value()
+        };
+        if output.reply.data_room() < value.len() {
+            return Err(Full);
+        }
+        output.end(operation, done(entry.revision, self.ms_left(entry)), value);
+        Ok(())
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        operation: &Operation<'_>,
+        place: Place,
+        slot: Option<u32>,
+        records: &mut RecordWriter<'_>,
+    ) -> End {
+        let present = self.revision_at(slot);
+        if let Err(status) = operation.check_condition(present) {
+            return refused(status, present);
+        }
+        if !self.memory_allows(slot, operation.key, operation.value.len()) {
+            return refused(Status::ResourceExhausted, present);
+        }
+        self.store(operation, place, slot, operation.value, records)
+    }
+
+    fn delete(
+        &mut self,
+        operation: &Operation<'_>,
+        slot: Option<u32>,
+        records: &mut RecordWriter<'_>,
+    ) -> End {
+        let Some(slot) = slot else {
+            return refused(Status::NotFound, 0);
+        };
+        let present = self.keyspace.entries.get(slot).revision;
+        match operation.check_condition(present) {
+            Ok(()) => done(self.remove(slot, RecordKind::Delete, records), 0),
+            Err(status) => refused(status, present),
+        }
+    }
+
+    fn increment(
+        &mut self,
+        operation: &Operation<'_>,
+        place: Place,
+        slot: Option<u32>,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<(End, Decimal), End> {
+        let present = self.revision_at(slot);
+        let number = match slot {
+            None => Some(0),
+            Some(slot) => parse_decimal(self.keyspace.entries.get(slot).value()),
+        };
+        let Some(number) = number else {
+            return Err(refused(Status::NotANumber, present));
+        };
+        let Some(sum) = number.checked_add(operation.delta()) else {
+            return Err(refused(Status::NumberOverflow, present));
+        };
+        let value = Decimal::new(sum);
+        if !self.memory_allows(slot, operation.key, value.as_bytes().len()) {
+            return Err(refused(Status::ResourceExhausted, present));
+        }
+        Ok((
+            self.store(operation, place, slot, value.as_bytes(), records),
+            value,
+        ))
+    }
+
+    fn touch(
+        &mut self,
+        operation: &Operation<'_>,
+        slot: Option<u32>,
+        records: &mut RecordWriter<'_>,
+    ) -> End {
+        let Some(slot) = slot else {
+            return refused(Status::NotFound, 0);
+        };
+        let partition = usize::from(self.keyspace.entries.get(slot).partition);
+        let revision = self.keyspace.next_revision(partition);
+        let expires_at = operation.expiry_after(0, self.now);
+        self.keyspace.touch(slot, revision, expires_at);
+        records.append(Record {
+            kind: RecordKind::Touch,
+            partition,
+            revision,
+            time: self.now,
+            expires_at,
+            key: operation.key,
+            value: &[],
+        });
+        done(revision, self.ms_until(expires_at))
+    }
+
+    fn scan(&self, operation: &Operation<'_>, output: &mut Output<'_>) -> Result<(), Full> {
+        let Output {
+            reply, counters, ..
+        } = output;
+        let data_room = SCAN_BYTES_MAX + self.value_bytes_max + 2 * KEY_BYTES_MAX;
+        if reply.result_room() < operation.limit + 1
+            || (!reply.is_empty() && reply.data_room() < data_room)
+        {
+            return Err(Full);
+        }
+
+        let (prefix, cursor) = (operation.key, operation.value);
+        let head = done(0, 0).head(operation.id);
+        let mut count = 0;
+        let mut bytes = 0;
+        let mut last: &[u8] = &[];
+        let mut more = false;
+        for entry in self.keyspace.from(prefix.max(cursor)) {
+            let key = entry.key();
+            if !key.starts_with(prefix) {
+                break;
+            }
+            if (!cursor.is_empty() && key == cursor) || self.is_expired(entry) {
+                continue;
+            }
+            let value = if operation.keys_only() {
+                &[]
+            } else {
+                entry.value()
+            };
+            bytes += key.len() + value.len();
+            if count == operation.limit || (count > 0 && bytes > SCAN_BYTES_MAX) {
+                more = true;
+                break;
+            }
+            let (revision, ttl_ms) = (entry.revision, self.ms_left(entry));
+            reply.result(
+                Head {
+                    flags: FLAG_ENTRY,
+                    revision,
+                    ttl_ms,
+                    ..head
+                },
+                key,
+                value,
+            );
+            count += 1;
+            last = key;
+        }
+        let closing = Head {
+            flags: if more { FLAG_MORE } else { 0 },
+            count: count as u32,
+            ..head
+        };
+        reply.result(closing, &[], if more { last } else { &[] });
+        tally(counters, operation.code, Status::Ok);
+        Ok(())
+    }
+
+    /// Sets the value of the operation's key and makes the record.
+    #[inline]
+    fn store(
+        &mut self,
+        operation: &Operation<'_>,
+        place: Place,
+        slot: Option<u32>,
+        value: &[u8],
+        records: &mut RecordWriter<'_>,
+    ) -> End {
+        let Place { partition, .. } = place;
+        let revision = self.keyspace.next_revision(partition);
+        let before = slot.map_or(0, |slot| {
+            self.keyspace.expires_at(self.keyspace.entries.get(slot))
+        });
+        let expires_at = operation.expiry_after(before, self.now);
+        match slot {
+            Some(slot) => self.keyspace.replace(slot, value, revision, expires_at),
+            None => self
+                .keyspace
+                .insert(place, operation.key, value, revision, expires_at),
+        }
+        records.append(Record {
+            kind: RecordKind::Put,
+            partition,
+            revision,
+            time: self.now,
+            expires_at,
+            key: operation.key,
+            value,
+        });
+        done(revision, self.ms_until(expires_at))
+    }
+
+    /// Removes a key, makes the record and returns its revision.
+    fn remove(&mut self, slot: u32, kind: RecordKind, records: &mut RecordWriter<'_>) -> u64 {
+        let entry = self.keyspace.entries.get(slot);
+        let partition = usize::from(entry.partition);
+        let revision = self.keyspace.next_revision(partition);
+        records.append(Record {
+            kind,
+            partition,
+            revision,
+            time: self.now,
+            expires_at: 0,
+            key: entry.key(),
+            value: &[],
+        });
+        self.keyspace.remove(slot, revision);
+        revision
+    }
+
+    #[inline]
+    fn revision_at(&self, slot: Option<u32>) -> u64 {
+        slot.map_or(0, |slot| self.keyspace.entries.get(slot).revision)
+    }
+
+    #[inline]
+    fn memory_allows(&self, slot: Option<u32>, key: &[u8], value_length: usize) -> bool {
+        if self.memory_bytes_max == 0 {
+            return true;
+        }
+        let before = slot.map_or(0, |slot| {
+            entry_bytes(key.len(), self.keyspace.entries.get(slot).value().len())
+        });
+        let after = entry_bytes(key.len(), value_length);
+        after <= before || self.keyspace.memory_bytes + after - before <= self.memory_bytes_max
+    }
+
+    #[inline]
+    fn is_expired(&self, entry: &Entry) -> bool {
+        let expires_at = self.keyspace.expires_at(entry);
+        expires_at != 0 && expires_at <= self.now
+    }
+
+    #[inline]
+    fn ms_left(&self, entry: &Entry) -> u64 {
+        self.ms_until(self.keyspace.expires_at(entry))
+    }
+
+    /// Milliseconds from now to an expiry; 0 for none.
+    #[inline]
+    fn ms_until(&self, expires_at: u64) -> u64 {
+        expires_at.saturating_sub(self.now)
+    }
+
+    fn settle(&self, outcome: &mut [f64], records: &RecordWriter<'_>) {
+        outcome[OUTCOME_RECORD_BYTES] = records.length() as f64;
+        outcome[OUTCOME_KEYS] = self.keyspace.entries.len() as f64;
+        outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
+    }
+
+    /// Whether all of `records` are valid and go on from this state.
+    fn can_fold(&self, records: &[u8]) -> bool {
+        let value_bytes_max = self.value_bytes_max.max(DECIMAL_BYTES_MAX);
+        let mut newest = std::collections::HashMap::new();
+        let mut rest = records;
+        while !rest.is_empty() {
+            let Some((record, after)) = read_record(rest) else {
+                return false;
+            };
+            rest = after;
+            let Record {
+                partition,
+                revision,
+                key,
+                value,
+                ..
+            } = record;
+            let before = newest.insert(partition, revision);
+            let before = before.unwrap_or_else(|| self.keyspace.revision_of(partition));
+            if value.len() > value_bytes_max
+                || self.partition_of(key) != partition
+                || revision != before + 1
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Output<'_> {
+    #[inline]
+    fn end(&mut self, operation: &Operation<'_>, end: End, value: &[u8]) {
+        tally(self.counters, operation.code, end.status);
+        self.reply.result(end.head(operation.id), &[], value);
+    }
+}
+
+impl End {
+    #[inline]
+    fn head(self, id: u32) -> Head {
+        let Self {
+            status,
+            revision,
+            ttl_ms,
+        } = self;
+        Head {
+            id,
+            status,
+            flags: 0,
+            count: 0,
+            revision,
+            ttl_ms,
+        }
+    }
+}
+
+#[inline]
+fn done(revision: u64, ttl_ms: u64) -> End {
+    End {
+        status: Status::Ok,
+        revision,
+        ttl_ms,
+    }
+}
+
+#[inline]
+fn refused(status: Status, revision: u64) -> End {
+    End {
+        status,
+        revision,
+        ttl_ms: 0,
+    }
+}
+
+#[inline]
+fn tally(counters: &mut [f64], code: OperationCode, status: Status) {
+    let row = if code <= OperationCode::Scan {
+        usize::from(code.0)
+    } else {
+        0
+    };
+    counters[row * STATUS_COUNT + usize::from(status.0)] += 1.0;
+}
+
+/// Results to set room aside for: one an operation, and a scan's entries.
+#[inline]
+fn results_wanted(operations: &[u8]) -> usize {
+    let mut results = operations.len() / OPERATION_BYTES;
+    for operation in operations.chunks_exact(OPERATION_BYTES) {
+        if results >= RESULTS_PER_REPLY_MAX {
+            break;
+        }
+        results += read_u32(operation, OPERATION_LIMIT) as usize;
+    }
+    results.min(RESULTS_PER_REPLY_MAX)
+}

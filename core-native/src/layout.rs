@@ -1,0 +1,88 @@
+//! Byte positions of the hot frames, as in `ts/wire/layout.ts`. The schema (`ts/wire/rondo.fbs`) is
+//! the authority: a test compares these figures with the generated code.
+
+pub const PROTOCOL_VERSION: u16 = 1;
+pub const FILE_IDENTIFIER: &[u8; 4] = b"RNDO";
+
+// struct Operation
+pub const OPERATION_BYTES: usize = 32;
+pub const OPERATION_ID: usize = 0;
+pub const OPERATION_CODE: usize = 4;
+pub const OPERATION_FLAGS: usize = 5;
+pub const OPERATION_KEY_LENGTH: usize = 6;
+pub const OPERATION_VALUE_LENGTH: usize = 8;
+pub const OPERATION_LIMIT: usize = 12;
+pub const OPERATION_TTL_MS: usize = 16;
+pub const OPERATION_EXPECTED_REVISION: usize = 24;
+
+// struct Result
+pub const RESULT_BYTES: usize = 32;
+pub const RESULT_ID: usize = 0;
+pub const RESULT_STATUS: usize = 4;
+pub const RESULT_FLAGS: usize = 5;
+pub const RESULT_KEY_LENGTH: usize = 6;
+pub const RESULT_VALUE_LENGTH: usize = 8;
+pub const RESULT_COUNT: usize = 12;
+pub const RESULT_REVISION: usize = 16;
+pub const RESULT_TTL_MS: usize = 24;
+
+// Operation.flags
+pub const CONDITION_MASK: u8 = 0b11;
+pub const CONDITION_ALWAYS: u8 = 0;
+pub const CONDITION_IF_ABSENT: u8 = 1;
+pub const CONDITION_IF_REVISION: u8 = 2;
+pub const TTL_MASK: u8 = 0b1100;
+pub const TTL_SET: u8 = 0b0100;
+pub const TTL_KEEP: u8 = 0b1000;
+pub const FLAG_KEYS_ONLY: u8 = 0b10000;
+
+// Result.flags
+pub const FLAG_ENTRY: u8 = 0b01;
+pub const FLAG_MORE: u8 = 0b10;
+
+// A reply is laid out front to back, always the same way: root offset, identifier, vtable, table
+// Frame, then the vector of results, whose elements start at HEADER_BYTES, then the vector `data`.
+pub const VECTOR_LENGTH_AT: usize = 36;
+pub const DATA_OFFSET_AT: usize = 28;
+pub const HEADER_BYTES: usize = 40;
+
+/// The constant part of a reply; vector length and data offset are zero.
+pub const REPLY_HEADER: [u8; HEADER_BYTES] = [
+    20, 0, 0, 0, // root table
+    b'R', b'N', b'D', b'O', // identifier
+    12, 0, 16, 0, // vtable: its length, the table's
+    12, 0, 0, 0, 4, 0, 8, 0, // fields: kind, operations (absent), results, data
+    12, 0, 0, 0, // table: back to the vtable
+    12, 0, 0, 0, // results
+    0, 0, 0, 0, // data
+    4, 0, 0, 0, // kind = Reply
+    0, 0, 0, 0, // results: length
+];
+
+/// Four bytes at `at`, little-endian.
+#[inline(always)]
+pub fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+/// Two bytes at `at`, little-endian.
+#[inline(always)]
+pub fn read_u16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Eight bytes at `at`, little-endian.
+#[inline(always)]
+pub fn read_u64(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+/// Writes `field` at `at`.
+#[inline(always)]
+pub fn write<const N: usize>(bytes: &mut [u8], at: usize, field: [u8; N]) {
+    bytes[at..at + N].copy_from_slice(&field);
+}

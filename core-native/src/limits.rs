@@ -1,0 +1,22 @@
+//! The bounds of wire and engine, as in `ts/wire/limits.ts`; the loader refuses an addon whose figures
+//! differ.
+
+pub const KEY_BYTES_MAX: usize = 1024;
+pub const VALUE_BYTES_CONFIGURABLE_MAX: usize = 64 * 1024 * 1024;
+pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 * 1024 * 1024;
+pub const FRAME_BYTES_SLACK: usize = 64 * 1024;
+pub const OPERATIONS_PER_FRAME_MAX: usize = 8192;
+pub const RESULTS_PER_REPLY_MAX: usize = 1024;
+pub const SCAN_ENTRIES_MAX: usize = 1000;
+pub const SCAN_BYTES_MAX: usize = 1024 * 1024;
+pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
+/// Revisions and times stay below this, so that a double holds each exactly.
+pub const INTEGER_LIMIT: u64 = 1 << 53;
+pub const ENTRY_OVERHEAD_BYTES: usize = 96;
+pub const EXPIRIES_PER_ADVANCE_MAX: usize = 1024;
+pub const PARTITIONS_MAX: usize = 65_536;
+
+/// The frame bound that goes with a value bound: a reply must hold the largest value.
+pub fn frame_bytes_max_for(value_bytes_max: usize) -> usize {
+    FRAME_BYTES_MAX_DEFAULT.max(value_bytes_max + FRAME_BYTES_SLACK)
+}

@@ -1,0 +1,201 @@
+// The client: one connection to a node and what is done over it.
+
+import { TOKEN_BYTES_MAX } from '../wire/limits.js';
+import { json } from './codec.js';
+import { Connection } from './connection.js';
+import { type CallOptions, Dispatcher } from './dispatcher.js';
+import { invalidArgument, RondoError } from './errors.js';
+import { Kv } from './kv.js';
+import { type ConnectionStatus, StatusFeed, type Welcome } from './status.js';
+import type { WebSocketConstructor } from './websocket.js';
+
+export interface RetryOptions {
+  /** Tries in a row after a lost or failed connection; 0 = none, otherwise without end. */
+  readonly attempts?: number | undefined;
+  /** Milliseconds before a try: from the least, doubling up to the most, with jitter. */
+  readonly delayMsMin?: number | undefined;
+  readonly delayMsMax?: number | undefined;
+}
+
+export interface QueueOptions {
+  /** Calls that may wait to be sent. A further one fails with QUEUE_FULL. */
+  readonly max?: number | undefined;
+  /** While there is no connection: `wait` for one (the default), or fail at once with OFFLINE. */
+  readonly mode?: 'wait' | 'fail-fast' | undefined;
+}
+
+export interface ConnectOptions {
+  /** `ws://host:port` or `wss://host:port`. */
+  readonly url: string;
+  /** Goes to the node in the first frame, never into the URL. */
+  readonly token?: string | undefined;
+  /** Milliseconds that a call may take, and a connection to be made. */
+  readonly timeoutMs?: number | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly queue?: QueueOptions | undefined;
+  /** The constructor to use instead of the platform's, or of the package `ws`. */
+  readonly WebSocket?: WebSocketConstructor | undefined;
+}
+
+/** What tests set in place of chance. */
+export interface Seams {
+  readonly random?: () => number;
+  readonly idFirst?: number;
+}
+
+export const TIMEOUT_MS_DEFAULT = 5_000;
+export const RETRY_DELAY_MS_MIN_DEFAULT = 50;
+export const RETRY_DELAY_MS_MAX_DEFAULT = 2_000;
+export const QUEUE_MAX_DEFAULT = 131_072;
+
+/** Makes a client, which connects at once. Throws INVALID_ARGUMENT; all else shows in `status()`. */
+export function connect(options: ConnectOptions): Rondo {
+  return new Rondo(options);
+}
+
+export class Rondo {
+  /** Key-value operations, with values as JSON; `kv.as(codec)` for others. */
+  readonly kv: Kv;
+  private readonly dispatcher: Dispatcher;
+  private readonly connection: Connection;
+  private readonly feed = new StatusFeed();
+  private readonly timeoutMs: number;
+
+  constructor(options: ConnectOptions, seams: Seams = {}) {
+    const { retry = {}, queue = {}, token = '', timeoutMs = TIMEOUT_MS_DEFAULT } = options;
+    const { attempts = Number.POSITIVE_INFINITY } = retry;
+    const { delayMsMin = RETRY_DELAY_MS_MIN_DEFAULT } = retry;
+    const { delayMsMax = Math.max(delayMsMin, RETRY_DELAY_MS_MAX_DEFAULT) } = retry;
+    const { max = QUEUE_MAX_DEFAULT, mode = 'wait' } = queue;
+    const { random = Math.random, idFirst = 1 } = seams;
+    checkUrl(options.url);
+    check(timeoutMs > 0 && timeoutMs < 2 ** 31, 'timeoutMs is above 0 and below 2^31');
+    check(attempts >= 0, 'retry.attempts is 0 or more');
+    check(delayMsMin > 0, 'retry.delayMsMin is above 0');
+    check(
+      delayMsMax >= delayMsMin && delayMsMax < 2 ** 31,
+      'retry.delayMsMax is at least retry.delayMsMin and below 2^31',
+    );
+    check(max >= 1, 'queue.max is 1 or more');
+    check(mode === 'wait' || mode === 'fail-fast', 'queue.mode is "wait" or "fail-fast"');
+    const tokenBytes = typeof token === 'string' ? new TextEncoder().encode(token).length : -1;
+    check(
+      tokenBytes >= 0 && tokenBytes <= TOKEN_BYTES_MAX,
+      `token is a text of at most ${TOKEN_BYTES_MAX} bytes`,
+    );
+
+    this.timeoutMs = timeoutMs;
+    this.dispatcher = new Dispatcher({
+      timeoutMs,
+      queueMax: max,
+      failFast: mode === 'fail-fast',
+      repeatDelayMsMin: delayMsMin,
+      repeatDelayMsMax: delayMsMax,
+      random,
+      idFirst,
+      onSilence: (reason) => this.connection.abandon(reason, true),
+    });
+    this.connection = new Connection(
+      {
+        url: options.url,
+        token,
+        timeoutMs,
+        attempts,
+        delayMsMin,
+        delayMsMax,
+        random,
+        WebSocket: options.WebSocket,
+      },
+      this.dispatcher,
+      this.feed,
+    );
+    this.kv = new Kv({ dispatcher: this.dispatcher, timeoutMs, random }, json);
+    this.connection.open();
+  }
+
+  /** The present status and then every change, up to `closed`. */
+  status(): AsyncIterableIterator<ConnectionStatus> {
+    return this.feed.read();
+  }
+
+  /** What the node said of itself when this connection was made; undefined while there is none. */
+  get welcome(): Welcome | undefined {
+    const { current } = this.feed;
+    return current.state === 'connected' ? current.welcome : undefined;
+  }
+
+  /**
+   * The welcome, as soon as there is a connection. Not needed before calls, which wait by themselves.
+   * Fails with the reason where the client has stopped, with TIMEOUT or CANCELLED as calls do.
+   */
+  async ready(options: CallOptions = {}): Promise<Welcome> {
+    const { timeoutMs = this.timeoutMs, signal } = options;
+    const feed = this.feed.read();
+    let ended: RondoError | undefined;
+    const end = (error: RondoError): void => {
+      ended = error;
+      void feed.return?.();
+    };
+    const onAbort = (): void =>
+      end(new RondoError('CANCELLED', 'ready: given up by its signal', { cause: signal?.reason }));
+    let reason: RondoError | undefined;
+    const timer = setTimeout(() => {
+      const why = reason === undefined ? '' : `: ${reason.message}`;
+      end(
+        new RondoError('TIMEOUT', `no connection within ${timeoutMs} ms${why}`, { cause: reason }),
+      );
+    }, timeoutMs);
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted === true) onAbort();
+    try {
+      for await (const status of feed) {
+        if (status.state === 'connected') return status.welcome;
+        if (status.state !== 'connecting') reason = status.reason;
+      }
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+    throw ended ?? reason ?? new RondoError('CLOSED', 'the client was closed');
+  }
+
+  /** Takes no new calls, waits until all others have their answer or deadline, then closes. */
+  async drain(): Promise<void> {
+    this.dispatcher.refuse(
+      new RondoError('CLOSED', 'the client is draining and takes no new calls; connect again'),
+    );
+    await this.dispatcher.idle();
+    await this.connection.close();
+  }
+
+  /** Closes now: calls without an answer fail with CLOSED. */
+  async close(): Promise<void> {
+    await this.connection.close();
+  }
+
+  /** `await using`: the same as `drain`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain();
+  }
+}
+
+function check(holds: boolean, message: string): void {
+  if (!holds) throw invalidArgument(message);
+}
+
+function checkUrl(text: string): void {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (cause) {
+    throw new RondoError('INVALID_ARGUMENT', `url is not a URL: ${String(text)}`, { cause });
+  }
+  check(
+    url.protocol === 'ws:' || url.protocol === 'wss:',
+    `url begins with ws:// or wss://, not ${url.protocol}//`,
+  );
+  check(
+    url.username === '' && url.password === '',
+    'url holds no user or password; pass connect({ token })',
+  );
+}

@@ -1,0 +1,380 @@
+// Key-value operations: arguments are checked here, with the codes that the node would answer, and
+// become calls for the dispatcher. Every method gives a promise and never throws.
+
+import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
+import {
+  CONDITION_ALWAYS,
+  CONDITION_IF_ABSENT,
+  CONDITION_IF_REVISION,
+  FLAG_KEYS_ONLY,
+  TTL_KEEP,
+  TTL_NONE,
+  TTL_SET,
+} from '../wire/layout.js';
+import { INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../wire/limits.js';
+import { Call, Shape } from './call.js';
+import { type Codec, json } from './codec.js';
+import type { CallOptions, Dispatcher } from './dispatcher.js';
+import { invalidArgument, RondoError } from './errors.js';
+import { keyError } from './key.js';
+import { eachOf } from './many.js';
+import { PAGE_SIZE_DEFAULT, type ScanOptions, scanAll } from './scan.js';
+import { type Updated, type UpdateFunction, type UpdateOptions, updateKey } from './update.js';
+
+export interface Entry<T> {
+  readonly key: string;
+  readonly value: T;
+  /** The version of the key: what `ifRevision` compares with. */
+  readonly revision: number;
+  /** Milliseconds left to live; undefined where the key does not expire. */
+  readonly ttlMs: number | undefined;
+}
+
+export interface Page<T> {
+  readonly entries: Entry<T>[];
+  /** Where to go on; undefined after the last page. Opaque, and good for as long as one likes. */
+  readonly cursor: Uint8Array | undefined;
+}
+
+export interface Written {
+  readonly revision: number;
+}
+
+export interface PutOptions extends CallOptions {
+  /** Only if the key does not exist; otherwise ALREADY_EXISTS. */
+  readonly ifAbsent?: boolean | undefined;
+  /** Only if the key is at this revision (0: does not exist); otherwise REVISION_MISMATCH. */
+  readonly ifRevision?: number | undefined;
+  /** Milliseconds until the key expires. Without it and `keepTtl`, the key does not expire. */
+  readonly ttlMs?: number | undefined;
+  /** Leaves the key's expiry as it is. */
+  readonly keepTtl?: boolean | undefined;
+}
+
+export interface DeleteOptions extends CallOptions {
+  /** Only if the key is at this revision; otherwise REVISION_MISMATCH. */
+  readonly ifRevision?: number | undefined;
+}
+
+export interface IncrementOptions extends CallOptions {
+  /** Milliseconds until the key expires. Without it, its expiry stays as it is. */
+  readonly ttlMs?: number | undefined;
+}
+
+export interface TouchOptions extends CallOptions {
+  /** Milliseconds until the key expires. */
+  readonly ttlMs?: number | undefined;
+  /** The key no longer expires. */
+  readonly persist?: boolean | undefined;
+}
+
+export interface PageOptions extends CallOptions {
+  /** Entries at most, 1 to the node's `limits.scanEntriesMax`; a page may hold fewer. */
+  readonly limit?: number | undefined;
+  /** Of the page before. */
+  readonly cursor?: Uint8Array | undefined;
+  readonly keysOnly?: boolean | undefined;
+}
+
+/** What the namespace needs of its client. */
+export interface KvContext {
+  readonly dispatcher: Dispatcher;
+  readonly timeoutMs: number;
+  readonly random: () => number;
+}
+
+const ONE = deltaBytes(1n);
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+/** Texts longer than this become bytes at the call, so that a frame's size is known, not guessed. */
+const TEXT_UNITS_MAX = 1024;
+
+const encoder = new TextEncoder();
+
+export class Kv<V = unknown> {
+  constructor(
+    private readonly context: KvContext,
+    private readonly codec: Codec<V>,
+  ) {}
+
+  /** The same keys with values of another type: `kv.as<Plan>()` is JSON, `kv.as(bytes)` is raw. */
+  as<T>(codec: Codec<T> = json as Codec<T>): Kv<T> {
+    return new Kv(this.context, codec);
+  }
+
+  /** The value, or undefined where the key does not exist. */
+  get<T extends V = V>(key: string, options?: CallOptions): Promise<T | undefined> {
+    const error = keyError(key, false);
+    if (error !== undefined) return Promise.reject(error);
+    return this.context.dispatcher.submit(
+      new Call(OperationCode.Get, Shape.Value, 0, key, undefined, 0, 0, 0, this.codec),
+      options,
+    );
+  }
+
+  /** Value, revision and time to live, or undefined where the key does not exist. */
+  entry<T extends V = V>(key: string, options?: CallOptions): Promise<Entry<T> | undefined> {
+    const error = keyError(key, false);
+    if (error !== undefined) return Promise.reject(error);
+    return this.context.dispatcher.submit(
+      new Call(OperationCode.Get, Shape.Entry, 0, key, undefined, 0, 0, 0, this.codec),
+      options,
+    );
+  }
+
+  /** Sets a value. ALREADY_EXISTS and REVISION_MISMATCH tell the present revision. */
+  put(key: string, value: V, options?: PutOptions): Promise<Written> {
+    let error = keyError(key, false);
+    let flags = TTL_NONE | CONDITION_ALWAYS;
+    let ttlMs = 0;
+    let expectedRevision = 0;
+    if (options !== undefined && error === undefined) {
+      error = putOptionsError(options);
+      if (options.ttlMs !== undefined) {
+        ttlMs = options.ttlMs;
+        flags = TTL_SET;
+      } else if (options.keepTtl === true) {
+        flags = TTL_KEEP;
+      }
+      if (options.ifAbsent === true) flags |= CONDITION_IF_ABSENT;
+      else if (options.ifRevision !== undefined) {
+        flags |= CONDITION_IF_REVISION;
+        expectedRevision = options.ifRevision;
+      }
+    }
+    if (error !== undefined) return Promise.reject(error);
+    let encoded: string | Uint8Array;
+    try {
+      encoded = this.encode(value);
+    } catch (cause) {
+      return Promise.reject(encodeError(key, cause));
+    }
+    return this.context.dispatcher.submit(
+      new Call(
+        OperationCode.Put,
+        Shape.Written,
+        flags,
+        key,
+        encoded,
+        0,
+        ttlMs,
+        expectedRevision,
+        undefined,
+      ),
+      options,
+    );
+  }
+
+  /** Whether there was something to delete. */
+  delete(key: string, options?: DeleteOptions): Promise<boolean> {
+    const ifRevision = options?.ifRevision;
+    const error = keyError(key, false) ?? revisionError(ifRevision);
+    if (error !== undefined) return Promise.reject(error);
+    const flags = ifRevision === undefined ? CONDITION_ALWAYS : CONDITION_IF_REVISION;
+    return this.context.dispatcher.submit(
+      new Call(
+        OperationCode.Delete,
+        Shape.Removed,
+        flags,
+        key,
+        undefined,
+        0,
+        0,
+        ifRevision ?? 0,
+        undefined,
+      ),
+      options,
+    );
+  }
+
+  /**
+   * Adds to a whole number and gives the sum; a key that does not exist counts as 0. Numbers have 64
+   * bits on the node, so the sum is a bigint: always exact, and of one type whatever its size.
+   * NOT_A_NUMBER where the value is another one, NUMBER_OVERFLOW where the sum does not fit.
+   */
+  increment(key: string, delta: number | bigint = 1, options?: IncrementOptions): Promise<bigint> {
+    const ttlMs = options?.ttlMs;
+    const error = keyError(key, false) ?? ttlError(ttlMs) ?? deltaError(delta);
+    if (error !== undefined) return Promise.reject(error);
+    return this.context.dispatcher.submit(
+      new Call(
+        OperationCode.Increment,
+        Shape.Number,
+        ttlMs === undefined ? TTL_KEEP : TTL_SET,
+        key,
+        delta === 1 ? ONE : deltaBytes(BigInt(delta)),
+        0,
+        ttlMs ?? 0,
+        0,
+        undefined,
+      ),
+      options,
+    );
+  }
+
+  /** Replaces a key's time to live; undefined where the key does not exist. */
+  touch(key: string, options: TouchOptions): Promise<Written | undefined> {
+    const { ttlMs } = options;
+    let error = keyError(key, false) ?? ttlError(ttlMs);
+    if ((ttlMs === undefined) === (options.persist !== true)) {
+      error ??= invalidArgument('touch takes either ttlMs or persist: true');
+    }
+    if (error !== undefined) return Promise.reject(error);
+    return this.context.dispatcher.submit(
+      new Call(
+        OperationCode.Touch,
+        Shape.Touched,
+        ttlMs === undefined ? TTL_NONE : TTL_SET,
+        key,
+        undefined,
+        0,
+        ttlMs ?? 0,
+        0,
+        undefined,
+      ),
+      options,
+    );
+  }
+
+  /**
+   * Reads the value, applies `change` and puts the result at the revision that was read, again and
+   * again until no other writer came between. `change` may run more than once. It returns the next
+   * value, `undefined` to leave the key as it is, or `REMOVE` to delete it. The deadline and the
+   * signal hold for the whole. CONTENTION where `attempts` rounds were not enough.
+   */
+  update<T extends V = V>(
+    key: string,
+    change: UpdateFunction<T>,
+    options: UpdateOptions = {},
+  ): Promise<Updated<T>> {
+    const { timeoutMs, random } = this.context;
+    const kv = this as unknown as Kv<T>;
+    return updateKey(kv, key, change, options, options.timeoutMs ?? timeoutMs, random);
+  }
+
+  /** Every key with this prefix, in byte order, fetched page by page as they are read. */
+  scan(
+    prefix: string,
+    options: ScanOptions & { readonly keysOnly: true },
+  ): AsyncIterableIterator<Entry<undefined>>;
+  scan<T extends V = V>(prefix?: string, options?: ScanOptions): AsyncIterableIterator<Entry<T>>;
+  scan(prefix = '', options: ScanOptions = {}): AsyncIterableIterator<Entry<unknown>> {
+    return scanAll(this, prefix, options);
+  }
+
+  /** One page of a scan. */
+  scanPage(
+    prefix: string,
+    options: PageOptions & { readonly keysOnly: true },
+  ): Promise<Page<undefined>>;
+  scanPage<T extends V = V>(prefix: string, options?: PageOptions): Promise<Page<T>>;
+  scanPage(prefix: string, options: PageOptions = {}): Promise<Page<unknown>> {
+    const { limit = PAGE_SIZE_DEFAULT, cursor, keysOnly = false } = options;
+    let error = keyError(prefix, true);
+    if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_ENTRIES_MAX) {
+      error ??= invalidArgument(`limit is a whole number of 1 to ${SCAN_ENTRIES_MAX} entries`);
+    }
+    if (cursor !== undefined && cursor.length > KEY_BYTES_MAX) {
+      error ??= invalidArgument('the cursor is not one that a page has returned');
+    }
+    if (error !== undefined) return Promise.reject(error);
+    return this.context.dispatcher.submit(
+      new Call(
+        OperationCode.Scan,
+        Shape.Page,
+        keysOnly ? FLAG_KEYS_ONLY : 0,
+        prefix,
+        cursor?.slice(),
+        limit,
+        0,
+        0,
+        keysOnly ? undefined : this.codec,
+      ),
+      options,
+    );
+  }
+
+  /** The values of those keys that exist. */
+  async getMany<T extends V = V>(
+    keys: Iterable<string>,
+    options?: CallOptions,
+  ): Promise<Map<string, T>> {
+    const found = new Map<string, T>();
+    await eachOf('getMany', keys, async (key) => {
+      const value = await this.get<T>(key, options);
+      if (value !== undefined) found.set(key, value);
+    });
+    return found;
+  }
+
+  /**
+   * Puts each entry with the same options. Not a transaction: where some fail, the others are done
+   * all the same, and the error's cause has every failure.
+   */
+  putMany(entries: Iterable<readonly [string, V]>, options?: PutOptions): Promise<void> {
+    return eachOf('putMany', entries, ([key, value]) => this.put(key, value, options));
+  }
+
+  /** Deletes each key and tells how many there were. Fails as `putMany` does. */
+  async deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<number> {
+    let deleted = 0;
+    await eachOf('deleteMany', keys, async (key) => {
+      if (await this.delete(key, options)) deleted++;
+    });
+    return deleted;
+  }
+
+  /** The call keeps what this gives, so bytes are copied: the caller may go on to change them. */
+  private encode(value: V): string | Uint8Array {
+    const { codec } = this;
+    if (codec.form === 'bytes') return codec.encode(value).slice();
+    const text = codec.encode(value);
+    return text.length > TEXT_UNITS_MAX ? encoder.encode(text) : text;
+  }
+}
+
+function encodeError(key: string, cause: unknown): RondoError {
+  if (cause instanceof RondoError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new RondoError('CODEC_FAILED', `put ${JSON.stringify(key)}: cannot encode: ${why}`, {
+    cause,
+  });
+}
+
+function putOptionsError(options: PutOptions): RondoError | undefined {
+  const { ifAbsent, ifRevision, ttlMs, keepTtl } = options;
+  if (ifAbsent === true && ifRevision !== undefined) {
+    return invalidArgument('put takes either ifAbsent or ifRevision');
+  }
+  if (keepTtl === true && ttlMs !== undefined) {
+    return invalidArgument('put takes either ttlMs or keepTtl');
+  }
+  return ttlError(ttlMs) ?? revisionError(ifRevision);
+}
+
+function ttlError(ttlMs: number | undefined): RondoError | undefined {
+  if (ttlMs === undefined) return undefined;
+  if (Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= TTL_MS_MAX) return undefined;
+  return invalidArgument(`ttlMs is a whole number of 1 to ${TTL_MS_MAX} milliseconds`);
+}
+
+function revisionError(revision: number | undefined): RondoError | undefined {
+  if (revision === undefined) return undefined;
+  if (Number.isInteger(revision) && revision >= 0 && revision < INTEGER_LIMIT) return undefined;
+  return invalidArgument('ifRevision is a revision, as entry, put and scan return it');
+}
+
+function deltaError(delta: number | bigint): RondoError | undefined {
+  if (typeof delta === 'bigint') {
+    if (delta >= INT64_MIN && delta <= INT64_MAX) return undefined;
+  } else if (Number.isSafeInteger(delta)) {
+    return undefined;
+  }
+  return invalidArgument('delta is a safe integer, or a bigint of 64 bits');
+}
+
+function deltaBytes(delta: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigInt64(0, delta, true);
+  return bytes;
+}
