@@ -1,0 +1,64 @@
+// `rondo serve`: runs a node until it is told to stop.
+
+import type { Command } from 'commander';
+import { createLogger } from '../logger.js';
+import { startServer } from '../server.js';
+import { banner } from './banner.js';
+import { EXIT_FAILURE, reportError } from './exit.js';
+import { addSettingsOptions, settingsOf } from './settings-options.js';
+import { stopOnSignals } from './signals.js';
+
+const EXAMPLES = `
+Examples:
+  $ rondo serve
+  $ rondo serve --port 0 --json
+  $ rondo serve --memory-max 2GiB --engine native
+  $ rondo serve --host 0.0.0.0 --token-file ./tokens
+  $ RONDO_PORT=7500 rondo serve --config ./rondo.json
+
+Flags come before the environment, the environment before the file. State is in memory: it is gone
+when the node stops.`;
+
+export function addServeCommand(program: Command): void {
+  addSettingsOptions(
+    program
+      .command('serve')
+      .description('run a node')
+      .option('--json', 'print one JSON line on standard output when ready'),
+  )
+    .addHelpText('after', EXAMPLES)
+    .action((options: Record<string, unknown>) => serve(options));
+}
+
+async function serve(options: Readonly<Record<string, unknown>>): Promise<void> {
+  const asJson = options.json === true;
+  try {
+    const settings = settingsOf(options);
+    const logger = createLogger(settings);
+    const server = await startServer({
+      settings,
+      logger,
+      onFatal: (error) => {
+        logger.fatal({ event: 'invariant_broken', err: error }, 'invariant broken: the node ends');
+        process.exit(EXIT_FAILURE);
+      },
+    });
+    stopOnSignals(logger, () => server.stop());
+    if (asJson) {
+      const ready = {
+        event: 'ready',
+        url: server.url,
+        port: server.port,
+        engine: server.engine.kind,
+        engineReason: server.engine.reason,
+        transport: server.transport.kind,
+        pid: process.pid,
+      };
+      process.stdout.write(`${JSON.stringify(ready)}\n`);
+    } else if (process.stdout.isTTY) {
+      process.stdout.write(banner(server, settings));
+    }
+  } catch (error) {
+    process.exitCode = reportError(error, asJson);
+  }
+}

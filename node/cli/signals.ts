@@ -1,0 +1,34 @@
+// Stops a node when the operating system asks: gently at the first signal, at once at the second.
+
+import { constants } from 'node:os';
+import type { Logger } from 'pino';
+
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/**
+ * Calls `stop` at the first SIGTERM or SIGINT and exits with 0 when it is done. A further signal exits
+ * with 128 and its number.
+ */
+export function stopOnSignals(logger: Logger, stop: () => Promise<void>): void {
+  let isStopping = false;
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      if (isStopping) {
+        logger.warn({ event: 'stop_forced', signal }, `${signal} again: ending at once`);
+        process.exit(128 + constants.signals[signal]);
+      }
+      isStopping = true;
+      logger.info({ event: 'stopping', signal }, `${signal}: stopping`);
+      stop().then(
+        () => {
+          logger.info({ event: 'stopped' }, 'stopped');
+          process.exit(0);
+        },
+        (error: unknown) => {
+          logger.fatal({ event: 'stop_failed', err: error }, 'the stop failed');
+          process.exit(1);
+        },
+      );
+    });
+  }
+}

@@ -1,0 +1,39 @@
+// Moves an engine's time on, so that keys expire though no one asks for them. Many keys that fall due
+// together are expired in steps with the connections served in between.
+
+import type { Engine } from '../ts/engine/engine.js';
+import { EXPIRIES_PER_ADVANCE_MAX, EXPIRY_INTERVAL_MS } from '../ts/wire/limits.js';
+import type { Clock, Timer } from './clock.js';
+
+export class Expiry {
+  private readonly interval: Timer;
+  private step: Timer | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly clock: Clock,
+    /** After each step, with the engine's records still in place. */
+    private readonly onStep: () => void,
+    private readonly onError: (error: unknown) => void,
+  ) {
+    this.interval = clock.every(EXPIRY_INTERVAL_MS, () => {
+      if (!this.step) this.advance();
+    });
+  }
+
+  stop(): void {
+    this.interval.cancel();
+    this.step?.cancel();
+  }
+
+  private advance(): void {
+    this.step = undefined;
+    try {
+      const expired = this.engine.advance(this.clock.now());
+      this.onStep();
+      if (expired === EXPIRIES_PER_ADVANCE_MAX) this.step = this.clock.soon(() => this.advance());
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// The plain HTTP side of the port: health, readiness and metrics. Every other answer says what there
+// is.
+
+import type { HttpReply, HttpRequest } from '../transport/transport.js';
+import type { Worker } from '../worker.js';
+import { Metrics } from './metrics.js';
+import { WEBSOCKET_PATH } from './upgrade.js';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const AVAILABLE = ['/healthz', '/readyz', '/metrics'] as const;
+
+export class Endpoints {
+  private readonly metrics: Metrics;
+
+  constructor(private readonly worker: Worker) {
+    this.metrics = new Metrics(worker);
+  }
+
+  answer(request: HttpRequest): HttpReply | Promise<HttpReply> {
+    const { method, path } = request;
+    const isKnown = path === WEBSOCKET_PATH || AVAILABLE.some((known) => known === path);
+    if (!isKnown) return this.refuse(request, 404, 'NOT_FOUND', 'there is nothing at this path');
+    if (method !== 'GET') {
+      return this.refuse(request, 405, 'METHOD_NOT_ALLOWED', 'only GET and HEAD are served', {
+        allow: 'GET, HEAD',
+      });
+    }
+    switch (path) {
+      case '/healthz':
+        return this.worker.phase === 'failed'
+          ? json(503, { status: 'failed' })
+          : json(200, { status: 'ok' });
+      case '/readyz':
+        return this.worker.phase === 'serving'
+          ? json(200, { status: 'ready' })
+          : json(503, { status: this.worker.phase });
+      case '/metrics':
+        return this.answerMetrics(request);
+      default:
+        return this.refuse(
+          request,
+          426,
+          'UPGRADE_REQUIRED',
+          'this is a WebSocket address: connect with a WebSocket client, such as rondo/client',
+          { upgrade: 'websocket' },
+        );
+    }
+  }
+
+  /** An error reply that says what this port serves. */
+  refusal(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): HttpReply {
+    const available = [`${WEBSOCKET_PATH} (WebSocket)`, ...AVAILABLE.map((path) => `GET ${path}`)];
+    const reply = json(status, { error: { code, message }, available });
+    return headers ? { ...reply, headers } : reply;
+  }
+
+  private answerMetrics(request: HttpRequest): HttpReply | Promise<HttpReply> {
+    const { tokens } = this.worker.options;
+    if (tokens && !tokens.acceptsHeader(request.authorization)) {
+      return this.refuse(
+        request,
+        401,
+        'UNAUTHENTICATED',
+        'a valid token is required: send it as Authorization: Bearer',
+        { 'www-authenticate': 'Bearer' },
+      );
+    }
+    return this.metrics.read().then(
+      (body) => ({ status: 200, contentType: this.metrics.contentType, body }),
+      (error: unknown) => {
+        this.worker.options.logger.error({ event: 'metrics_failed', err: error }, 'metrics failed');
+        return this.refusal(500, 'INTERNAL', 'the metrics could not be read: see the log');
+      },
+    );
+  }
+
+  private refuse(
+    request: HttpRequest,
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): HttpReply {
+    this.worker.options.logger.warn(
+      {
+        event: 'http_refused',
+        httpStatus: status,
+        method: request.method,
+        path: request.path.slice(0, 200),
+      },
+      `HTTP request refused: ${code}`,
+    );
+    return this.refusal(status, code, message, headers);
+  }
+}
+
+function json(status: number, body: unknown): HttpReply {
+  return { status, contentType: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
+}

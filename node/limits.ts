@@ -1,0 +1,25 @@
+// Bounds of the node process that neither the wire nor an engine knows; those two have theirs in
+// `ts/wire/limits.ts`.
+
+/** Seconds without a byte from a peer until it counts as dead; pings go out well before. */
+export const IDLE_TIMEOUT_S = 32;
+/** Milliseconds that a closed connection has to take what was sent before its socket is destroyed. */
+export const CLOSE_DEADLINE_MS = 5_000;
+/**
+ * Milliseconds that uWebSockets.js gets to exchange the last packets with peers after their close
+ * frames: it does not say when a socket that was ended is gone.
+ */
+export const UWS_LINGER_MS = 100;
+/**
+ * Bytes that a transport takes in beyond the frame bound. Up to there a frame that is too large gets
+ * a close code and a reason of its own; past it the transport cuts the connection by itself.
+ */
+export const PAYLOAD_SLACK_BYTES = 1024 * 1024;
+/** Bytes of UTF-8 in the reason of a close frame (RFC 6455, 5.5). */
+export const CLOSE_REASON_BYTES_MAX = 123;
+/** One frame in this many is timed for the latency histogram. A power of two. */
+export const FRAMES_PER_TIMED_FRAME = 16;
+/** Milliseconds between two looks for operations that were refused as bad input, for the log. */
+export const REFUSAL_REPORT_INTERVAL_MS = 1_000;
+/** Bytes of the configuration file and of the token file. */
+export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;

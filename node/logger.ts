@@ -1,0 +1,55 @@
+// The node's log: pino, JSON lines on standard error, or the same as text for people.
+
+import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino';
+import type { Settings } from './config/settings.js';
+
+const COLOURS: Readonly<Record<string, string>> = {
+  warn: '\x1b[33m',
+  error: '\x1b[31m',
+  fatal: '\x1b[31m',
+};
+const COLOUR_END = '\x1b[0m';
+
+/** Writes at once, so that the last line before an exit is not lost. */
+export function createLogger(settings: Pick<Settings, 'logLevel' | 'logFormat'>): Logger {
+  const { logLevel, logFormat } = settings;
+  const isTerminal = process.stderr.isTTY === true;
+  const asText = logFormat === 'text' || (logFormat === 'auto' && isTerminal);
+  const output = destination({ fd: 2, sync: true });
+  return createLoggerTo(asText ? asTextTo(output, isTerminal) : output, logLevel);
+}
+
+/** For tests: into any stream, as JSON lines. */
+export function createLoggerTo(stream: DestinationStream, level: Settings['logLevel']): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream,
+  );
+}
+
+function asTextTo(output: DestinationStream, isColoured: boolean): DestinationStream {
+  return {
+    write(line) {
+      output.write(`${formatLine(JSON.parse(line) as Record<string, unknown>, isColoured)}\n`);
+    },
+  };
+}
+
+/** `12:00:00.000 WARN  message  key=value …` */
+export function formatLine(entry: Record<string, unknown>, isColoured: boolean): string {
+  const { level, time, msg, ...rest } = entry;
+  const label = String(level).toUpperCase().padEnd(5);
+  const colour = isColoured ? COLOURS[String(level)] : undefined;
+  const fields = Object.entries(rest).map(([name, value]) => {
+    const isError = name === 'err' && typeof value === 'object' && value !== null;
+    if (isError && 'stack' in value) return `\n${String(value.stack)}`;
+    return `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+  });
+  const text = [String(time).slice(11, 23), label, String(msg ?? ''), ...fields].join('  ');
+  return colour ? `${colour}${text}${COLOUR_END}` : text;
+}

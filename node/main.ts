@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+// The command `rondo`: a node to run, and tools to look at one and use it.
+
+import { Command, CommanderError } from 'commander';
+import { addServeCommand } from './cli/serve.js';
+import { EXIT_USAGE } from './cli/exit.js';
+import { VERSION } from './version.js';
+
+const EXAMPLES = `
+Examples:
+  $ rondo serve                 run a node on ws://127.0.0.1:7400
+  $ rondo put plan/1 hello      write a key
+  $ rondo get plan/1            read it
+  $ rondo scan plan/            list what begins so
+  $ rondo doctor                check this machine
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.`;
+
+const program = new Command('rondo')
+  .description('Shared state for AI agents over one WebSocket.')
+  .version(VERSION)
+  .addHelpText('after', EXAMPLES)
+  .showHelpAfterError('(rondo --help lists what there is)')
+  .exitOverride();
+
+addServeCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  // commander has printed it; help and version come this way too, with exit code 0.
+  process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+}

@@ -1,0 +1,44 @@
+// What a refused peer reads in the close frame: what was wrong and what to do, in one line.
+
+import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
+import { HELLO_BYTES_MAX, OPERATIONS_PER_FRAME_MAX } from '../ts/wire/limits.js';
+import { Status, statusName } from '../ts/wire/status.js';
+import { CLOSE_REASON_BYTES_MAX } from './limits.js';
+
+export interface RefusalLimits {
+  readonly frameBytesMax: number;
+  readonly sendBufferBytesMax: number;
+  readonly helloDeadlineMs: number;
+}
+
+/** The reason for closing with `CLOSE_CODE_BASE + status`; ASCII, CLOSE_REASON_BYTES_MAX at most. */
+export function closeReason(status: Status, limits: RefusalLimits): string {
+  return reasonOf(status, limits).slice(0, CLOSE_REASON_BYTES_MAX);
+}
+
+function reasonOf(status: Status, limits: RefusalLimits): string {
+  switch (status) {
+    case Status.Malformed:
+      return 'not a valid request frame; build frames as ts/wire/rondo.fbs says, or use rondo/client';
+    case Status.FrameTooLarge:
+      return `frame larger than ${limits.frameBytesMax} bytes; send fewer operations in each`;
+    case Status.TooManyOperations:
+      return `more than ${OPERATIONS_PER_FRAME_MAX} operations in a frame; send fewer in each`;
+    case Status.DuplicateId:
+      return 'operation ids must ascend strictly within a frame; give each operation its own id';
+    case Status.HelloRequired:
+      return `the first frame must be a valid Hello of ${HELLO_BYTES_MAX} bytes at most; send it first`;
+    case Status.HelloTimeout:
+      return `no Hello within ${limits.helloDeadlineMs} ms; send it right after connecting`;
+    case Status.ProtocolMismatch:
+      return `this node speaks protocol ${PROTOCOL_VERSION}; use the client of the node's version`;
+    case Status.Unauthenticated:
+      return 'a valid token is required; send it in the Hello or as Authorization: Bearer';
+    case Status.TextNotSupported:
+      return 'text messages are not supported; send binary frames';
+    case Status.SlowReader:
+      return `more than ${limits.sendBufferBytesMax} bytes of replies unread; read faster or ask for less`;
+    default:
+      return statusName(status);
+  }
+}

@@ -1,0 +1,90 @@
+// Puts a node together from its settings: tokens, engine, transport, worker. Used by `rondo serve` and
+// by tests; reads no environment and ends no process.
+
+import { randomInt } from 'node:crypto';
+import type { Logger } from 'pino';
+import { chooseEngine, type EngineChoice } from '../ts/engine/load.js';
+import { type Clock, realClock } from './clock.js';
+import { checkExposure } from './config/exposure.js';
+import type { Settings } from './config/settings.js';
+import { readTokenFile } from './config/tokens.js';
+import { chooseTransport, type TransportChoice } from './transport/load.js';
+import { VERSION } from './version.js';
+import { Worker } from './worker.js';
+
+export interface ServerOptions {
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** In place of the one that the settings name. */
+  readonly engine?: EngineChoice;
+  readonly transport?: TransportChoice;
+  /** See `WorkerOptions.onFatal`. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface Server {
+  /** Where clients connect, such as `ws://127.0.0.1:7400`. */
+  readonly url: string;
+  readonly port: number;
+  readonly worker: Worker;
+  readonly engine: EngineChoice;
+  readonly transport: TransportChoice;
+  /** See `Worker.stop`. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts serving. Rejects with `NodeError` (tokens, host, transport, port) or `EngineError` and leaves
+ * nothing behind.
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { settings, logger } = options;
+  const engine = options.engine ?? chooseEngine(settings.engine);
+  logger.info(
+    { event: 'engine', engine: engine.kind, reason: engine.reason, version: VERSION },
+    `engine ${engine.kind}: ${engine.reason}`,
+  );
+  const transport = options.transport ?? chooseTransport(settings.transport);
+  logger.info(
+    { event: 'transport', transport: transport.kind, reason: transport.reason },
+    `transport ${transport.kind}: ${transport.reason}`,
+  );
+
+  const tokenFile = settings.tokenFile === '' ? undefined : readTokenFile(settings.tokenFile);
+  for (const warning of tokenFile?.warnings ?? []) logger.warn({ event: 'token_file' }, warning);
+  const hasTokens = tokenFile !== undefined;
+  const exposure = checkExposure(settings.host, hasTokens, settings.insecure);
+  if (exposure) logger.warn({ event: 'insecure' }, exposure);
+  if (settings.allowOrigin.includes('*')) {
+    logger.warn(
+      { event: 'insecure' },
+      "INSECURE: --allow-origin '*' lets every page of every site connect from its visitors' browsers",
+    );
+  }
+
+  const worker = new Worker({
+    settings,
+    engine,
+    transport,
+    tokens: tokenFile?.tokens,
+    clock: options.clock ?? realClock,
+    logger,
+    hashSeed: randomInt(2 ** 32),
+    onFatal: options.onFatal,
+  });
+  const port = await worker.start();
+  const url = `ws://${urlHost(settings.host)}:${port}`;
+  logger.info(
+    { event: 'serving', url, port, partitions: settings.partitions, durability: 'none' },
+    `serving at ${url}`,
+  );
+  return { url, port, worker, engine, transport, stop: () => worker.stop() };
+}
+
+/** The host as it stands in a URL that a client on this machine can use. */
+function urlHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

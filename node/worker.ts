@@ -1,0 +1,359 @@
+// The data plane: one transport, one engine and their connections, run to completion on one thread.
+// Holds nothing global: everything comes in through the options, so that each of several threads can
+// host one.
+
+import type { Logger } from 'pino';
+import {
+  type Engine,
+  OUTCOME_COUNT,
+  OUTCOME_KEYS,
+  OUTCOME_MEMORY_BYTES,
+  OUTCOME_NEXT,
+  OUTCOME_RECORD_BYTES,
+} from '../ts/engine/engine.js';
+import type { EngineChoice } from '../ts/engine/load.js';
+import { encodeWelcome } from '../ts/wire/hello.js';
+import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
+import {
+  frameBytesMaxFor,
+  KEY_BYTES_MAX,
+  OPERATIONS_PER_FRAME_MAX,
+  SCAN_ENTRIES_MAX,
+  STOP_DEADLINE_MS,
+} from '../ts/wire/limits.js';
+import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
+import { BadOperations } from './bad-operations.js';
+import type { Clock } from './clock.js';
+import type { Settings } from './config/settings.js';
+import type { Tokens } from './config/tokens.js';
+import { ConnectionState } from './connection.js';
+import { Counters } from './counters.js';
+import { Expiry } from './expiry.js';
+import { judgeHello } from './hello.js';
+import { Endpoints } from './http/endpoints.js';
+import { judgeUpgrade } from './http/upgrade.js';
+import {
+  FRAMES_PER_TIMED_FRAME,
+  PAYLOAD_SLACK_BYTES,
+  REFUSAL_REPORT_INTERVAL_MS,
+} from './limits.js';
+import { OverloadReply } from './overload.js';
+import { closeReason } from './refusal.js';
+import type { TransportChoice } from './transport/load.js';
+import {
+  type Connection,
+  type HttpReply,
+  type HttpRequest,
+  isProtocolViolation,
+  type Transport,
+  type TransportHandler,
+  type UpgradeAnswer,
+  type UpgradeRequest,
+} from './transport/transport.js';
+import { VERSION } from './version.js';
+
+export interface WorkerOptions {
+  readonly settings: Settings;
+  readonly engine: EngineChoice;
+  readonly transport: TransportChoice;
+  /** Undefined: no authentication. */
+  readonly tokens: Tokens | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** See `EngineOptions.hashSeed`. */
+  readonly hashSeed: number;
+  /** An invariant is broken: the worker has stopped serving and the process must end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+type Peer = Connection<ConnectionState>;
+export type WorkerPhase = 'starting' | 'serving' | 'stopping' | 'stopped' | 'failed';
+
+/** The close code of a node that stops (RFC 6455: going away). */
+const CLOSE_GOING_AWAY = 1001;
+
+export class Worker implements TransportHandler<ConnectionState> {
+  phase: WorkerPhase = 'starting';
+  readonly engine: Engine;
+  readonly counters = new Counters();
+  readonly connections = new Set<Peer>();
+  readonly frameBytesMax: number;
+  private readonly transport: Transport;
+  private readonly overload: OverloadReply;
+  private readonly endpoints: Endpoints;
+  private readonly startedAt: number;
+  private timers: readonly { stop(): void }[] = [];
+  private stopping: Promise<void> | undefined;
+
+  constructor(readonly options: WorkerOptions) {
+    const { settings, clock } = options;
+    this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
+    this.engine = options.engine.create({
+      partitions: settings.partitions,
+      valueBytesMax: settings.valueBytesMax,
+      memoryBytesMax: settings.memoryMax,
+      hashSeed: options.hashSeed,
+    });
+    this.overload = new OverloadReply(this.frameBytesMax);
+    this.endpoints = new Endpoints(this);
+    this.transport = options.transport.create<ConnectionState>(
+      { payloadBytesMax: this.frameBytesMax + PAYLOAD_SLACK_BYTES },
+      this,
+    );
+    this.startedAt = clock.monotonic();
+  }
+
+  /** Returns the port. Rejects with `NodeError`: `PORT_IN_USE` or `LISTEN_FAILED`. */
+  async start(): Promise<number> {
+    const { settings, clock, logger } = this.options;
+    let port: number;
+    try {
+      port = await this.transport.listen(settings.host, settings.port);
+    } catch (error) {
+      await this.transport.close(0);
+      this.engine.close();
+      throw error;
+    }
+    const expiry = new Expiry(
+      this.engine,
+      clock,
+      () => this.countRecords(),
+      (error) => this.fail(error),
+    );
+    const badOperations = new BadOperations(this.engine, logger);
+    const report = clock.every(REFUSAL_REPORT_INTERVAL_MS, () => badOperations.report());
+    const stopReport = () => {
+      report.cancel();
+      badOperations.report();
+    };
+    this.timers = [expiry, { stop: stopReport }];
+    this.phase = 'serving';
+    return port;
+  }
+
+  /**
+   * Takes no new connection, answers the frames that have arrived, and closes each connection with
+   * 1001 behind its last reply; peers have STOP_DEADLINE_MS to take them. An operation without a
+   * reply at a 1001 was not executed. Called again, returns the same promise.
+   */
+  stop(): Promise<void> {
+    this.stopping ??= this.stopOnce();
+    return this.stopping;
+  }
+
+  // The hot path: one engine call and one send a frame.
+  onMessage(peer: Peer, message: ArrayBuffer): void {
+    const { engine, counters } = this;
+    const { outcome } = engine;
+    const { clock } = this.options;
+    const state = peer.data;
+    if (this.phase === 'failed') return;
+    counters.receivedBytes += message.byteLength;
+    if (!state.isGreeted) return this.greet(peer, message);
+    const isTimed = (counters.frames++ & (FRAMES_PER_TIMED_FRAME - 1)) === 0;
+    const startedAt = isTimed ? clock.monotonic() : 0;
+    try {
+      if (state.outstanding > 0 && this.answerOverload(peer, message)) return;
+      const now = clock.now();
+      let next = 0;
+      do {
+        const first = next;
+        const length = engine.execute(message, first, now);
+        if (length < 0) return this.refuse(peer, -length);
+        next = outcome[OUTCOME_NEXT] as number;
+        counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
+        counters.sentBytes += length;
+        if (peer.send(engine.reply.subarray(0, length)) !== 'sent') this.hold(peer, next - first);
+      } while (next < (outcome[OUTCOME_COUNT] as number) && peer.isOpen);
+    } catch (error) {
+      this.fail(error);
+    }
+    if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
+  }
+
+  onUpgrade(request: UpgradeRequest): UpgradeAnswer<ConnectionState> {
+    const { settings, logger } = this.options;
+    const refusal = judgeUpgrade(request, {
+      isServing: this.phase === 'serving',
+      connections: this.connections.size,
+      connectionsMax: settings.connectionsMax,
+      allowOrigin: settings.allowOrigin,
+    });
+    if (!refusal) return { data: new ConnectionState(request.authorization) };
+    const { upgradesRefused } = this.counters;
+    upgradesRefused.set(refusal.status, (upgradesRefused.get(refusal.status) ?? 0) + 1);
+    const { remoteAddress, origin, path } = request;
+    logger.warn(
+      { event: 'upgrade_refused', httpStatus: refusal.status, remoteAddress, origin, path },
+      refusal.message,
+    );
+    return { refusal: this.endpoints.refusal(refusal.status, refusal.code, refusal.message) };
+  }
+
+  onOpen(peer: Peer): void {
+    const { clock, settings } = this.options;
+    this.connections.add(peer);
+    this.counters.connections++;
+    peer.data.helloTimer = clock.after(settings.helloDeadlineMs, () => {
+      this.refuse(peer, Status.HelloTimeout);
+    });
+  }
+
+  onText(peer: Peer): void {
+    if (this.phase !== 'failed') this.refuse(peer, Status.TextNotSupported);
+  }
+
+  onDrain(peer: Peer): void {
+    peer.data.outstanding = 0;
+    peer.data.isOverloaded = false;
+  }
+
+  onClose(peer: Peer, code: number, reason: string): void {
+    this.connections.delete(peer);
+    peer.data.helloTimer?.cancel();
+    if (!isProtocolViolation(code)) return;
+    this.options.logger.warn(
+      { event: 'connection_cut', closeCode: code, reason, ...describe(peer) },
+      `connection cut: ${code === 1009 ? `message above ${this.frameBytesMax} bytes` : reason}`,
+    );
+  }
+
+  onHttp(request: HttpRequest): HttpReply | Promise<HttpReply> {
+    return this.endpoints.answer(request);
+  }
+
+  get uptimeMs(): number {
+    return Math.floor(this.options.clock.monotonic() - this.startedAt);
+  }
+
+  get keys(): number {
+    return this.engine.outcome[OUTCOME_KEYS] as number;
+  }
+
+  get memoryBytes(): number {
+    return this.engine.outcome[OUTCOME_MEMORY_BYTES] as number;
+  }
+
+  private greet(peer: Peer, message: ArrayBuffer): void {
+    const state = peer.data;
+    const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
+    state.client = hello?.client.slice(0, 100) ?? '';
+    if (status !== Status.Ok) return this.refuse(peer, status);
+    state.isGreeted = true;
+    state.helloTimer?.cancel();
+    const welcome = this.welcome();
+    this.counters.sentBytes += welcome.length;
+    peer.send(welcome);
+    this.options.logger.debug({ event: 'connection_greeted', ...describe(peer) }, 'client greeted');
+  }
+
+  private welcome(): Uint8Array {
+    const { settings, engine, transport } = this.options;
+    return encodeWelcome({
+      protocol: PROTOCOL_VERSION,
+      version: VERSION,
+      engine: engine.kind,
+      engineReason: engine.reason,
+      transport: transport.kind,
+      durability: 'none',
+      partitions: settings.partitions,
+      limits: {
+        frameBytesMax: this.frameBytesMax,
+        keyBytesMax: KEY_BYTES_MAX,
+        valueBytesMax: settings.valueBytesMax,
+        operationsPerFrameMax: OPERATIONS_PER_FRAME_MAX,
+        operationsOutstandingMax: settings.outstandingMax,
+        scanEntriesMax: SCAN_ENTRIES_MAX,
+      },
+      uptimeMs: this.uptimeMs,
+      keys: this.keys,
+      memoryBytes: this.memoryBytes,
+      memoryBytesMax: settings.memoryMax,
+      connections: this.connections.size,
+    });
+  }
+
+  /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
+  private hold(peer: Peer, operations: number): void {
+    peer.data.outstanding += operations;
+    if (peer.bufferedBytes > this.options.settings.sendBufferBytesMax) {
+      this.refuse(peer, Status.SlowReader);
+    }
+  }
+
+  /**
+   * With replies unread: answers a frame that would bring their operations above the limit without
+   * executing it. A peer with none unread may always send a whole frame.
+   */
+  private answerOverload(peer: Peer, message: ArrayBuffer): boolean {
+    const { logger, settings } = this.options;
+    const { data: state } = peer;
+    const count = this.overload.count(message);
+    if (count >= 0 && state.outstanding + count <= settings.outstandingMax) return false;
+    if (count < 0) {
+      this.refuse(peer, -count);
+      return true;
+    }
+    const reply = this.overload.write(message);
+    this.counters.operationsOverloaded += count;
+    this.counters.sentBytes += reply.length;
+    if (!state.isOverloaded) {
+      state.isOverloaded = true;
+      logger.warn(
+        { event: 'operations_overloaded', outstanding: state.outstanding, ...describe(peer) },
+        `more than ${settings.outstandingMax} operations unread: answering OVERLOADED`,
+      );
+    }
+    if (peer.send(reply) !== 'sent') this.hold(peer, 0);
+    return true;
+  }
+
+  /** Closes with `CLOSE_CODE_BASE + status`, and one line for the operator. */
+  private refuse(peer: Peer, status: Status): void {
+    const reason = closeReason(status, {
+      frameBytesMax: this.frameBytesMax,
+      sendBufferBytesMax: this.options.settings.sendBufferBytesMax,
+      helloDeadlineMs: this.options.settings.helloDeadlineMs,
+    });
+    const name = statusName(status);
+    this.counters.refused[status] = (this.counters.refused[status] ?? 0) + 1;
+    this.options.logger.warn(
+      { event: 'connection_refused', status: name, reason, ...describe(peer) },
+      `connection refused: ${name}`,
+    );
+    peer.close(CLOSE_CODE_BASE + status, reason);
+  }
+
+  private countRecords(): void {
+    this.counters.recordBytes += this.engine.outcome[OUTCOME_RECORD_BYTES] as number;
+  }
+
+  /** What the engine holds can no longer be trusted: nothing is served from here on. */
+  private fail(error: unknown): void {
+    if (this.phase === 'failed') return;
+    this.phase = 'failed';
+    this.transport.stopAccepting();
+    for (const timer of this.timers) timer.stop();
+    this.options.onFatal(error);
+  }
+
+  private async stopOnce(): Promise<void> {
+    this.phase = 'stopping';
+    this.transport.stopAccepting();
+    // Two turns of the event loop: frames that the sockets already hold are read and answered.
+    for (let turn = 0; turn < 2; turn++) {
+      await new Promise<void>((resolve) => this.options.clock.soon(resolve));
+    }
+    for (const peer of [...this.connections]) {
+      peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
+    }
+    for (const timer of this.timers) timer.stop();
+    await this.transport.close(STOP_DEADLINE_MS);
+    this.engine.close();
+    this.phase = 'stopped';
+  }
+}
+
+function describe(peer: Peer): { connection: number; remoteAddress: string; client: string } {
+  return { connection: peer.id, remoteAddress: peer.remoteAddress, client: peer.data.client };
+}
