@@ -1,0 +1,61 @@
+// Random histories in lockstep, and the canaries that show that the comparison sees a fault.
+
+import { describe, expect, it } from 'vitest';
+import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { enginePair, OPTIONS } from '../drive/engines.js';
+import { CONFIGS, pairOf } from './configs.js';
+import { FAULTS, faultyEngine } from './faulty.js';
+import { expectLockstep, runLockstep, shrink } from './lockstep.js';
+import { Random, seedOf } from './random.js';
+import { randomSteps } from './steps.js';
+
+const SEED = seedOf(20_260_727);
+const OPERATIONS_PER_CONFIG = 6000;
+const { left, right, note } = enginePair();
+
+describe(`random histories, ${note}, RONDO_SEED=${SEED}`, () => {
+  it.each(CONFIGS)('$name', ({ options, mix }) => {
+    const steps = randomSteps(new Random(SEED), OPERATIONS_PER_CONFIG, mix);
+    const operations = steps.reduce(
+      (sum, step) => sum + (step.kind === 'frame' ? step.operations.length : 0),
+      0,
+    );
+    expect(operations).toBeGreaterThanOrEqual(OPERATIONS_PER_CONFIG);
+    expectLockstep(pairOf(left, right, options), steps, options.partitions, SEED);
+  });
+});
+
+describe('canaries', () => {
+  const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10 };
+  it.each(FAULTS)('sees %s', (fault) => {
+    const steps = randomSteps(new Random(7), 6000, mix);
+    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS);
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
+  });
+
+  it('sees none in an engine beside itself', () => {
+    const steps = randomSteps(new Random(7), 2000, mix);
+    expect(runLockstep(pairOf(createTsEngine, createTsEngine, OPTIONS), steps, 64)).toBeUndefined();
+  });
+
+  it('cuts a history down to the steps that matter', () => {
+    const steps = randomSteps(new Random(11), 3000, mix);
+    const make = pairOf(
+      createTsEngine,
+      (options) => faultyEngine(options, 'an expiry one millisecond late'),
+      OPTIONS,
+    );
+    const shrunk = shrink(make, steps, OPTIONS.partitions);
+    expect(runLockstep(make, shrunk, OPTIONS.partitions)).toBeDefined();
+    expect(shrunk.length).toBeLessThanOrEqual(4);
+    expect(() => expectLockstep(make, steps, OPTIONS.partitions, 11)).toThrowError(
+      /Run again with RONDO_SEED=11\. Cut down to \d steps/,
+    );
+  });
+
+  it('makes the same history from the same seed', () => {
+    const twice = [1, 2].map(() => randomSteps(new Random(99), 500, mix));
+    expect(twice[1]).toEqual(twice[0]);
+    expect(randomSteps(new Random(100), 500, mix)).not.toEqual(twice[0]);
+  });
+});

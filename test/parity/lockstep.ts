@@ -1,0 +1,240 @@
+// Runs two engines side by side through the same steps and compares everything that can be seen of
+// them: return values, reply bytes, record bytes, outcome, counters, order of scans, revisions. On a
+// difference the steps are cut down to few that still show it.
+
+import {
+  type Engine,
+  OUTCOME_COUNT,
+  OUTCOME_NEXT,
+  OUTCOME_RECORD_BYTES,
+} from '../../ts/engine/engine.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { FLAG_ENTRY } from '../../ts/wire/layout.js';
+import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
+import { decodeReply, type Result } from '../drive/drive.js';
+import { encodeRequest, type Operation, scan } from '../drive/operations.js';
+import { describeStep, type PlannedOperation, type Step } from './steps.js';
+
+export interface Pair {
+  readonly left: Engine;
+  readonly right: Engine;
+}
+
+/** Where two engines part. */
+export interface Divergence {
+  readonly step: number;
+  readonly what: string;
+}
+
+/** Steps between two comparisons of the whole state. */
+const STATE_EVERY = 50;
+/** Lines of steps in the report of a difference: the last ones. */
+const REPORT_LINES_MAX = 60;
+const START = 1_700_000_000_000;
+
+/** The first difference, or undefined. Closes both engines. */
+export function runLockstep(
+  make: () => Pair,
+  steps: readonly Step[],
+  partitions: number,
+): Divergence | undefined {
+  const { left, right } = make();
+  const lockstep = new Lockstep(left, right, partitions);
+  try {
+    for (const [index, step] of steps.entries()) {
+      const atEnd = index === steps.length - 1;
+      const what =
+        lockstep.step(step) ?? (index % STATE_EVERY === 0 || atEnd ? lockstep.state() : undefined);
+      if (what !== undefined) return { step: index, what };
+    }
+    return undefined;
+  } finally {
+    left.close();
+    right.close();
+  }
+}
+
+/** Fewer steps that still make the engines part (Zeller's ddmin, one pass a granularity). */
+export function shrink(make: () => Pair, steps: readonly Step[], partitions: number): Step[] {
+  const first = runLockstep(make, steps, partitions);
+  if (first === undefined) throw new Error('the steps to shrink show no difference');
+  let kept = steps.slice(0, first.step + 1);
+  const deadline = Date.now() + 10_000;
+  const holds = (candidate: Step[]) =>
+    Date.now() < deadline && runLockstep(make, candidate, partitions) !== undefined;
+  for (let chunk = Math.ceil(kept.length / 2); chunk >= 1; chunk = Math.floor(chunk / 2)) {
+    for (let at = kept.length - chunk; at > -chunk; at -= chunk) {
+      const candidate = kept.toSpliced(Math.max(at, 0), chunk);
+      if (candidate.length > 0 && holds(candidate)) kept = candidate;
+    }
+  }
+  for (const [index, step] of kept.entries()) {
+    if (step.kind !== 'frame') continue;
+    let { operations } = step;
+    for (let chunk = Math.ceil(operations.length / 2); chunk >= 1; chunk = Math.floor(chunk / 2)) {
+      for (let at = operations.length - chunk; at > -chunk; at -= chunk) {
+        const fewer = operations.toSpliced(Math.max(at, 0), chunk);
+        if (fewer.length === 0) continue;
+        const candidate = kept.with(index, { ...step, operations: fewer });
+        if (!holds(candidate)) continue;
+        kept = candidate;
+        operations = fewer;
+      }
+    }
+  }
+  return kept;
+}
+
+/** Throws with seed, difference and the shrunk steps where the engines part. */
+export function expectLockstep(
+  make: () => Pair,
+  steps: readonly Step[],
+  partitions: number,
+  seed: number,
+): void {
+  const divergence = runLockstep(make, steps, partitions);
+  if (divergence === undefined) return;
+  const shrunk = shrink(make, steps, partitions);
+  const again = runLockstep(make, shrunk, partitions);
+  throw new Error(
+    [
+      `The engines part at step ${divergence.step} of ${steps.length}: ${divergence.what}`,
+      `Run again with RONDO_SEED=${seed}. Cut down to ${shrunk.length} steps: ${again?.what ?? divergence.what}`,
+      ...shrunk.flatMap((step) => describeStep(step).split('\n')).slice(-REPORT_LINES_MAX),
+    ].join('\n'),
+  );
+}
+
+class Lockstep {
+  private now = START;
+  /** Last seen revision by key, to make conditions that hold. */
+  private readonly revisions = new Map<string, number>();
+  private readonly cursors = new Map<string, Uint8Array>();
+
+  constructor(
+    private readonly left: Engine,
+    private readonly right: Engine,
+    private readonly partitions: number,
+  ) {}
+
+  /** What differs after this step, or undefined. */
+  step(step: Step): string | undefined {
+    this.now += step.elapsed;
+    const { left, right, now } = this;
+    if (step.kind === 'advance') {
+      const returned = [left.advance(now), right.advance(now)] as const;
+      return this.compare('advance', returned, false) ?? this.compareRevisions();
+    }
+    if (step.kind === 'bytes') {
+      return this.frame(step.frame.slice().buffer as ArrayBuffer, undefined);
+    }
+    const operations = step.operations.map((plan) => this.resolve(plan));
+    return this.frame(encodeRequest(operations), operations);
+  }
+
+  /** What differs in the whole state: every live key in order, every revision. */
+  state(): string | undefined {
+    let cursor: Uint8Array = new Uint8Array(0);
+    for (;;) {
+      const frame = encodeRequest([scan('', { limit: SCAN_ENTRIES_MAX, cursor })]);
+      const what = this.frame(frame, undefined);
+      if (what !== undefined) return `in the whole state, ${what}`;
+      const length = this.left.execute(frame, 0, this.now);
+      this.right.execute(frame, 0, this.now); // Keeps the counters alike.
+      const closing = decodeReply(this.left.reply.subarray(0, length)).at(-1);
+      if (closing === undefined || closing.value.length === 0) return this.compareRevisions();
+      cursor = closing.value;
+    }
+  }
+
+  private frame(frame: ArrayBuffer, operations: Operation[] | undefined): string | undefined {
+    const { left, right, now } = this;
+    const results: Result[] = [];
+    for (let first = 0; ; ) {
+      // Each engine has a copy of its own that is spoiled after the call: nothing may be kept of it.
+      const copies = [frame.slice(0), frame.slice(0)] as const;
+      const returned = [
+        left.execute(copies[0], first, now),
+        right.execute(copies[1], first, now),
+      ] as const;
+      for (const copy of copies) new Uint8Array(copy).fill(0xa5);
+      const what = this.compare(`execute from ${first}`, returned, true);
+      if (what !== undefined) return what;
+      if (returned[0] < 0) return undefined;
+      results.push(...decodeReply(left.reply.subarray(0, returned[0])));
+      const next = left.outcome[OUTCOME_NEXT] ?? 0;
+      const count = left.outcome[OUTCOME_COUNT] ?? 0;
+      if (next === count) break;
+      if (next <= first) return `no progress at operation ${first}`;
+      first = next;
+    }
+    if (operations !== undefined) this.learn(operations, results);
+    return undefined;
+  }
+
+  private compare(
+    call: string,
+    [left, right]: readonly [number, number],
+    replies: boolean,
+  ): string | undefined {
+    if (left !== right) return `${call} returned ${left} and ${right}`;
+    const reply = replies && left > 0 ? differ(this.left.reply, this.right.reply, left) : -1;
+    if (reply >= 0) return `${call}: replies differ at byte ${reply} of ${left}`;
+    for (const [index, value] of this.left.outcome.entries()) {
+      const other = this.right.outcome[index];
+      if (value !== other) return `${call}: outcome[${index}] is ${value} and ${other}`;
+    }
+    const recordBytes = this.left.outcome[OUTCOME_RECORD_BYTES] ?? 0;
+    const record = differ(this.left.records, this.right.records, recordBytes);
+    if (record >= 0) return `${call}: records differ at byte ${record} of ${recordBytes}`;
+    for (const [index, value] of this.left.counters.entries()) {
+      const other = this.right.counters[index];
+      if (value !== other) return `${call}: counters[${index}] is ${value} and ${other}`;
+    }
+    return undefined;
+  }
+
+  private compareRevisions(): string | undefined {
+    for (let partition = 0; partition < Math.min(this.partitions, 256); partition++) {
+      const [left, right] = [this.left.revisionOf(partition), this.right.revisionOf(partition)];
+      if (left !== right) return `revision of partition ${partition} is ${left} and ${right}`;
+    }
+    for (const key of this.revisions.keys()) {
+      const bytes = Buffer.from(key, 'latin1');
+      const [left, right] = [this.left.partitionOf(bytes), this.right.partitionOf(bytes)];
+      if (left !== right) return `partition of ${JSON.stringify(key)} is ${left} and ${right}`;
+    }
+    return undefined;
+  }
+
+  private resolve({ operation, near, goOn }: PlannedOperation): Operation {
+    const key = Buffer.from(operation.key).toString('latin1');
+    if (near !== undefined) {
+      const expectedRevision = Math.max(0, (this.revisions.get(key) ?? 0) + near);
+      return { ...operation, expectedRevision };
+    }
+    const cursor = goOn === true ? this.cursors.get(key) : undefined;
+    return cursor === undefined ? operation : { ...operation, value: cursor };
+  }
+
+  private learn(operations: readonly Operation[], results: readonly Result[]): void {
+    const byId = new Map(operations.map((operation) => [operation.id, operation]));
+    for (const { id, status, flags, revision, value } of results) {
+      const operation = byId.get(id);
+      if (operation === undefined || status === 'UNKNOWN_OPERATION') continue;
+      const key = Buffer.from(operation.key).toString('latin1');
+      if (operation.code === OperationCode.Scan) {
+        if ((flags & FLAG_ENTRY) === 0) this.cursors.set(key, value);
+      } else {
+        this.revisions.set(key, revision);
+      }
+    }
+  }
+}
+
+/** The first place where the first `length` bytes differ, or -1. */
+function differ(left: Uint8Array, right: Uint8Array, length: number): number {
+  const [ours, theirs] = [left.subarray(0, length), right.subarray(0, length)];
+  if (Buffer.compare(ours, theirs) === 0) return -1;
+  return ours.findIndex((byte, index) => byte !== theirs[index]);
+}

@@ -1,0 +1,210 @@
+// Random histories for the lockstep run: a list of steps made from a seed alone, so that a failing
+// one can be run again with steps left out. What depends on the state (a revision that is right, a
+// cursor to go on from) is a reference that the run fills in.
+
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../../ts/wire/limits.js';
+import {
+  bytes,
+  del,
+  deltaBytes,
+  get,
+  increment,
+  type Operation,
+  put,
+  scan,
+  type Ttl,
+  touch,
+} from '../drive/operations.js';
+import type { Random } from './random.js';
+
+/** An operation, and what of it the run fills in from what it has seen. */
+export interface PlannedOperation {
+  readonly operation: Operation;
+  /** The expected revision is the key's last seen one plus this. */
+  readonly near?: number;
+  /** The cursor is the one that the last scan of this prefix gave. */
+  readonly goOn?: boolean;
+}
+
+export type Step =
+  | { readonly kind: 'frame'; readonly elapsed: number; readonly operations: PlannedOperation[] }
+  | { readonly kind: 'bytes'; readonly elapsed: number; readonly frame: Uint8Array }
+  | { readonly kind: 'advance'; readonly elapsed: number };
+
+export interface Mix {
+  /** Keys that operations choose from. */
+  readonly keys: number;
+  /** Bytes of a value at most; one in 50 is a little larger. */
+  readonly valueBytesMax: number;
+  readonly operationsPerFrameMax: number;
+}
+
+export function randomSteps(random: Random, operations: number, mix: Mix): Step[] {
+  const keys = keyPool(random, mix.keys);
+  const steps: Step[] = [];
+  for (let made = 0; made < operations; ) {
+    // Now and then time goes backwards or leaps.
+    const elapsed = random.oneIn(20)
+      ? random.pick([-1000, -1, 1000, 60_000, 10_000_000])
+      : random.below(12);
+    if (random.oneIn(15)) {
+      steps.push({ kind: 'advance', elapsed });
+      continue;
+    }
+    if (random.oneIn(60)) {
+      steps.push({ kind: 'bytes', elapsed, frame: random.bytes(random.below(80)) });
+      continue;
+    }
+    const count = random.oneIn(3) ? 1 : random.between(1, mix.operationsPerFrameMax);
+    const planned = Array.from({ length: count }, () => randomOperation(random, keys, mix));
+    // Ascending ids, and one frame in 40 that breaks the order.
+    let id = random.below(1000);
+    const faultAt = random.oneIn(40) ? random.below(count) : -1;
+    const withIds = planned.map((plan, index) => {
+      id += index === faultAt ? 0 : random.between(1, 9);
+      return { ...plan, operation: { ...plan.operation, id } };
+    });
+    steps.push({ kind: 'frame', elapsed, operations: withIds });
+    made += count;
+  }
+  return steps;
+}
+
+function keyPool(random: Random, count: number): Uint8Array[] {
+  const odd = ['a', '{t}', '{t}a', 'x{t}y', 'é', 'éa', '€', '😀', '\u0000', '{', '{}', '}{t}'];
+  const pool = odd.map((key) => bytes(key));
+  pool.push(bytes('m'.repeat(KEY_BYTES_MAX)), bytes(`${'m'.repeat(KEY_BYTES_MAX - 1)}n`));
+  for (let at = 0; pool.length < count; at++) {
+    const tag = random.oneIn(3) ? `{${random.below(4)}}` : '';
+    pool.push(bytes(`k/${random.below(10)}/${tag}${at}${'-'.repeat(random.below(30))}`));
+  }
+  return pool.slice(0, count);
+}
+
+function randomOperation(random: Random, keys: Uint8Array[], mix: Mix): PlannedOperation {
+  const plan = validOperation(random, keys, mix);
+  if (!random.oneIn(25)) return plan;
+  return { ...plan, operation: spoiled(random, plan.operation) };
+}
+
+function validOperation(random: Random, keys: Uint8Array[], mix: Mix): PlannedOperation {
+  const key = random.pick(keys);
+  const ttl: Ttl = random.oneIn(3) ? (random.oneIn(3) ? 'keep' : randomTtl(random)) : undefined;
+  switch (random.below(20)) {
+    case 0:
+    case 1:
+    case 2:
+      return { operation: get(key, { keysOnly: random.oneIn(4) }) };
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+      return { operation: put(key, randomValue(random, mix), { ttl }) };
+    case 7:
+      return { operation: put(key, randomValue(random, mix), { ifAbsent: true, ttl }) };
+    case 8:
+    case 9:
+      return {
+        operation: put(key, randomValue(random, mix), { ifRevision: random.below(5), ttl }),
+        near: random.pick([0, 0, 0, 1, -1]),
+      };
+    case 10:
+    case 11:
+      return { operation: del(key) };
+    case 12:
+      return {
+        operation: del(key, { ifRevision: random.below(5) }),
+        near: random.pick([0, 0, 1]),
+      };
+    case 13:
+    case 14:
+    case 15:
+      return { operation: increment(key, randomDelta(random), ttl) };
+    case 16:
+      return { operation: touch(key, random.oneIn(3) ? undefined : randomTtl(random)) };
+    default:
+      return {
+        operation: scan(key.subarray(0, random.below(Math.min(key.length, 6) + 1)), {
+          limit: random.oneIn(10) ? SCAN_ENTRIES_MAX : random.between(1, 12),
+          cursor: random.oneIn(3) ? random.pick(keys).subarray(0, random.between(0, 1024)) : '',
+          keysOnly: random.oneIn(3),
+        }),
+        goOn: random.oneIn(2),
+      };
+  }
+}
+
+function randomTtl(random: Random): number {
+  return random.oneIn(30) ? TTL_MS_MAX : random.between(1, random.pick([3, 40, 2000]));
+}
+
+function randomValue(random: Random, mix: Mix): Uint8Array {
+  if (random.oneIn(50)) {
+    return new Uint8Array(mix.valueBytesMax + random.below(3)).fill(random.below(256));
+  }
+  if (random.oneIn(4)) {
+    return bytes(random.pick(['0', '-5', '41', '007', '-0', '9223372036854775807', ' 1', '']));
+  }
+  const length = random.below(Math.min(mix.valueBytesMax, random.pick([8, 70, 3000])) + 1);
+  return new Uint8Array(length).fill(random.below(256));
+}
+
+function randomDelta(random: Random): bigint {
+  return random.pick([1n, -1n, 0n, 10n, -1000n, 2n ** 62n, 2n ** 63n - 1n, -(2n ** 63n)]);
+}
+
+/** The operation with one thing about it wrong, or at least odd. */
+function spoiled(random: Random, operation: Operation): Operation {
+  const u64 = random.pick([1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]);
+  switch (random.below(9)) {
+    case 0:
+      return { ...operation, code: random.pick([0, 7, 15, 16, 200, 255]) };
+    case 1:
+      return { ...operation, flags: random.below(256) };
+    case 2:
+      return { ...operation, ttlMs: u64 };
+    case 3:
+      return { ...operation, expectedRevision: u64 };
+    case 4:
+      return { ...operation, limit: random.pick([0, 1, SCAN_ENTRIES_MAX + 1, 2 ** 32 - 1]) };
+    case 5:
+      return { ...operation, key: new Uint8Array(random.pick([0, 1025, 4000])).fill(0x6b) };
+    case 6:
+      return { ...operation, key: random.bytes(random.between(1, 12)) };
+    case 7:
+      return { ...operation, value: random.bytes(random.pick([0, 1, 7, 8, 9, 1025])) };
+    default:
+      return { ...operation, value: deltaBytes(u64 & (2n ** 63n - 1n)) };
+  }
+}
+
+/** A step in words, for the report of a divergence. */
+export function describeStep(step: Step): string {
+  if (step.kind === 'advance') return `+${step.elapsed} ms: advance`;
+  if (step.kind === 'bytes') {
+    return `+${step.elapsed} ms: frame of bytes ${Buffer.from(step.frame).toString('hex')}`;
+  }
+  const lines = step.operations.map((plan) => `    ${describeOperation(plan)}`);
+  return [`+${step.elapsed} ms: frame`, ...lines].join('\n');
+}
+
+function describeOperation({ operation, near, goOn }: PlannedOperation): string {
+  const { id, code, flags, limit, ttlMs, expectedRevision, key, value } = operation;
+  const parts = [`#${id} ${OperationCode[code] ?? `code ${code}`} ${brief(key)}`];
+  if (value !== undefined && value.length > 0) parts.push(`value ${brief(value)}`);
+  if (flags !== undefined && flags !== 0) parts.push(`flags ${flags.toString(2)}`);
+  if (limit !== undefined && limit !== 0) parts.push(`limit ${limit}`);
+  if (ttlMs !== undefined && ttlMs !== 0) parts.push(`ttl ${ttlMs}`);
+  if (near !== undefined) parts.push(`expects last seen revision + ${near}`);
+  else if (expectedRevision !== undefined && expectedRevision !== 0) {
+    parts.push(`expects revision ${expectedRevision}`);
+  }
+  if (goOn === true) parts.push('from the last cursor');
+  return parts.join(', ');
+}
+
+function brief(content: Uint8Array): string {
+  const shown = JSON.stringify(Buffer.from(content.subarray(0, 40)).toString('latin1'));
+  return content.length > 40 ? `${shown}... (${content.length} bytes)` : shown;
+}
