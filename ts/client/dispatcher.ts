@@ -17,14 +17,18 @@ import { Outstanding } from './outstanding.js';
 import type { Welcome } from './status.js';
 import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
 
+/** Part of the client's `timeoutMs` after which a connection that owes answers counts as dead. */
+const SILENCE_SHARE = 0.9;
 /** Times that a read is repeated by the client itself, whatever its deadline. */
 const REPEATS_MAX = 8;
 /** Bytes handed to the socket and not yet taken by the network, above which calls wait. */
 const SOCKET_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 /** Milliseconds between two looks at the deadlines: how late a deadline may be noticed. */
 const SWEEP_INTERVAL_MS = 5;
-/** Times that a flush gives way to callers that are still issuing in the same tick. */
-const FLUSH_YIELDS_MAX = 8;
+/** Turns of the microtask queue without a new call after which the calls of a tick leave. */
+const FLUSH_QUIET_TURNS = 4;
+/** Turns after which they leave in any case. */
+const FLUSH_TURNS_MAX = 64;
 /** Settled calls that may stand in the queue before it is compacted. */
 const QUEUE_REMNANTS_MAX = 1024;
 /** The longest timer that the platforms have. */
@@ -50,6 +54,8 @@ export interface DispatcherOptions {
 }
 
 const encoder = new TextEncoder();
+/** A turn through it costs a third of `queueMicrotask`, which keeps an async context in Node. */
+const resolved = Promise.resolve();
 
 export class Dispatcher implements CallOwner {
   /** Whether the present connection has answered anything. */
@@ -77,7 +83,8 @@ export class Dispatcher implements CallOwner {
 
   private flushIsDue = false;
   private flushSeen = 0;
-  private flushYields = 0;
+  private flushQuiet = 0;
+  private flushTurns = 0;
   /** The clock at the first call of this tick. */
   private tickNow = 0;
   private receivedAt = 0;
@@ -239,18 +246,20 @@ export class Dispatcher implements CallOwner {
 
   private scheduleFlush(): void {
     this.flushIsDue = true;
-    this.flushSeen = this.queue.length + 1;
-    this.flushYields = 0;
+    this.flushQuiet = 0;
+    this.flushTurns = 0;
     this.tickNow = performance.now();
-    queueMicrotask(this.flushTask);
+    void resolved.then(this.flushTask);
   }
 
   private readonly flushTask = (): void => {
-    // Callers may be further down the microtask queue of the same tick: while calls keep coming,
-    // they are let past, so that one frame takes them all.
-    if (this.queue.length > this.flushSeen && this.flushYields++ < FLUSH_YIELDS_MAX) {
-      this.flushSeen = this.queue.length;
-      queueMicrotask(this.flushTask);
+    // Callers may be further down the microtask queue of the same tick, behind promises of their
+    // own: they are let past, so that one frame takes them all.
+    const { length } = this.queue;
+    this.flushQuiet = length === this.flushSeen ? this.flushQuiet + 1 : 0;
+    this.flushSeen = length;
+    if (this.flushQuiet < FLUSH_QUIET_TURNS && ++this.flushTurns < FLUSH_TURNS_MAX) {
+      void resolved.then(this.flushTask);
       return;
     }
     this.flushIsDue = false;
@@ -472,10 +481,11 @@ export class Dispatcher implements CallOwner {
     // A connection on which answers are due and nothing at all comes is dead, whatever the operating
     // system thinks of it: the caller makes another.
     const { timeoutMs } = this.options;
-    const isSilent = now - Math.max(oldestSentAt, this.receivedAt) >= timeoutMs;
+    const silentMs = now - Math.max(oldestSentAt, this.receivedAt);
+    const isSilent = silentMs >= timeoutMs * SILENCE_SHARE;
     if (this.socket !== undefined && late.length > 0 && isSilent) {
       this.options.onSilence(
-        new RondoError('TIMEOUT', `the node has sent nothing for ${timeoutMs} ms`),
+        new RondoError('TIMEOUT', `the node has sent nothing for ${Math.round(silentMs)} ms`),
       );
     }
   };
