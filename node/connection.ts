@@ -1,6 +1,10 @@
-// What a worker keeps of one connection.
+// What a worker keeps of one connection, and how connections show in the log.
 
+import type { Logger } from 'pino';
 import type { Timer } from './clock.js';
+import { type Connection, isProtocolViolation } from './transport/transport.js';
+
+export type Peer = Connection<ConnectionState>;
 
 export class ConnectionState {
   /** Whether the hello was accepted: nothing else is taken before. */
@@ -18,4 +22,26 @@ export class ConnectionState {
     /** The Authorization header of the upgrade request. */
     readonly authorization: string | undefined,
   ) {}
+}
+
+/** The fields that name a connection in every log line about it. */
+export function describe(peer: Peer): {
+  connection: number;
+  remoteAddress: string;
+  client: string;
+} {
+  return { connection: peer.id, remoteAddress: peer.remoteAddress, client: peer.data.client };
+}
+
+/** One line for a connection that the node did not refuse itself: that one has its line already. */
+export function logClose(logger: Logger, peer: Peer, code: number, reason: string): void {
+  const fields = { closeCode: code, ...describe(peer) };
+  if (isProtocolViolation(code)) {
+    const what = code === 1009 ? 'a message far above the frame limit' : reason;
+    logger.warn({ event: 'connection_cut', reason, ...fields }, `connection cut: ${what}`);
+  } else if (code === 1006) {
+    logger.info({ event: 'connection_lost', ...fields }, 'connection lost without a close frame');
+  } else {
+    logger.debug({ event: 'connection_closed', ...fields }, 'connection closed');
+  }
 }

@@ -48,8 +48,16 @@ export function formatLine(entry: Record<string, unknown>, isColoured: boolean):
   const fields = Object.entries(rest).map(([name, value]) => {
     const isError = name === 'err' && typeof value === 'object' && value !== null;
     if (isError && 'stack' in value) return `\n${String(value.stack)}`;
-    return `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+    return `${name}=${printable(typeof value === 'string' ? value : JSON.stringify(value))}`;
   });
-  const text = [String(time).slice(11, 23), label, String(msg ?? ''), ...fields].join('  ');
+  const message = printable(String(msg ?? ''));
+  const text = [String(time).slice(11, 23), label, message, ...fields].join('  ');
   return colour ? `${colour}${text}${COLOUR_END}` : text;
+}
+
+/** Clients choose some of the text: control characters must not reach a terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{C}/gu, (character) => {
+    return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
+  });
 }

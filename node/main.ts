@@ -2,8 +2,9 @@
 // The command `rondo`: a node to run, and tools to look at one and use it.
 
 import { Command, CommanderError } from 'commander';
-import { addServeCommand } from './cli/serve.js';
+import { addDoctorCommand } from './cli/doctor.js';
 import { EXIT_USAGE } from './cli/exit.js';
+import { addServeCommand } from './cli/serve.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -24,6 +25,7 @@ const program = new Command('rondo')
   .exitOverride();
 
 addServeCommand(program);
+addDoctorCommand(program);
 
 try {
   await program.parseAsync();

@@ -12,21 +12,13 @@ import {
   OUTCOME_RECORD_BYTES,
 } from '../ts/engine/engine.js';
 import type { EngineChoice } from '../ts/engine/load.js';
-import { encodeWelcome } from '../ts/wire/hello.js';
-import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
-import {
-  frameBytesMaxFor,
-  KEY_BYTES_MAX,
-  OPERATIONS_PER_FRAME_MAX,
-  SCAN_ENTRIES_MAX,
-  STOP_DEADLINE_MS,
-} from '../ts/wire/limits.js';
+import { frameBytesMaxFor, STOP_DEADLINE_MS } from '../ts/wire/limits.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
 import { BadOperations } from './bad-operations.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Tokens } from './config/tokens.js';
-import { ConnectionState } from './connection.js';
+import { ConnectionState, describe, logClose, type Peer } from './connection.js';
 import { Counters } from './counters.js';
 import { Expiry } from './expiry.js';
 import { judgeHello } from './hello.js';
@@ -40,17 +32,16 @@ import {
 import { OverloadReply } from './overload.js';
 import { closeReason } from './refusal.js';
 import type { TransportChoice } from './transport/load.js';
-import {
-  type Connection,
-  type HttpReply,
-  type HttpRequest,
-  isProtocolViolation,
-  type Transport,
-  type TransportHandler,
-  type UpgradeAnswer,
-  type UpgradeRequest,
+import type {
+  HttpReply,
+  HttpRequest,
+  SendOutcome,
+  Transport,
+  TransportHandler,
+  UpgradeAnswer,
+  UpgradeRequest,
 } from './transport/transport.js';
-import { VERSION } from './version.js';
+import { welcomeOf } from './welcome.js';
 
 export interface WorkerOptions {
   readonly settings: Settings;
@@ -66,7 +57,6 @@ export interface WorkerOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-type Peer = Connection<ConnectionState>;
 export type WorkerPhase = 'starting' | 'serving' | 'stopping' | 'stopped' | 'failed';
 
 /** The close code of a node that stops (RFC 6455: going away). */
@@ -149,7 +139,10 @@ export class Worker implements TransportHandler<ConnectionState> {
     const state = peer.data;
     if (this.phase === 'failed') return;
     counters.receivedBytes += message.byteLength;
-    if (!state.isGreeted) return this.greet(peer, message);
+    if (!state.isGreeted) {
+      this.greet(peer, message);
+      return;
+    }
     const isTimed = (counters.frames++ & (FRAMES_PER_TIMED_FRAME - 1)) === 0;
     const startedAt = isTimed ? clock.monotonic() : 0;
     try {
@@ -159,11 +152,15 @@ export class Worker implements TransportHandler<ConnectionState> {
       do {
         const first = next;
         const length = engine.execute(message, first, now);
-        if (length < 0) return this.refuse(peer, -length);
+        if (length < 0) {
+          this.refuse(peer, -length);
+          return;
+        }
         next = outcome[OUTCOME_NEXT] as number;
         counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
         counters.sentBytes += length;
-        if (peer.send(engine.reply.subarray(0, length)) !== 'sent') this.hold(peer, next - first);
+        const sent = peer.send(engine.reply.subarray(0, length));
+        if (sent !== 'sent') this.hold(peer, sent, next - first);
       } while (next < (outcome[OUTCOME_COUNT] as number) && peer.isOpen);
     } catch (error) {
       this.fail(error);
@@ -211,11 +208,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   onClose(peer: Peer, code: number, reason: string): void {
     this.connections.delete(peer);
     peer.data.helloTimer?.cancel();
-    if (!isProtocolViolation(code)) return;
-    this.options.logger.warn(
-      { event: 'connection_cut', closeCode: code, reason, ...describe(peer) },
-      `connection cut: ${code === 1009 ? `message above ${this.frameBytesMax} bytes` : reason}`,
-    );
+    logClose(this.options.logger, peer, code, reason);
   }
 
   onHttp(request: HttpRequest): HttpReply | Promise<HttpReply> {
@@ -238,45 +231,24 @@ export class Worker implements TransportHandler<ConnectionState> {
     const state = peer.data;
     const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
     state.client = hello?.client.slice(0, 100) ?? '';
-    if (status !== Status.Ok) return this.refuse(peer, status);
+    if (status !== Status.Ok) {
+      this.refuse(peer, status);
+      return;
+    }
     state.isGreeted = true;
     state.helloTimer?.cancel();
-    const welcome = this.welcome();
+    const welcome = welcomeOf(this);
     this.counters.sentBytes += welcome.length;
     peer.send(welcome);
     this.options.logger.debug({ event: 'connection_greeted', ...describe(peer) }, 'client greeted');
   }
 
-  private welcome(): Uint8Array {
-    const { settings, engine, transport } = this.options;
-    return encodeWelcome({
-      protocol: PROTOCOL_VERSION,
-      version: VERSION,
-      engine: engine.kind,
-      engineReason: engine.reason,
-      transport: transport.kind,
-      durability: 'none',
-      partitions: settings.partitions,
-      limits: {
-        frameBytesMax: this.frameBytesMax,
-        keyBytesMax: KEY_BYTES_MAX,
-        valueBytesMax: settings.valueBytesMax,
-        operationsPerFrameMax: OPERATIONS_PER_FRAME_MAX,
-        operationsOutstandingMax: settings.outstandingMax,
-        scanEntriesMax: SCAN_ENTRIES_MAX,
-      },
-      uptimeMs: this.uptimeMs,
-      keys: this.keys,
-      memoryBytes: this.memoryBytes,
-      memoryBytesMax: settings.memoryMax,
-      connections: this.connections.size,
-    });
-  }
-
   /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
-  private hold(peer: Peer, operations: number): void {
+  private hold(peer: Peer, sent: SendOutcome, operations: number): void {
+    if (!peer.isOpen) return;
     peer.data.outstanding += operations;
-    if (peer.bufferedBytes > this.options.settings.sendBufferBytesMax) {
+    // A reply that a transport drops can't be made good: the connection must not go on without it.
+    if (sent === 'dropped' || peer.bufferedBytes > this.options.settings.sendBufferBytesMax) {
       this.refuse(peer, Status.SlowReader);
     }
   }
@@ -304,7 +276,8 @@ export class Worker implements TransportHandler<ConnectionState> {
         `more than ${settings.outstandingMax} operations unread: answering OVERLOADED`,
       );
     }
-    if (peer.send(reply) !== 'sent') this.hold(peer, 0);
+    const sent = peer.send(reply);
+    if (sent !== 'sent') this.hold(peer, sent, 0);
     return true;
   }
 
@@ -352,8 +325,4 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.engine.close();
     this.phase = 'stopped';
   }
-}
-
-function describe(peer: Peer): { connection: number; remoteAddress: string; client: string } {
-  return { connection: peer.id, remoteAddress: peer.remoteAddress, client: peer.data.client };
 }

@@ -69,7 +69,10 @@ export function loadSettings(input: ConfigInput): Settings {
     const [value, from] = given;
     const result = schema.safeParse(value);
     if (result.success) settings[name] = result.data;
-    else problems.push(`${name} (${from}): ${JSON.stringify(value)} is not valid; allowed: ${allowed}`);
+    else
+      problems.push(
+        `${name} (${from}): ${JSON.stringify(value)} is not valid; allowed: ${allowed}`,
+      );
   }
   if (problems.length === 0) problems.push(...conflicts(settings as unknown as Settings));
   if (problems.length > 0) throw new NodeError('CONFIG_INVALID', problems.join('\n'));

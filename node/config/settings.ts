@@ -105,7 +105,10 @@ export const SETTINGS = {
     ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent'],
     'least level that is logged',
   ),
-  logFormat: oneOf(['auto', 'json', 'text'], 'log lines as JSON or as text; auto: text on a terminal'),
+  logFormat: oneOf(
+    ['auto', 'json', 'text'],
+    'log lines as JSON or as text; auto: text on a terminal',
+  ),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

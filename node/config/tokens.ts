@@ -71,7 +71,10 @@ export function readTokenFile(path: string): TokenFile {
     tokens.push(token);
   }
   if (tokens.length === 0) {
-    throw invalid(path, 'holds no token: write one a line, for example from `openssl rand -hex 32`');
+    throw invalid(
+      path,
+      'holds no token: write one a line, for example from `openssl rand -hex 32`',
+    );
   }
   const isShared = process.platform !== 'win32' && (mode & 0o077) !== 0;
   return {

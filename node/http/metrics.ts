@@ -1,7 +1,7 @@
 // The node's figures for Prometheus, in a registry of their own. Nothing is kept twice: each metric
 // reads the worker's and the engine's counters when it is scraped.
 
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { OPERATION_CODE_COUNT } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
@@ -112,9 +112,13 @@ export class Metrics {
     const { worker } = this;
     this.gauge('rondo_connections', 'WebSocket connections open.', () => worker.connections.size);
     this.gauge('rondo_keys', 'Keys held, expired ones not yet met included.', () => worker.keys);
-    this.gauge('rondo_memory_bytes', 'Logical bytes held: keys, values and a fixed overhead.', () => {
-      return worker.memoryBytes;
-    });
+    this.gauge(
+      'rondo_memory_bytes',
+      'Logical bytes held: keys, values and a fixed overhead.',
+      () => {
+        return worker.memoryBytes;
+      },
+    );
     this.gauge('rondo_memory_max_bytes', 'Bound of rondo_memory_bytes; 0 for none.', () => {
       return worker.options.settings.memoryMax;
     });

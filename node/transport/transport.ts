@@ -74,8 +74,9 @@ export interface TransportHandler<T> {
   onDrain(connection: Connection<T>): void;
   /**
    * Once for every `onOpen`. After `close` with its code and reason; else with the peer's, or with
-   * what the transport found: 1002 the peer broke the WebSocket protocol, 1006 the connection was
-   * lost, 1007 invalid UTF-8 in a text message, 1009 a message over `payloadBytesMax`.
+   * what the transport found: 1002 the peer broke the WebSocket protocol (uWebSockets.js reports
+   * some of that as 1006), 1006 the connection was lost, 1007 invalid UTF-8 in a text message, 1009 a
+   * message over `payloadBytesMax`.
    */
   onClose(connection: Connection<T>, code: number, reason: string): void;
   /** A request that is not a WebSocket upgrade. */

@@ -2,10 +2,10 @@
 // package's entry, because the packages on the registry answer a binary that does not load with a
 // slow imitation and a line on the console; here it has to be known which one runs, and why.
 
+import type { TemplatedApp } from 'uWebSockets.js';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { TemplatedApp } from 'uWebSockets.js';
 import { messageOf, NodeError } from '../errors.js';
 
 /** What the typings of the package leave out. */
@@ -64,7 +64,10 @@ export function loadUws(
     return { binary, source: official ? 'official build' : 'build from the npm registry' };
   } catch (cause) {
     if (isForeign(messageOf(cause))) {
-      return { absent: `the binary of uWebSockets.js does not fit this system: ${messageOf(cause)}`, cause };
+      return {
+        absent: `the binary of uWebSockets.js does not fit this system: ${messageOf(cause)}`,
+        cause,
+      };
     }
     throw new NodeError(
       'TRANSPORT_BROKEN',

@@ -1,7 +1,7 @@
 // The transport over uWebSockets.js: the fast one.
 
+import type { HttpResponse, HttpRequest as UwsRequest, WebSocket } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
-import type { HttpRequest as UwsRequest, HttpResponse, WebSocket } from 'uWebSockets.js';
 import { NodeError } from '../errors.js';
 import { CLOSE_DEADLINE_MS, IDLE_TIMEOUT_S, UWS_LINGER_MS } from '../limits.js';
 import { listenError, probeListen } from './listen-failure.js';
@@ -244,13 +244,10 @@ function writeReply(response: HttpResponse, reply: HttpReply, isHead: boolean): 
   response.endWithoutBody();
 }
 
-/** uWebSockets.js reports what it finds wrong as 1006 with one of its texts. */
+/** uWebSockets.js reports what it finds wrong as 1006, with a text or without. */
 function foundCode(reason: string): number {
   if (reason.startsWith('Received too big message')) return 1009;
   if (reason === 'Received invalid UTF-8') return 1007;
-  if (reason === 'Received invalid WebSocket frame' || reason === 'Received invalid close payload') {
-    return 1002;
-  }
   return 1006;
 }
 
