@@ -19,8 +19,10 @@ import { formatSize } from './size.js';
 
 /** Where the configuration file is: no setting, since it can't stand in that file. */
 export const CONFIG_VARIABLE = 'RONDO_CONFIG';
-/** Variables of other commands and of the build, which may be set where a node is started. */
+/** Variables of other commands, which may be set where a node is started. */
 const OTHER_VARIABLES: readonly string[] = [CONFIG_VARIABLE, 'RONDO_URL', 'RONDO_TOKEN'];
+/** Variables that begin so belong to the build and the tests. */
+const TEST_PREFIXES = ['RONDO_REQUIRE_', 'RONDO_SEED', 'RONDO_SOAK_'];
 
 export interface ConfigInput {
   /** By setting name; absent or undefined where the flag was not given. */
@@ -37,6 +39,7 @@ export function loadSettings(input: ConfigInput): Settings {
   for (const variable of Object.keys(environment)) {
     const isKnown =
       OTHER_VARIABLES.includes(variable) ||
+      TEST_PREFIXES.some((prefix) => variable.startsWith(prefix)) ||
       SETTING_NAMES.some((name) => variableOf(name) === variable);
     if (variable.startsWith('RONDO_') && !isKnown) {
       const nearest = closest(variable, SETTING_NAMES.map(variableOf));

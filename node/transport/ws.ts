@@ -23,8 +23,6 @@ class WsConnection<T> implements Connection<T> {
   isAlive = true;
   /** `send` has answered `buffered` and `onDrain` has not followed yet. */
   isBuffering = false;
-  /** What `ws` found wrong, until its close event tells. */
-  violation: { code: number; reason: string } | undefined;
   /** Called by `ws` for every message that has left; one function for the life of the connection. */
   private readonly left = () => {
     if (this.isBuffering && this.isOpen && this.socket.bufferedAmount === 0) {
@@ -158,16 +156,16 @@ export class WsTransport<T> implements Transport {
     socket.on('pong', () => {
       connection.isAlive = true;
     });
-    // `close` always follows; the error says why.
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      connection.violation = { code: foundCode(error), reason: error.message };
-    });
-    socket.on('close', (code, reason) => {
-      this.connections.delete(connection);
+    const end = (code: number, reason: string) => {
       if (!connection.isOpen) return;
       connection.isOpen = false;
-      const found = connection.violation ?? { code, reason: reason.toString() };
-      handler.onClose(connection, found.code, found.reason);
+      handler.onClose(connection, code, reason);
+    };
+    // `ws` closes the socket by itself after an error; only the error says why.
+    socket.on('error', (error: NodeJS.ErrnoException) => end(foundCode(error), error.message));
+    socket.on('close', (code, reason) => {
+      this.connections.delete(connection);
+      end(code, reason.toString());
     });
     handler.onOpen(connection);
   }
