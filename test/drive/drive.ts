@@ -13,7 +13,7 @@ import { FLAG_ENTRY, FLAG_MORE } from '../../ts/wire/layout.js';
 import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
 import { ReplyReader } from '../../ts/wire/reply.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
-import { encodeRequest, type Operation, scan } from './operations.js';
+import { copyOf, encodeRequest, type Operation, scan } from './operations.js';
 import { decodeRecords, type EffectRecord } from './records.js';
 
 export interface Result {
@@ -51,7 +51,7 @@ export const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('
 /** The results of a reply frame. */
 export function decodeReply(frame: Uint8Array): Result[] {
   const reader = new ReplyReader();
-  if (!reader.open(frame.slice().buffer)) throw new Error('the reply is not a valid frame');
+  if (!reader.open(copyOf(frame))) throw new Error('the reply is not a valid frame');
   const results: Result[] = [];
   while (reader.next()) {
     results.push({

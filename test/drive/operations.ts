@@ -103,6 +103,11 @@ export function deltaBytes(delta: bigint): Uint8Array {
   return value;
 }
 
+/** A copy in memory of its own. (`slice` of a Buffer would be a view of its pool.) */
+export function copyOf(content: Uint8Array): ArrayBuffer {
+  return Uint8Array.from(content).buffer;
+}
+
 function ttlFlags(ttl: Ttl): number {
   if (ttl === undefined) return 0;
   return ttl === 'keep' ? TTL_KEEP : TTL_SET;
@@ -122,7 +127,7 @@ export function encodeRequest(operations: readonly Operation[]): ArrayBuffer {
     const id = operation.id ?? index + 1;
     writer.operation(id, code, flags ?? 0, key, value, limit ?? 0, 0, 0);
   }
-  const frame = writer.finish().slice().buffer;
+  const frame = copyOf(writer.finish());
   const view = new DataView(frame);
   for (const [index, operation] of operations.entries()) {
     const at = HEADER_BYTES + index * OPERATION_BYTES;

@@ -12,7 +12,7 @@ import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code
 import { FLAG_ENTRY } from '../../ts/wire/layout.js';
 import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
 import { decodeReply, type Result } from '../drive/drive.js';
-import { encodeRequest, type Operation, scan } from '../drive/operations.js';
+import { copyOf, encodeRequest, type Operation, scan } from '../drive/operations.js';
 import { describeStep, type PlannedOperation, type Step } from './steps.js';
 
 export interface Pair {
@@ -105,7 +105,10 @@ export function expectLockstep(
   );
 }
 
-class Lockstep {
+/** Two engines and what the run has learnt of them so far. */
+export class Lockstep {
+  /** What the left engine returned last: a length, or minus the status of a refusal. */
+  returned = 0;
   private now = START;
   /** Last seen revision by key, to make conditions that hold. */
   private readonly revisions = new Map<string, number>();
@@ -126,7 +129,7 @@ class Lockstep {
       return this.compare('advance', returned, false) ?? this.compareRevisions();
     }
     if (step.kind === 'bytes') {
-      return this.frame(step.frame.slice().buffer as ArrayBuffer, undefined);
+      return this.frame(copyOf(step.frame));
     }
     const operations = step.operations.map((plan) => this.resolve(plan));
     return this.frame(encodeRequest(operations), operations);
@@ -137,7 +140,7 @@ class Lockstep {
     let cursor: Uint8Array = new Uint8Array(0);
     for (;;) {
       const frame = encodeRequest([scan('', { limit: SCAN_ENTRIES_MAX, cursor })]);
-      const what = this.frame(frame, undefined);
+      const what = this.frame(frame);
       if (what !== undefined) return `in the whole state, ${what}`;
       const length = this.left.execute(frame, 0, this.now);
       this.right.execute(frame, 0, this.now); // Keeps the counters alike.
@@ -147,7 +150,8 @@ class Lockstep {
     }
   }
 
-  private frame(frame: ArrayBuffer, operations: Operation[] | undefined): string | undefined {
+  /** Runs a frame to its end in both; what differs, or undefined. */
+  frame(frame: ArrayBuffer, operations?: Operation[]): string | undefined {
     const { left, right, now } = this;
     const results: Result[] = [];
     for (let first = 0; ; ) {
@@ -158,6 +162,7 @@ class Lockstep {
         right.execute(copies[1], first, now),
       ] as const;
       for (const copy of copies) new Uint8Array(copy).fill(0xa5);
+      this.returned = returned[0];
       const what = this.compare(`execute from ${first}`, returned, true);
       if (what !== undefined) return what;
       if (returned[0] < 0) return undefined;
@@ -180,18 +185,13 @@ class Lockstep {
     if (left !== right) return `${call} returned ${left} and ${right}`;
     const reply = replies && left > 0 ? differ(this.left.reply, this.right.reply, left) : -1;
     if (reply >= 0) return `${call}: replies differ at byte ${reply} of ${left}`;
-    for (const [index, value] of this.left.outcome.entries()) {
-      const other = this.right.outcome[index];
-      if (value !== other) return `${call}: outcome[${index}] is ${value} and ${other}`;
-    }
+    const outcome = differAt(this.left.outcome, this.right.outcome);
+    if (outcome !== undefined) return `${call}: outcome${outcome}`;
     const recordBytes = this.left.outcome[OUTCOME_RECORD_BYTES] ?? 0;
     const record = differ(this.left.records, this.right.records, recordBytes);
     if (record >= 0) return `${call}: records differ at byte ${record} of ${recordBytes}`;
-    for (const [index, value] of this.left.counters.entries()) {
-      const other = this.right.counters[index];
-      if (value !== other) return `${call}: counters[${index}] is ${value} and ${other}`;
-    }
-    return undefined;
+    const counters = differAt(this.left.counters, this.right.counters);
+    return counters === undefined ? undefined : `${call}: counters${counters}`;
   }
 
   private compareRevisions(): string | undefined {
@@ -237,4 +237,13 @@ function differ(left: Uint8Array, right: Uint8Array, length: number): number {
   const [ours, theirs] = [left.subarray(0, length), right.subarray(0, length)];
   if (Buffer.compare(ours, theirs) === 0) return -1;
   return ours.findIndex((byte, index) => byte !== theirs[index]);
+}
+
+/** `[3] is 1 and 2`: the first place where the numbers differ, or undefined. */
+function differAt(left: Float64Array, right: Float64Array): string | undefined {
+  if (left.length !== right.length) return `.length is ${left.length} and ${right.length}`;
+  for (let index = 0; index < left.length; index++) {
+    if (left[index] !== right[index]) return `[${index}] is ${left[index]} and ${right[index]}`;
+  }
+  return undefined;
 }
