@@ -2,74 +2,95 @@
 // renewed ttl moves the entry instead of leaving a stale one behind. Keys due at the same time go by
 // partition and revision, so that the order is the same in both engines and on every machine.
 
-/** What the heap needs of an entry; it keeps `expiryAt` (its place, -1 outside) itself. */
-export interface Expiring {
+import { type Entries, NO_EXPIRY } from './entries.js';
+
+interface Node {
   expiresAt: number;
   partition: number;
   revision: number;
-  expiryAt: number;
+  handle: number;
 }
 
-export class ExpiryHeap<T extends Expiring> {
-  private readonly heap: T[] = [];
+export class ExpiryHeap {
+  private readonly heap: Node[] = [];
 
-  /** The entry that expires first. */
-  get first(): T | undefined {
-    return this.heap[0];
+  constructor(private readonly entries: Entries) {}
+
+  /** The entry that expires first, where that is at `now` or before; 0 for none. */
+  firstDue(now: number): number {
+    const first = this.heap[0];
+    return first !== undefined && first.expiresAt <= now ? first.handle : 0;
+  }
+
+  /** When an entry expires; 0 = never. */
+  expiresAt(handle: number): number {
+    const at = this.entries.expiryAt(handle);
+    return at === NO_EXPIRY ? 0 : (this.heap[at] as Node).expiresAt;
   }
 
   /** Takes in an entry, or finds the new place of one whose expiry or revision has changed. */
-  set(entry: T): void {
-    if (entry.expiryAt < 0) {
-      entry.expiryAt = this.heap.length;
-      this.heap.push(entry);
-    }
-    this.sink(entry, this.rise(entry, entry.expiryAt));
+  set(handle: number, expiresAt: number): void {
+    const { entries, heap } = this;
+    const partition = entries.partition(handle);
+    const node = { expiresAt, partition, revision: entries.revision(handle), handle };
+    let at = entries.expiryAt(handle);
+    if (at === NO_EXPIRY) at = heap.push(node) - 1;
+    this.sink(node, this.rise(node, at));
   }
 
-  remove(entry: T): void {
-    const at = entry.expiryAt;
-    if (at < 0) return;
-    entry.expiryAt = -1;
-    const last = this.heap.pop() as T;
-    if (last !== entry) this.sink(last, this.rise(last, at));
+  /** Takes an entry out, where it is in. */
+  remove(handle: number): void {
+    const at = this.entries.expiryAt(handle);
+    if (at === NO_EXPIRY) return;
+    this.entries.setExpiryAt(handle, NO_EXPIRY);
+    const last = this.heap.pop() as Node;
+    if (last.handle !== handle) this.sink(last, this.rise(last, at));
   }
 
-  private rise(entry: T, from: number): number {
+  /** An entry has moved to another handle. */
+  moved(handle: number): void {
+    const at = this.entries.expiryAt(handle);
+    if (at !== NO_EXPIRY) (this.heap[at] as Node).handle = handle;
+  }
+
+  private rise(node: Node, from: number): number {
     let at = from;
     while (at > 0) {
       const parentAt = (at - 1) >>> 1;
-      const parent = this.heap[parentAt] as T;
-      if (before(parent, entry)) break;
+      const parent = this.heap[parentAt] as Node;
+      if (isBefore(parent, node)) break;
       this.place(parent, at);
       at = parentAt;
     }
-    this.place(entry, at);
+    this.place(node, at);
     return at;
   }
 
-  private sink(entry: T, from: number): void {
+  private sink(node: Node, from: number): void {
     let at = from;
     for (;;) {
       let childAt = 2 * at + 1;
-      if (childAt >= this.heap.length) break;
+      let child = this.heap[childAt];
+      if (child === undefined) break;
       const right = this.heap[childAt + 1];
-      if (right !== undefined && before(right, this.heap[childAt] as T)) childAt++;
-      const child = this.heap[childAt] as T;
-      if (before(entry, child)) break;
+      if (right !== undefined && isBefore(right, child)) {
+        childAt++;
+        child = right;
+      }
+      if (isBefore(node, child)) break;
       this.place(child, at);
       at = childAt;
     }
-    this.place(entry, at);
+    this.place(node, at);
   }
 
-  private place(entry: T, at: number): void {
-    this.heap[at] = entry;
-    entry.expiryAt = at;
+  private place(node: Node, at: number): void {
+    this.heap[at] = node;
+    this.entries.setExpiryAt(node.handle, at);
   }
 }
 
-function before(left: Expiring, right: Expiring): boolean {
+function isBefore(left: Node, right: Node): boolean {
   if (left.expiresAt !== right.expiresAt) return left.expiresAt < right.expiresAt;
   if (left.partition !== right.partition) return left.partition < right.partition;
   return left.revision < right.revision;

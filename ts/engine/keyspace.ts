@@ -1,80 +1,130 @@
-// The state of the keys: what the fold of all records gives. Every change comes through `put`,
-// `remove` and `touch`, each the effect of one record, whether the engine has just made that record
-// or reads it from a log.
+// The state of the keys: what the fold of all records gives. Every change comes through `insert`,
+// `replace`, `touch` and `remove`, each the effect of one record, whether the engine has just made
+// that record or reads it from a log. Handles are those of `Entries`; 0 stands for no entry.
 
 import { ENTRY_OVERHEAD_BYTES } from '../wire/limits.js';
-import { ExpiryHeap, type Expiring } from './expiry.js';
+import { partitionOfKey } from '../wire/partition.js';
+import { xxh32 } from '../wire/xxh32.js';
+import { Entries } from './entries.js';
+import { ExpiryHeap } from './expiry.js';
 import { OrderedIndex } from './ordered-index.js';
+import { Table } from './table.js';
 
-export interface Entry extends Expiring {
-  /** Latin-1, one char a byte. */
-  readonly key: string;
-  value: Uint8Array;
-  revision: number;
-  readonly partition: number;
-  /** Milliseconds since 1970; 0 = never. */
-  expiresAt: number;
-  /** Place in the expiry heap; -1 outside. */
-  expiryAt: number;
+/** Where a key belongs: its partition and its hash within that partition's table. */
+export class Place {
+  partition = 0;
+  hash = 0;
 }
 
 export class Keyspace {
-  readonly entries = new Map<string, Entry>();
-  readonly order = new OrderedIndex();
-  readonly expiry = new ExpiryHeap<Entry>();
+  readonly entries = new Entries();
+  readonly order = new OrderedIndex(this.entries);
+  readonly expiry = new ExpiryHeap(this.entries);
   /** The newest revision of each partition. */
   readonly revisions: Float64Array;
   /** Logical bytes held. */
   memoryBytes = 0;
+  private readonly tables: Table[];
+  private readonly place = new Place();
 
-  constructor(partitions: number) {
+  constructor(
+    private readonly partitions: number,
+    private readonly hashSeed: number,
+  ) {
     this.revisions = new Float64Array(partitions);
+    this.tables = Array.from({ length: partitions }, () => new Table());
   }
 
-  /** Sets value, revision and expiry of a key; `entry` is the present one. Copies the value. */
-  put(
-    entry: Entry | undefined,
-    key: string,
-    partition: number,
+  /** The hash is keyed with a secret seed, so that nobody can choose keys that collide. */
+  locate(place: Place, bytes: Uint8Array, start: number, end: number): void {
+    place.partition = partitionOfKey(bytes, start, end, this.partitions);
+    place.hash = xxh32(bytes, start, end, this.hashSeed);
+  }
+
+  /** The entry of the key `bytes[start, end)`. */
+  find(place: Place, bytes: Uint8Array, start: number, end: number): number {
+    const table = this.tables[place.partition] as Table;
+    let handle = table.find(place.hash, 0);
+    while (handle !== 0 && this.entries.compareKey(handle, bytes, start, end) !== 0) {
+      handle = table.find(place.hash, handle);
+    }
+    return handle;
+  }
+
+  /** The first entry under the hash: nearly always the one that `find` will name. */
+  candidate(place: Place): number {
+    return (this.tables[place.partition] as Table).find(place.hash, 0);
+  }
+
+  nextRevision(partition: number): number {
+    return (this.revisions[partition] as number) + 1;
+  }
+
+  /** Adds a key that is not there yet. */
+  insert(
+    place: Place,
+    bytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
     value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
     revision: number,
     expiresAt: number,
   ): void {
-    this.revisions[partition] = revision;
-    if (entry === undefined) {
-      const created = { key, value: value.slice(), revision, partition, expiresAt, expiryAt: -1 };
-      this.entries.set(key, created);
-      this.order.insert(key);
-      this.memoryBytes += entryBytes(key.length, value.length);
-      if (expiresAt !== 0) this.expiry.set(created);
+    const { partition, hash } = place;
+    const { entries } = this;
+    this.memoryBytes += entryBytes(keyEnd - keyStart, valueEnd - valueStart);
+    const handle = entries.add(bytes, keyStart, keyEnd, value, valueStart, valueEnd, partition);
+    (this.tables[partition] as Table).insert(hash, handle);
+    this.order.insert(handle);
+    this.touch(handle, revision, expiresAt);
+  }
+
+  /** Sets value, revision and expiry of a key that is there. */
+  replace(
+    place: Place,
+    handle: number,
+    value: Uint8Array,
+    start: number,
+    end: number,
+    revision: number,
+    expiresAt: number,
+  ): void {
+    const { entries } = this;
+    this.memoryBytes += end - start - entries.valueLength(handle);
+    if (entries.fits(handle, end - start)) {
+      entries.overwrite(handle, value, start, end);
+      this.touch(handle, revision, expiresAt);
       return;
     }
-    this.memoryBytes += value.length - entry.value.length;
-    if (entry.value.length === value.length) entry.value.set(value);
-    else entry.value = value.slice();
-    this.renew(entry, revision, expiresAt);
+    const copied = entries.copy(handle, value, start, end);
+    (this.tables[place.partition] as Table).replace(place.hash, handle, copied);
+    this.order.replace(handle, copied);
+    this.expiry.moved(copied);
+    entries.remove(handle);
+    this.touch(copied, revision, expiresAt);
   }
 
-  /** Replaces the expiry of a key. */
-  touch(entry: Entry, revision: number, expiresAt: number): void {
-    this.revisions[entry.partition] = revision;
-    this.renew(entry, revision, expiresAt);
+  /** Replaces the expiry of a key that is there. */
+  touch(handle: number, revision: number, expiresAt: number): void {
+    this.entries.setRevision(handle, revision);
+    this.revisions[this.entries.partition(handle)] = revision;
+    if (expiresAt !== 0) this.expiry.set(handle, expiresAt);
+    else this.expiry.remove(handle);
   }
 
-  /** Removes a key. */
-  remove(entry: Entry, revision: number): void {
-    this.revisions[entry.partition] = revision;
-    this.entries.delete(entry.key);
-    this.order.remove(entry.key);
-    this.expiry.remove(entry);
-    this.memoryBytes -= entryBytes(entry.key.length, entry.value.length);
-  }
-
-  private renew(entry: Entry, revision: number, expiresAt: number): void {
-    entry.revision = revision;
-    entry.expiresAt = expiresAt;
-    if (expiresAt !== 0) this.expiry.set(entry);
-    else this.expiry.remove(entry);
+  /** Removes a key that is there. */
+  remove(handle: number, revision: number): void {
+    const { entries, place } = this;
+    const bytes = entries.bytes(handle);
+    this.locate(place, bytes, entries.keyStart(handle), entries.keyEnd(handle));
+    this.revisions[place.partition] = revision;
+    this.memoryBytes -= entryBytes(entries.keyLength(handle), entries.valueLength(handle));
+    (this.tables[place.partition] as Table).remove(place.hash, handle);
+    this.order.remove(handle);
+    this.expiry.remove(handle);
+    entries.remove(handle);
   }
 }
 

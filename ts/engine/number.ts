@@ -10,20 +10,27 @@ const NINE = 0x39;
 const MIN = -(2n ** 63n);
 const MAX = 2n ** 63n - 1n;
 
-/** The number that `text` spells, or undefined where it is not canonical or out of range. */
-export function parseDecimal(text: Uint8Array): bigint | undefined {
-  const digitsAt = text[0] === MINUS ? 1 : 0;
-  const digits = text.length - digitsAt;
-  if (digits === 0 || text.length > DECIMAL_BYTES_MAX) return undefined;
-  if (text[digitsAt] === ZERO && text.length > 1) return undefined;
-  let spelled = '';
-  for (const byte of text) spelled += String.fromCharCode(byte);
-  for (let index = digitsAt; index < text.length; index++) {
-    const byte = text[index] as number;
+/** The number that `bytes[start, end)` spells, or undefined where it is not canonical or out of range. */
+export function parseDecimal(bytes: Uint8Array, start: number, end: number): bigint | undefined {
+  const digitsAt = bytes[start] === MINUS ? start + 1 : start;
+  const length = end - start;
+  if (digitsAt >= end || length > DECIMAL_BYTES_MAX) return undefined;
+  if (bytes[digitsAt] === ZERO && length > 1) return undefined;
+  let text = digitsAt > start ? '-' : '';
+  for (let at = digitsAt; at < end; at++) {
+    const byte = bytes[at] as number;
     if (byte < ZERO || byte > NINE) return undefined;
+    text += String.fromCharCode(byte);
   }
-  const value = BigInt(spelled);
+  const value = BigInt(text);
   return inRange(value) ? value : undefined;
+}
+
+/** Writes the text of a number to the start of `bytes` and returns its length. */
+export function writeDecimal(bytes: Uint8Array, value: bigint): number {
+  const text = value.toString();
+  for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
+  return text.length;
 }
 
 /** The sum, or undefined where it does not fit 64 bits. */

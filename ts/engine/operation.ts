@@ -50,8 +50,10 @@ export class Operation {
   expectedRevision = 0;
   keyAt = 0;
   keyLength = 0;
+  keyEnd = 0;
   valueAt = 0;
   valueLength = 0;
+  valueEnd = 0;
   private flags = 0;
 
   /** Reads the operation at `at`, whose key starts at `dataAt`. */
@@ -68,7 +70,8 @@ export class Operation {
     this.ttlMs = readU64(view, at + OPERATION_TTL_MS);
     this.expectedRevision = readU64(view, at + OPERATION_EXPECTED_REVISION);
     this.keyAt = dataAt;
-    this.valueAt = dataAt + this.keyLength;
+    this.keyEnd = this.valueAt = dataAt + this.keyLength;
+    this.valueEnd = this.valueAt + this.valueLength;
   }
 
   /** The first finding of steps 1 to 4, or `Status.Ok`. */
@@ -108,10 +111,9 @@ export class Operation {
   }
 
   private keyIsValid(bytes: Uint8Array): boolean {
-    const end = this.keyAt + this.keyLength;
     if (this.keyLength === 0) return false;
-    for (let at = this.keyAt; at < end; at++) {
-      if ((bytes[at] as number) > 0x7f) return isUtf8(bytes.subarray(this.keyAt, end));
+    for (let at = this.keyAt; at < this.keyEnd; at++) {
+      if ((bytes[at] as number) > 0x7f) return isUtf8(bytes.subarray(this.keyAt, this.keyEnd));
     }
     return true;
   }

@@ -8,8 +8,9 @@
 //   8  u32 partition
 //  12  u32 zero
 
-import { INTEGER_LIMIT, KEY_BYTES_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
+import { copyBytes } from '../wire/bytes.js';
 import { readU64, writeU64 } from '../wire/layout.js';
+import { INTEGER_LIMIT, KEY_BYTES_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
 
 export const RECORD_HEADER_BYTES = 40;
 
@@ -44,19 +45,25 @@ export class RecordWriter {
     return this.bytes.length - this.length;
   }
 
+  /** Key and value are `keyBytes[keyStart, keyEnd)` and `valueBytes[valueStart, valueEnd)`. */
   append(
     kind: number,
     partition: number,
     revision: number,
     time: number,
     expiresAt: number,
-    key: Uint8Array,
-    value: Uint8Array,
+    keyBytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    valueBytes: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
   ): void {
     const { view, bytes, length: at } = this;
-    const end = at + recordBytes(key.length, value.length);
-    view.setUint32(at, value.length, true);
-    view.setUint16(at + 4, key.length, true);
+    const keyLength = keyEnd - keyStart;
+    const valueLength = valueEnd - valueStart;
+    view.setUint32(at, valueLength, true);
+    view.setUint16(at + 4, keyLength, true);
     view.setUint8(at + 6, kind);
     view.setUint8(at + 7, 0);
     view.setUint32(at + 8, partition, true);
@@ -64,10 +71,12 @@ export class RecordWriter {
     writeU64(view, at + 16, revision);
     writeU64(view, at + 24, time);
     writeU64(view, at + 32, expiresAt);
-    bytes.set(key, at + RECORD_HEADER_BYTES);
-    bytes.set(value, at + RECORD_HEADER_BYTES + key.length);
-    bytes.fill(0, at + RECORD_HEADER_BYTES + key.length + value.length, end);
-    this.length = end;
+    const keyAt = at + RECORD_HEADER_BYTES;
+    const valueAt = keyAt + keyLength;
+    copyBytes(bytes, keyAt, keyBytes, keyStart, keyEnd);
+    copyBytes(bytes, valueAt, valueBytes, valueStart, valueEnd);
+    this.length = at + recordBytes(keyLength, valueLength);
+    for (let padding = valueAt + valueLength; padding < this.length; padding++) bytes[padding] = 0;
   }
 }
 

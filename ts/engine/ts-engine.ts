@@ -1,20 +1,24 @@
-// The pure-TypeScript engine: the contract of `engine.ts` in the plainest form, the specification
-// that the Rust engine is compared with byte for byte.
+// The pure-TypeScript engine: the contract of `engine.ts` in its plainest form, the specification that
+// the Rust engine (`core-native/src/engine.rs`) is compared with byte for byte.
+//
+// A frame is executed in groups of operations. For each group the keys are hashed and their cells and
+// entries read once, each step for the whole group before the next, so that the cache misses of a
+// group overlap; then its operations run in order and find everything near.
 
 import { Columns } from '../wire/columns.js';
 import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
-import { FLAG_ENTRY, FLAG_MORE, OPERATION_BYTES, OPERATION_LIMIT } from '../wire/layout.js';
+import { OPERATION_BYTES, OPERATION_LIMIT } from '../wire/layout.js';
 import {
   EXPIRIES_PER_ADVANCE_MAX,
   frameBytesMaxFor,
   KEY_BYTES_MAX,
   RESULTS_PER_REPLY_MAX,
-  SCAN_BYTES_MAX,
 } from '../wire/limits.js';
 import { partitionOfKey } from '../wire/partition.js';
 import { ReplyWriter } from '../wire/reply.js';
 import { checkRequest } from '../wire/request.js';
 import { STATUS_COUNT, Status } from '../wire/status.js';
+import { wordAt } from './arena.js';
 import {
   checkOptions,
   type Engine,
@@ -28,21 +32,22 @@ import {
   OUTCOME_RECORD_BYTES,
   recordsMalformed,
 } from './engine.js';
-import { type Entry, entryBytes, Keyspace } from './keyspace.js';
-import { bytesOf, latin1 } from './latin1.js';
-import { addChecked, DECIMAL_BYTES_MAX, parseDecimal } from './number.js';
+import { canFold, fold } from './fold.js';
+import { entryBytes, Keyspace, Place } from './keyspace.js';
+import { addChecked, DECIMAL_BYTES_MAX, parseDecimal, writeDecimal } from './number.js';
 import { Operation } from './operation.js';
 import {
   RECORD_DELETE,
   RECORD_EXPIRE,
   RECORD_PUT,
   RECORD_TOUCH,
-  RecordReader,
   RecordWriter,
   recordBytes,
 } from './records.js';
+import { scan, scanFits } from './scan.js';
 
-const NO_BYTES = new Uint8Array(0);
+/** Operations whose lookups overlap. */
+const GROUP = 64;
 
 export function createTsEngine(options: EngineOptions): Engine {
   checkOptions(options);
@@ -65,8 +70,12 @@ class TsEngine implements Engine {
   private readonly recordWriter: RecordWriter;
   private readonly columns = new Columns();
   private readonly operation = new Operation();
+  /** Of the group being executed. */
+  private readonly places = Array.from({ length: GROUP }, () => new Place());
+  private readonly handles = new Uint32Array(GROUP);
+  private readonly decimal = new Uint8Array(DECIMAL_BYTES_MAX);
   /** The frame being executed. */
-  private frame = Buffer.alloc(0);
+  private frame = new Uint8Array(0);
   private view = new DataView(this.frame.buffer);
   private now = 0;
 
@@ -75,7 +84,7 @@ class TsEngine implements Engine {
     this.valueBytesMax = options.valueBytesMax;
     this.memoryBytesMax = options.memoryBytesMax;
     this.frameBytesMax = frameBytesMaxFor(options.valueBytesMax);
-    this.keyspace = new Keyspace(options.partitions);
+    this.keyspace = new Keyspace(options.partitions, options.hashSeed);
     this.reply = new Uint8Array(this.frameBytesMax);
     this.records = new Uint8Array(this.frameBytesMax);
     this.replyWriter = new ReplyWriter(this.reply);
@@ -91,25 +100,28 @@ class TsEngine implements Engine {
       outcome[OUTCOME_RECORD_BYTES] = 0;
       return -refusal;
     }
-    this.frame = Buffer.from(frame);
+    this.frame = new Uint8Array(frame);
     this.now = Math.max(this.now, now);
 
+    const { count } = columns;
     let at = columns.elementsAt;
     let dataAt = columns.dataAt;
     for (let skipped = 0; skipped < first; skipped++, at += OPERATION_BYTES) {
       operation.decode(this.view, at, dataAt);
-      dataAt = operation.valueAt + operation.valueLength;
+      dataAt = operation.valueEnd;
     }
-    replyWriter.begin(this.resultsWanted(at, columns.count - first));
+    replyWriter.begin(this.resultsWanted(at, count - first));
     let next = first;
-    for (; next < columns.count; next++, at += OPERATION_BYTES) {
+    for (; next < count; next++, at += OPERATION_BYTES) {
+      const inGroup = (next - first) % GROUP;
+      if (inGroup === 0) this.locateGroup(at, dataAt, Math.min(count - next, GROUP));
       operation.decode(this.view, at, dataAt);
-      if (!this.executeOperation()) break;
-      dataAt = operation.valueAt + operation.valueLength;
+      if (!this.executeOperation(this.places[inGroup] as Place)) break;
+      dataAt = operation.valueEnd;
     }
 
     outcome[OUTCOME_NEXT] = next;
-    outcome[OUTCOME_COUNT] = columns.count;
+    outcome[OUTCOME_COUNT] = count;
     this.settle();
     return replyWriter.finish();
   }
@@ -120,9 +132,9 @@ class TsEngine implements Engine {
     this.now = Math.max(this.now, now);
     let expired = 0;
     while (expired < EXPIRIES_PER_ADVANCE_MAX) {
-      const entry = expiry.first;
-      if (entry === undefined || entry.expiresAt > this.now) break;
-      this.expire(entry);
+      const handle = expiry.firstDue(this.now);
+      if (handle === 0) break;
+      this.remove(handle, RECORD_EXPIRE);
       expired++;
     }
     this.settle();
@@ -130,24 +142,8 @@ class TsEngine implements Engine {
   }
 
   fold(records: Uint8Array): void {
-    this.checkRecords(records);
-    const { keyspace } = this;
-    const reader = new RecordReader(records);
-    while (reader.next()) {
-      this.now = Math.max(this.now, reader.time);
-      const key = latin1(reader.key, 0, reader.key.length);
-      const entry = keyspace.entries.get(key);
-      const { kind, partition, revision, expiresAt } = reader;
-      if (kind === RECORD_PUT) {
-        keyspace.put(entry, key, partition, reader.value, revision, expiresAt);
-      } else if (entry === undefined) {
-        keyspace.revisions[partition] = revision;
-      } else if (kind === RECORD_TOUCH) {
-        keyspace.touch(entry, revision, expiresAt);
-      } else {
-        keyspace.remove(entry, revision);
-      }
-    }
+    if (!canFold(this.keyspace, records, this.valueBytesMax)) throw recordsMalformed();
+    this.now = Math.max(this.now, fold(this.keyspace, records));
     this.recordWriter.clear();
     this.settle();
   }
@@ -161,7 +157,7 @@ class TsEngine implements Engine {
   }
 
   close(): void {
-    this.keyspace.entries.clear();
+    this.frame = new Uint8Array(0);
   }
 
   /** Results to set room aside for: one an operation, and a scan's entries. */
@@ -175,16 +171,44 @@ class TsEngine implements Engine {
     return Math.min(results, RESULTS_PER_REPLY_MAX);
   }
 
+  /** Finds the places of a group's keys and brings what their lookups will need into the cache. */
+  private locateGroup(operationsAt: number, groupDataAt: number, count: number): void {
+    const { operation, keyspace, places, handles } = this;
+    const { arena } = keyspace.entries;
+    let at = operationsAt;
+    let dataAt = groupDataAt;
+    for (let index = 0; index < count; index++, at += OPERATION_BYTES) {
+      operation.decode(this.view, at, dataAt);
+      dataAt = operation.valueEnd;
+      if (operation.keyLength > KEY_BYTES_MAX) continue;
+      keyspace.locate(places[index] as Place, this.frame, operation.keyAt, operation.keyEnd);
+    }
+    for (let index = 0; index < count; index++) {
+      handles[index] = keyspace.candidate(places[index] as Place);
+    }
+    let touched = 0;
+    for (let index = 0; index < count; index++) {
+      const handle = handles[index] as number;
+      if (handle !== 0) touched ^= arena.words(handle)[wordAt(handle)] as number;
+    }
+    // Stored, so that the reads are not optimised away.
+    handles[0] = touched;
+  }
+
   /** False, with nothing done, where the reply or the records have no room left for it. */
-  private executeOperation(): boolean {
+  private executeOperation(place: Place): boolean {
     const { operation, frame, replyWriter } = this;
     if (replyWriter.resultRoom < 1) return false;
     const finding = operation.check(frame, this.valueBytesMax);
     if (finding !== Status.Ok) return this.end(finding, 0, 0);
-    if (operation.code === OperationCode.Scan) return this.scan();
+    if (operation.code === OperationCode.Scan) {
+      if (!scanFits(operation, replyWriter, this.valueBytesMax)) return false;
+      scan(this.keyspace, operation, frame, this.now, replyWriter);
+      return this.count(Status.Ok);
+    }
 
     // Room for an expire record and the operation's own, and for the number that an increment shows.
-    const { keyAt, keyLength, valueAt, valueLength } = operation;
+    const { keyLength, valueLength } = operation;
     const valueRoom = Math.max(valueLength, DECIMAL_BYTES_MAX);
     const recordsRoom = recordBytes(keyLength, 0) + recordBytes(keyLength, valueRoom);
     if (this.recordWriter.room < recordsRoom) return false;
@@ -192,139 +216,145 @@ class TsEngine implements Engine {
       return false;
     }
 
-    const key = latin1(frame, keyAt, keyAt + keyLength);
-    let entry = this.keyspace.entries.get(key);
-    if (entry !== undefined && entry.expiresAt !== 0 && entry.expiresAt <= this.now) {
-      this.expire(entry);
-      entry = undefined;
-    }
+    const handle = this.findLive(place);
     switch (operation.code) {
       case OperationCode.Get:
-        return this.get(entry);
+        return this.get(handle);
       case OperationCode.Put:
-        return this.put(entry, key, frame.subarray(valueAt, valueAt + valueLength));
+        return this.put(place, handle);
       case OperationCode.Delete:
-        return this.delete(entry);
+        return this.delete(handle);
       case OperationCode.Increment:
-        return this.increment(entry, key);
+        return this.increment(place, handle);
       default:
-        return this.touch(entry);
+        return this.touch(handle);
     }
   }
 
-  private get(entry: Entry | undefined): boolean {
-    const { operation, replyWriter } = this;
-    if (entry === undefined) return this.end(Status.NotFound, 0, 0);
-    if (operation.keysOnly)
-      return this.end(Status.Ok, entry.revision, this.msUntil(entry.expiresAt));
-    if (replyWriter.dataRoom < entry.value.length) return false;
-    return this.endWithValue(entry.value, entry.revision, this.msUntil(entry.expiresAt));
+  /** The operation's key; one that has expired is removed first, with its record. */
+  private findLive(place: Place): number {
+    const { keyspace, operation } = this;
+    const handle = keyspace.find(place, this.frame, operation.keyAt, operation.keyEnd);
+    if (handle === 0) return 0;
+    const expiresAt = keyspace.expiry.expiresAt(handle);
+    if (expiresAt === 0 || expiresAt > this.now) return handle;
+    this.remove(handle, RECORD_EXPIRE);
+    return 0;
   }
 
-  private put(entry: Entry | undefined, key: string, value: Uint8Array): boolean {
-    const { operation } = this;
-    const present = entry === undefined ? 0 : entry.revision;
+  private get(handle: number): boolean {
+    const { operation, replyWriter } = this;
+    const { entries, expiry } = this.keyspace;
+    if (handle === 0) return this.end(Status.NotFound, 0, 0);
+    const revision = entries.revision(handle);
+    const ttlMs = this.msUntil(expiry.expiresAt(handle));
+    if (operation.keysOnly) return this.end(Status.Ok, revision, ttlMs);
+    const [start, end] = [entries.keyEnd(handle), entries.valueEnd(handle)];
+    if (replyWriter.dataRoom < end - start) return false;
+    replyWriter.resultRange(operation.id, entries.bytes(handle), start, end, revision, ttlMs);
+    return this.count(Status.Ok);
+  }
+
+  private put(place: Place, handle: number): boolean {
+    const { operation, frame } = this;
+    const present = this.revisionAt(handle);
     const refusal = operation.conditionStatus(present);
     if (refusal !== Status.Ok) return this.end(refusal, present, 0);
-    if (!this.memoryAllows(entry, key, value))
+    if (!this.memoryAllows(handle, operation.valueLength)) {
       return this.end(Status.ResourceExhausted, present, 0);
-    const expiresAt = operation.expiryAfter(entry === undefined ? 0 : entry.expiresAt, this.now);
-    return this.end(Status.Ok, this.store(entry, key, value, expiresAt), this.msUntil(expiresAt));
-  }
-
-  private delete(entry: Entry | undefined): boolean {
-    const { operation } = this;
-    if (entry === undefined) return this.end(Status.NotFound, 0, 0);
-    const refusal = operation.conditionStatus(entry.revision);
-    if (refusal !== Status.Ok) return this.end(refusal, entry.revision, 0);
-    return this.end(Status.Ok, this.remove(entry, RECORD_DELETE), 0);
-  }
-
-  private increment(entry: Entry | undefined, key: string): boolean {
-    const { operation, view } = this;
-    const present = entry === undefined ? 0 : entry.revision;
-    const number = entry === undefined ? 0n : parseDecimal(entry.value);
-    if (number === undefined) return this.end(Status.NotANumber, present, 0);
-    const sum = addChecked(number, view.getBigInt64(operation.valueAt, true));
-    if (sum === undefined) return this.end(Status.NumberOverflow, present, 0);
-    const value = bytesOf(sum.toString());
-    if (!this.memoryAllows(entry, key, value))
-      return this.end(Status.ResourceExhausted, present, 0);
-    const expiresAt = operation.expiryAfter(entry === undefined ? 0 : entry.expiresAt, this.now);
-    const revision = this.store(entry, key, value, expiresAt);
-    return this.endWithValue(value, revision, this.msUntil(expiresAt));
-  }
-
-  private touch(entry: Entry | undefined): boolean {
-    const { operation, keyspace } = this;
-    if (entry === undefined) return this.end(Status.NotFound, 0, 0);
-    const expiresAt = operation.expiryAfter(entry.expiresAt, this.now);
-    const revision = this.nextRevision(entry.partition);
-    keyspace.touch(entry, revision, expiresAt);
-    this.record(RECORD_TOUCH, entry.partition, revision, expiresAt, bytesOf(entry.key), NO_BYTES);
+    }
+    const expiresAt = this.expiryAfter(handle);
+    const { valueAt, valueEnd } = operation;
+    const revision = this.store(place, handle, frame, valueAt, valueEnd, expiresAt);
     return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
-  private scan(): boolean {
-    const { operation, frame, replyWriter, keyspace } = this;
-    const { keyAt, keyLength, valueAt, valueLength, keysOnly, limit } = operation;
-    const dataRoom = SCAN_BYTES_MAX + this.valueBytesMax + 2 * KEY_BYTES_MAX;
-    if (replyWriter.resultRoom < limit + 1) return false;
-    if (!replyWriter.isEmpty && replyWriter.dataRoom < dataRoom) return false;
+  private delete(handle: number): boolean {
+    if (handle === 0) return this.end(Status.NotFound, 0, 0);
+    const present = this.revisionAt(handle);
+    const refusal = this.operation.conditionStatus(present);
+    if (refusal !== Status.Ok) return this.end(refusal, present, 0);
+    return this.end(Status.Ok, this.remove(handle, RECORD_DELETE), 0);
+  }
 
-    const prefix = latin1(frame, keyAt, keyAt + keyLength);
-    const cursor = latin1(frame, valueAt, valueAt + valueLength);
-    let count = 0;
-    let bytes = 0;
-    let last = '';
-    let more = false;
-    for (const key of keyspace.order.from(cursor > prefix ? cursor : prefix)) {
-      if (!key.startsWith(prefix)) break;
-      const entry = keyspace.entries.get(key) as Entry;
-      if (valueLength > 0 && key === cursor) continue;
-      if (entry.expiresAt !== 0 && entry.expiresAt <= this.now) continue;
-      const value = keysOnly ? NO_BYTES : entry.value;
-      bytes += key.length + value.length;
-      if (count === limit || (count > 0 && bytes > SCAN_BYTES_MAX)) {
-        more = true;
-        break;
-      }
-      const ttlMs = this.msUntil(entry.expiresAt);
-      replyWriter.entry(operation.id, FLAG_ENTRY, bytesOf(key), value, entry.revision, ttlMs);
-      count++;
-      last = key;
+  private increment(place: Place, handle: number): boolean {
+    const { operation, view, decimal, replyWriter } = this;
+    const { entries } = this.keyspace;
+    const present = this.revisionAt(handle);
+    let number: bigint | undefined = 0n;
+    if (handle !== 0) {
+      const [start, end] = [entries.keyEnd(handle), entries.valueEnd(handle)];
+      number = parseDecimal(entries.bytes(handle), start, end);
     }
-    replyWriter.closing(operation.id, more ? FLAG_MORE : 0, more ? bytesOf(last) : NO_BYTES, count);
-    this.count(Status.Ok);
-    return true;
+    if (number === undefined) return this.end(Status.NotANumber, present, 0);
+    const sum = addChecked(number, view.getBigInt64(operation.valueAt, true));
+    if (sum === undefined) return this.end(Status.NumberOverflow, present, 0);
+    const length = writeDecimal(decimal, sum);
+    if (!this.memoryAllows(handle, length)) {
+      return this.end(Status.ResourceExhausted, present, 0);
+    }
+    const expiresAt = this.expiryAfter(handle);
+    const revision = this.store(place, handle, decimal, 0, length, expiresAt);
+    const ttlMs = this.msUntil(expiresAt);
+    replyWriter.resultRange(operation.id, decimal, 0, length, revision, ttlMs);
+    return this.count(Status.Ok);
+  }
+
+  private touch(handle: number): boolean {
+    const { operation, keyspace, frame } = this;
+    if (handle === 0) return this.end(Status.NotFound, 0, 0);
+    const { keyAt, keyEnd } = operation;
+    const expiresAt = this.expiryAfter(handle);
+    const partition = keyspace.entries.partition(handle);
+    const revision = keyspace.nextRevision(partition);
+    keyspace.touch(handle, revision, expiresAt);
+    this.record(RECORD_TOUCH, partition, revision, expiresAt, frame, keyAt, keyEnd, frame, 0, 0);
+    return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
   /** Sets the value of the operation's key, makes the record and returns its revision. */
   private store(
-    entry: Entry | undefined,
-    key: string,
+    place: Place,
+    handle: number,
     value: Uint8Array,
+    start: number,
+    end: number,
     expiresAt: number,
   ): number {
-    const { operation, frame, keyspace } = this;
-    const { keyAt, keyLength } = operation;
-    const keyEnd = keyAt + keyLength;
-    const partition =
-      entry === undefined ? partitionOfKey(frame, keyAt, keyEnd, this.partitions) : entry.partition;
-    const revision = this.nextRevision(partition);
-    keyspace.put(entry, key, partition, value, revision, expiresAt);
-    this.record(RECORD_PUT, partition, revision, expiresAt, frame.subarray(keyAt, keyEnd), value);
+    const { keyspace, frame } = this;
+    const { keyAt, keyEnd } = this.operation;
+    const { partition } = place;
+    const revision = keyspace.nextRevision(partition);
+    if (handle !== 0) {
+      keyspace.replace(place, handle, value, start, end, revision, expiresAt);
+    } else {
+      keyspace.insert(place, frame, keyAt, keyEnd, value, start, end, revision, expiresAt);
+    }
+    this.record(
+      RECORD_PUT,
+      partition,
+      revision,
+      expiresAt,
+      frame,
+      keyAt,
+      keyEnd,
+      value,
+      start,
+      end,
+    );
     return revision;
   }
 
-  private expire(entry: Entry): void {
-    this.remove(entry, RECORD_EXPIRE);
-  }
-
-  private remove(entry: Entry, kind: number): number {
-    const revision = this.nextRevision(entry.partition);
-    this.keyspace.remove(entry, revision);
-    this.record(kind, entry.partition, revision, 0, bytesOf(entry.key), NO_BYTES);
+  /** Removes a key, makes the record and returns its revision. */
+  private remove(handle: number, kind: number): number {
+    const { keyspace } = this;
+    const { entries } = keyspace;
+    const partition = entries.partition(handle);
+    const revision = keyspace.nextRevision(partition);
+    const bytes = entries.bytes(handle);
+    const [start, end] = [entries.keyStart(handle), entries.keyEnd(handle)];
+    this.record(kind, partition, revision, 0, bytes, start, end, bytes, 0, 0);
+    keyspace.remove(handle, revision);
     return revision;
   }
 
@@ -334,20 +364,47 @@ class TsEngine implements Engine {
     revision: number,
     expiresAt: number,
     key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
     value: Uint8Array,
+    start: number,
+    end: number,
   ): void {
-    this.recordWriter.append(kind, partition, revision, this.now, expiresAt, key, value);
+    const { recordWriter, now } = this;
+    recordWriter.append(
+      kind,
+      partition,
+      revision,
+      now,
+      expiresAt,
+      key,
+      keyStart,
+      keyEnd,
+      value,
+      start,
+      end,
+    );
   }
 
-  private nextRevision(partition: number): number {
-    return (this.keyspace.revisions[partition] as number) + 1;
+  private revisionAt(handle: number): number {
+    return handle === 0 ? 0 : this.keyspace.entries.revision(handle);
   }
 
-  private memoryAllows(entry: Entry | undefined, key: string, value: Uint8Array): boolean {
-    if (this.memoryBytesMax === 0) return true;
-    const before = entry === undefined ? 0 : entryBytes(key.length, entry.value.length);
-    const growth = entryBytes(key.length, value.length) - before;
-    return growth <= 0 || this.keyspace.memoryBytes + growth <= this.memoryBytesMax;
+  /** The expiry that the operation leaves on its key. */
+  private expiryAfter(handle: number): number {
+    const before = handle === 0 ? 0 : this.keyspace.expiry.expiresAt(handle);
+    return this.operation.expiryAfter(before, this.now);
+  }
+
+  /** Whether the operation's key may have a value of this length. */
+  private memoryAllows(handle: number, valueLength: number): boolean {
+    const { entries, memoryBytes } = this.keyspace;
+    const { keyLength } = this.operation;
+    const after = entryBytes(keyLength, valueLength);
+    const before = handle === 0 ? 0 : entryBytes(keyLength, entries.valueLength(handle));
+    if (after <= before) return true;
+    if (!entries.arena.hasRoom) return false;
+    return this.memoryBytesMax === 0 || memoryBytes + after - before <= this.memoryBytesMax;
   }
 
   /** Milliseconds from now to an expiry; 0 for none. */
@@ -360,11 +417,6 @@ class TsEngine implements Engine {
     return this.count(status);
   }
 
-  private endWithValue(value: Uint8Array, revision: number, ttlMs: number): true {
-    this.replyWriter.resultWithValue(this.operation.id, value, revision, ttlMs);
-    return this.count(Status.Ok);
-  }
-
   private count(status: Status): true {
     const { code } = this.operation;
     const row = code <= OperationCode.Scan ? code : 0;
@@ -375,24 +427,7 @@ class TsEngine implements Engine {
 
   private settle(): void {
     this.outcome[OUTCOME_RECORD_BYTES] = this.recordWriter.length;
-    this.outcome[OUTCOME_KEYS] = this.keyspace.entries.size;
+    this.outcome[OUTCOME_KEYS] = this.keyspace.entries.count;
     this.outcome[OUTCOME_MEMORY_BYTES] = this.keyspace.memoryBytes;
-  }
-
-  /** Throws where `records` cannot be folded onto this state; changes nothing. */
-  private checkRecords(records: Uint8Array): void {
-    const valueBytesMax = Math.max(this.valueBytesMax, DECIMAL_BYTES_MAX);
-    const reader = new RecordReader(records);
-    const newest = new Map<number, number>();
-    while (!reader.done) {
-      const whole = reader.next();
-      const { partition, revision, key, value } = reader;
-      const before = newest.get(partition) ?? this.revisionOf(partition);
-      const follows = whole && this.partitionOf(key) === partition && revision === before + 1;
-      if (!follows || value.length > valueBytesMax) {
-        throw recordsMalformed();
-      }
-      newest.set(partition, revision);
-    }
   }
 }

@@ -22,9 +22,9 @@ export function partitionOfKey(
   let close = open + 1;
   while (close < end && bytes[close] !== CLOSE) close++;
   if (close < end && close > open + 1) {
-    return partitionOfHash(xxh32(bytes, open + 1, close), partitions);
+    return partitionOfHash(xxh32(bytes, open + 1, close, 0), partitions);
   }
-  return partitionOfHash(xxh32(bytes, start, end), partitions);
+  return partitionOfHash(xxh32(bytes, start, end, 0), partitions);
 }
 
 function partitionOfHash(hash: number, partitions: number): number {

@@ -1,6 +1,7 @@
 // Reply frames: the writer that the TypeScript engine uses (the Rust one writes the same bytes) and
 // the reader that clients use.
 
+import { copyBytes } from './bytes.js';
 import { Columns, findColumns } from './columns.js';
 import { FrameKind } from './generated/rondo/wire/frame-kind.js';
 import { Status } from './generated/rondo/wire/status.js';
@@ -62,12 +63,51 @@ export class ReplyWriter {
     this.put(id, status, 0, 0, 0, 0, revision, ttlMs);
   }
 
-  resultWithValue(id: number, value: Uint8Array, revision: number, ttlMs: number): void {
-    this.append(value);
-    this.put(id, Status.Ok, 0, 0, value.length, 0, revision, ttlMs);
+  /** A result with the value `bytes[start, end)`. */
+  resultRange(
+    id: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    revision: number,
+    ttlMs: number,
+  ): void {
+    this.append(bytes, start, end);
+    this.put(id, Status.Ok, 0, 0, end - start, 0, revision, ttlMs);
   }
 
-  /** One entry of a scan; `value` is empty where only keys were asked for. */
+  /** One entry of a scan: key `bytes[keyStart, keyEnd)`, then the value up to `valueEnd`. */
+  entryRange(
+    id: number,
+    flags: number,
+    bytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    valueEnd: number,
+    revision: number,
+    ttlMs: number,
+  ): void {
+    this.append(bytes, keyStart, valueEnd);
+    this.put(id, Status.Ok, flags, keyEnd - keyStart, valueEnd - keyEnd, 0, revision, ttlMs);
+  }
+
+  /** The closing result of a scan; the cursor `bytes[start, end)` is its value. */
+  closingRange(
+    id: number,
+    flags: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    count: number,
+  ): void {
+    this.append(bytes, start, end);
+    this.put(id, Status.Ok, flags, 0, end - start, count, 0, 0);
+  }
+
+  resultWithValue(id: number, value: Uint8Array, revision: number, ttlMs: number): void {
+    this.resultRange(id, value, 0, value.length, revision, ttlMs);
+  }
+
   entry(
     id: number,
     flags: number,
@@ -76,15 +116,13 @@ export class ReplyWriter {
     revision: number,
     ttlMs: number,
   ): void {
-    this.append(key);
-    this.append(value);
+    this.append(key, 0, key.length);
+    this.append(value, 0, value.length);
     this.put(id, Status.Ok, flags, key.length, value.length, 0, revision, ttlMs);
   }
 
-  /** The closing result of a scan; the cursor is its value. */
   closing(id: number, flags: number, cursor: Uint8Array, count: number): void {
-    this.append(cursor);
-    this.put(id, Status.Ok, flags, 0, cursor.length, count, 0, 0);
+    this.closingRange(id, flags, cursor, 0, cursor.length, count);
   }
 
   /** Length of the frame in bytes. */
@@ -100,9 +138,9 @@ export class ReplyWriter {
     return dataLengthAt + 4 + dataBytes;
   }
 
-  private append(bytes: Uint8Array): void {
-    this.bytes.set(bytes, this.dataEnd);
-    this.dataEnd += bytes.length;
+  private append(bytes: Uint8Array, start: number, end: number): void {
+    copyBytes(this.bytes, this.dataEnd, bytes, start, end);
+    this.dataEnd += end - start;
   }
 
   private put(

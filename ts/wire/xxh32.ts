@@ -1,5 +1,5 @@
-// XXH32 with seed 0, the hash that places keys on the ring. Set in stone: where a key lives depends on
-// it. Source: the xxHash specification, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
+// XXH32. With seed 0 it places keys on the ring, and is set in stone: where a key lives depends on it.
+// Source: the xxHash specification, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 
 const PRIME_1 = 0x9e3779b1;
 const PRIME_2 = 0x85ebca77;
@@ -8,15 +8,15 @@ const PRIME_4 = 0x27d4eb2f;
 const PRIME_5 = 0x165667b1;
 
 /** XXH32 of `bytes[start, end)` as an unsigned 32-bit integer. */
-export function xxh32(bytes: Uint8Array, start: number, end: number): number {
+export function xxh32(bytes: Uint8Array, start: number, end: number, seed: number): number {
   const length = end - start;
   let at = start;
   let hash: number;
   if (length >= 16) {
-    let lane1 = (PRIME_1 + PRIME_2) | 0;
-    let lane2 = PRIME_2 | 0;
-    let lane3 = 0;
-    let lane4 = -PRIME_1 | 0;
+    let lane1 = (seed + PRIME_1 + PRIME_2) | 0;
+    let lane2 = (seed + PRIME_2) | 0;
+    let lane3 = seed | 0;
+    let lane4 = (seed - PRIME_1) | 0;
     for (const last = end - 16; at <= last; at += 16) {
       lane1 = round(lane1, word(bytes, at));
       lane2 = round(lane2, word(bytes, at + 4));
@@ -25,7 +25,7 @@ export function xxh32(bytes: Uint8Array, start: number, end: number): number {
     }
     hash = rotate(lane1, 1) + rotate(lane2, 7) + rotate(lane3, 12) + rotate(lane4, 18);
   } else {
-    hash = PRIME_5;
+    hash = seed + PRIME_5;
   }
   hash = (hash + length) | 0;
   for (; at + 4 <= end; at += 4) {
