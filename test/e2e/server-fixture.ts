@@ -12,7 +12,7 @@ import { loadUws } from '../../node/transport/uws-binary.js';
 import { chooseEngine } from '../../ts/engine/load.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { encodeHello } from '../../ts/wire/hello.js';
-import { PROTOCOL_VERSION } from '../../ts/wire/layout.js';
+import { PROTOCOL_VERSION, VECTOR_LENGTH_AT } from '../../ts/wire/layout.js';
 import { ReplyReader } from '../../ts/wire/reply.js';
 import { RequestWriter } from '../../ts/wire/request.js';
 
@@ -164,9 +164,13 @@ export class RawClient {
     return results;
   }
 
+  /** Sends a frame of `frameOf` (no scans) and collects the result of each operation. */
   async request(frame: Uint8Array): Promise<Result[]> {
     this.socket.send(frame);
-    return this.results();
+    const count = new DataView(frame.buffer, frame.byteOffset).getUint32(VECTOR_LENGTH_AT, true);
+    const results: Result[] = [];
+    while (results.length < count) results.push(...(await this.results()));
+    return results;
   }
 
   async put(key: string, value: string | Uint8Array): Promise<Result> {
