@@ -5,18 +5,19 @@
 //! misses of a group overlap; then its operations run in order and find everything near.
 
 use crate::entries::Entry;
+use crate::fold::{can_fold, fold};
 use crate::generated::{OperationCode, Status};
 use crate::keyspace::{Keyspace, Place, entry_bytes};
-use crate::layout::{FLAG_ENTRY, FLAG_MORE, OPERATION_BYTES, OPERATION_LIMIT, read_u32};
+use crate::layout::{OPERATION_BYTES, OPERATION_LIMIT, read_u32};
 use crate::limits::{
-    EXPIRIES_PER_ADVANCE_MAX, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX, SCAN_BYTES_MAX,
-    frame_bytes_max_for,
+    EXPIRIES_PER_ADVANCE_MAX, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX, frame_bytes_max_for,
 };
 use crate::number::{DECIMAL_BYTES_MAX, Decimal, parse_decimal};
 use crate::operation::Operation;
-use crate::records::{Record, RecordKind, RecordWriter, read_record, record_bytes};
+use crate::records::{Record, RecordKind, RecordWriter, record_bytes};
 use crate::reply::{Head, ReplyWriter};
 use crate::request::{Request, check_request};
+use crate::scan::{scan, scan_fits};
 
 /// Width of the counters, one column a status.
 pub const STATUS_COUNT: usize = 48;
@@ -32,7 +33,7 @@ const OUTCOME_MEMORY_BYTES: usize = 4;
 pub const OUTCOME_LENGTH: usize = 8;
 
 /// Operations whose lookups overlap: enough to hide a miss, few enough for the first-level cache.
-const GROUP: usize = 32;
+const GROUP: usize = 64;
 
 pub struct Options {
     pub partitions: usize,
@@ -150,13 +151,11 @@ impl Engine {
         self.now = self.now.max(now);
         let mut expired = 0;
         while expired < EXPIRIES_PER_ADVANCE_MAX {
-            match self.keyspace.expiry.first() {
-                Some((slot, expires_at)) if expires_at <= self.now => {
-                    self.remove(slot, RecordKind::Expire, &mut records);
-                    expired += 1;
-                }
-                _ => break,
-            }
+            let Some(handle) = self.keyspace.expiry.first_due(self.now) else {
+                break;
+            };
+            self.remove(handle, RecordKind::Expire, &mut records);
+            expired += 1;
         }
         self.settle(buffers.outcome, &records);
         expired
@@ -164,34 +163,10 @@ impl Engine {
 
     /// Applies records; false, with nothing changed, where they cannot follow this state.
     pub fn fold(&mut self, records: &[u8], buffers: Buffers<'_>) -> bool {
-        if !self.can_fold(records) {
+        if !can_fold(&self.keyspace, records, self.value_bytes_max) {
             return false;
         }
-        let mut rest = records;
-        while let Some((record, after)) = read_record(rest) {
-            rest = after;
-            self.now = self.now.max(record.time);
-            let Record {
-                partition,
-                revision,
-                expires_at,
-                ..
-            } = record;
-            let place = self.keyspace.place(record.key);
-            match (record.kind, self.keyspace.find(place, record.key)) {
-                (RecordKind::Put, Some(slot)) => {
-                    self.keyspace
-                        .replace(slot, record.value, revision, expires_at);
-                }
-                (RecordKind::Put, None) => {
-                    self.keyspace
-                        .insert(place, record.key, record.value, revision, expires_at);
-                }
-                (_, None) => self.keyspace.skip(partition, revision),
-                (RecordKind::Touch, Some(slot)) => self.keyspace.touch(slot, revision, expires_at),
-                (_, Some(slot)) => self.keyspace.remove(slot, revision),
-            }
-        }
+        self.now = self.now.max(fold(&mut self.keyspace, records));
         self.settle(buffers.outcome, &RecordWriter::new(buffers.records));
         true
     }
@@ -208,7 +183,6 @@ impl Engine {
     #[inline]
     fn prefetch_group(&self, group: &[u8], data: &[u8]) -> [Place; GROUP] {
         let mut places = [Place::default(); GROUP];
-        let mut slots = [None; GROUP];
         let count = group.len() / OPERATION_BYTES;
         let mut rest = data;
         for (bytes, place) in group.chunks_exact(OPERATION_BYTES).zip(&mut places) {
@@ -219,11 +193,10 @@ impl Engine {
                 self.keyspace.prefetch_cell(*place);
             }
         }
-        for (place, slot) in places[..count].iter().zip(&mut slots) {
-            *slot = self.keyspace.prefetch_entry(*place);
-        }
-        for slot in slots[..count].iter().flatten() {
-            self.keyspace.prefetch_bytes(*slot);
+        for place in &places[..count] {
+            if let Some(handle) = self.keyspace.candidate(*place) {
+                self.keyspace.prefetch_entry(handle);
+            }
         }
         places
     }
@@ -243,7 +216,12 @@ impl Engine {
             return Ok(());
         }
         if operation.code == OperationCode::Scan {
-            return self.scan(operation, output);
+            if !scan_fits(operation, &output.reply, self.value_bytes_max) {
+                return Err(Full);
+            }
+            scan(&self.keyspace, operation, self.now, &mut output.reply);
+            tally(output.counters, operation.code, Status::Ok);
+            return Ok(());
         }
 
         // Room for an expire record and the operation's own, and for the number that an increment shows.
@@ -257,13 +235,13 @@ impl Engine {
             return Err(Full);
         }
 
-        let slot = self.find_live(operation.key, place, &mut output.records);
+        let handle = self.find_live(operation.key, place, &mut output.records);
         let end = match operation.code {
-            OperationCode::Get => return self.get(operation, slot, output),
-            OperationCode::Put => self.put(operation, place, slot, &mut output.records),
-            OperationCode::Delete => self.delete(operation, slot, &mut output.records),
-            OperationCode::Touch => self.touch(operation, slot, &mut output.records),
-            _ => match self.increment(operation, place, slot, &mut output.records) {
+            OperationCode::Get => return self.get(operation, handle, output),
+            OperationCode::Put => self.put(operation, place, handle, &mut output.records),
+            OperationCode::Delete => self.delete(operation, handle, &mut output.records),
+            OperationCode::Touch => self.touch(operation, handle, &mut output.records),
+            _ => match self.increment(operation, place, handle, &mut output.records) {
                 Ok((end, value)) => {
                     output.end(operation, end, value.as_bytes());
                     return Ok(());
@@ -275,7 +253,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The slot of a key; one that has expired is removed first, with its record.
+    /// The handle of a key; one that has expired is removed first, with its record.
     #[inline]
     fn find_live(
         &mut self,
@@ -283,26 +261,26 @@ impl Engine {
         place: Place,
         records: &mut RecordWriter<'_>,
     ) -> Option<u32> {
-        let slot = self.keyspace.find(place, key)?;
-        if self.is_expired(self.keyspace.entries.get(slot)) {
-            self.remove(slot, RecordKind::Expire, records);
+        let handle = self.keyspace.find(place, key)?;
+        if self.is_expired(self.keyspace.entries.get(handle)) {
+            self.remove(handle, RecordKind::Expire, records);
             return None;
         }
-        Some(slot)
+        Some(handle)
     }
 
     #[inline]
     fn get(
         &self,
         operation: &Operation<'_>,
-        slot: Option<u32>,
+        handle: Option<u32>,
         output: &mut Output<'_>,
     ) -> Result<(), Full> {
-        let Some(slot) = slot else {
+        let Some(handle) = handle else {
             output.end(operation, refused(Status::NotFound, 0), &[]);
             return Ok(());
         };
-        let entry = self.keyspace.entries.get(slot);
+        let entry = self.keyspace.entries.get(handle);
         let value = if operation.keys_only() {
             &[]
         } else {
@@ -311,7 +289,11 @@ impl Engine {
         if output.reply.data_room() < value.len() {
             return Err(Full);
         }
-        output.end(operation, done(entry.revision, self.ms_left(entry)), value);
+        output.end(
+            operation,
+            done(entry.revision(), self.ms_left(entry)),
+            value,
+        );
         Ok(())
     }
 
@@ -320,31 +302,31 @@ impl Engine {
         &mut self,
         operation: &Operation<'_>,
         place: Place,
-        slot: Option<u32>,
+        handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let present = self.revision_at(slot);
+        let present = self.revision_at(handle);
         if let Err(status) = operation.check_condition(present) {
             return refused(status, present);
         }
-        if !self.memory_allows(slot, operation.key, operation.value.len()) {
+        if !self.memory_allows(handle, operation.key, operation.value.len()) {
             return refused(Status::ResourceExhausted, present);
         }
-        self.store(operation, place, slot, operation.value, records)
+        self.store(operation, place, handle, operation.value, records)
     }
 
     fn delete(
         &mut self,
         operation: &Operation<'_>,
-        slot: Option<u32>,
+        handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let Some(slot) = slot else {
+        let Some(handle) = handle else {
             return refused(Status::NotFound, 0);
         };
-        let present = self.keyspace.entries.get(slot).revision;
+        let present = self.keyspace.entries.get(handle).revision();
         match operation.check_condition(present) {
-            Ok(()) => done(self.remove(slot, RecordKind::Delete, records), 0),
+            Ok(()) => done(self.remove(handle, RecordKind::Delete, records), 0),
             Err(status) => refused(status, present),
         }
     }
@@ -353,13 +335,13 @@ impl Engine {
         &mut self,
         operation: &Operation<'_>,
         place: Place,
-        slot: Option<u32>,
+        handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> Result<(End, Decimal), End> {
-        let present = self.revision_at(slot);
-        let number = match slot {
+        let present = self.revision_at(handle);
+        let number = match handle {
             None => Some(0),
-            Some(slot) => parse_decimal(self.keyspace.entries.get(slot).value()),
+            Some(handle) => parse_decimal(self.keyspace.entries.get(handle).value()),
         };
         let Some(number) = number else {
             return Err(refused(Status::NotANumber, present));
@@ -368,11 +350,11 @@ impl Engine {
             return Err(refused(Status::NumberOverflow, present));
         };
         let value = Decimal::new(sum);
-        if !self.memory_allows(slot, operation.key, value.as_bytes().len()) {
+        if !self.memory_allows(handle, operation.key, value.as_bytes().len()) {
             return Err(refused(Status::ResourceExhausted, present));
         }
         Ok((
-            self.store(operation, place, slot, value.as_bytes(), records),
+            self.store(operation, place, handle, value.as_bytes(), records),
             value,
         ))
     }
@@ -380,16 +362,16 @@ impl Engine {
     fn touch(
         &mut self,
         operation: &Operation<'_>,
-        slot: Option<u32>,
+        handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let Some(slot) = slot else {
+        let Some(handle) = handle else {
             return refused(Status::NotFound, 0);
         };
-        let partition = usize::from(self.keyspace.entries.get(slot).partition);
+        let partition = self.keyspace.entries.get(handle).partition();
         let revision = self.keyspace.next_revision(partition);
         let expires_at = operation.expiry_after(0, self.now);
-        self.keyspace.touch(slot, revision, expires_at);
+        self.keyspace.touch(handle, revision, expires_at);
         records.append(Record {
             kind: RecordKind::Touch,
             partition,
@@ -402,83 +384,26 @@ impl Engine {
         done(revision, self.ms_until(expires_at))
     }
 
-    fn scan(&self, operation: &Operation<'_>, output: &mut Output<'_>) -> Result<(), Full> {
-        let Output {
-            reply, counters, ..
-        } = output;
-        let data_room = SCAN_BYTES_MAX + self.value_bytes_max + 2 * KEY_BYTES_MAX;
-        if reply.result_room() < operation.limit + 1
-            || (!reply.is_empty() && reply.data_room() < data_room)
-        {
-            return Err(Full);
-        }
-
-        let (prefix, cursor) = (operation.key, operation.value);
-        let head = done(0, 0).head(operation.id);
-        let mut count = 0;
-        let mut bytes = 0;
-        let mut last: &[u8] = &[];
-        let mut more = false;
-        for entry in self.keyspace.from(prefix.max(cursor)) {
-            let key = entry.key();
-            if !key.starts_with(prefix) {
-                break;
-            }
-            if (!cursor.is_empty() && key == cursor) || self.is_expired(entry) {
-                continue;
-            }
-            let value = if operation.keys_only() {
-                &[]
-            } else {
-                entry.value()
-            };
-            bytes += key.len() + value.len();
-            if count == operation.limit || (count > 0 && bytes > SCAN_BYTES_MAX) {
-                more = true;
-                break;
-            }
-            let (revision, ttl_ms) = (entry.revision, self.ms_left(entry));
-            reply.result(
-                Head {
-                    flags: FLAG_ENTRY,
-                    revision,
-                    ttl_ms,
-                    ..head
-                },
-                key,
-                value,
-            );
-            count += 1;
-            last = key;
-        }
-        let closing = Head {
-            flags: if more { FLAG_MORE } else { 0 },
-            count: count as u32,
-            ..head
-        };
-        reply.result(closing, &[], if more { last } else { &[] });
-        tally(counters, operation.code, Status::Ok);
-        Ok(())
-    }
-
     /// Sets the value of the operation's key and makes the record.
     #[inline]
     fn store(
         &mut self,
         operation: &Operation<'_>,
         place: Place,
-        slot: Option<u32>,
+        handle: Option<u32>,
         value: &[u8],
         records: &mut RecordWriter<'_>,
     ) -> End {
         let Place { partition, .. } = place;
         let revision = self.keyspace.next_revision(partition);
-        let before = slot.map_or(0, |slot| {
-            self.keyspace.expires_at(self.keyspace.entries.get(slot))
+        let before = handle.map_or(0, |handle| {
+            self.keyspace.expires_at(self.keyspace.entries.get(handle))
         });
         let expires_at = operation.expiry_after(before, self.now);
-        match slot {
-            Some(slot) => self.keyspace.replace(slot, value, revision, expires_at),
+        match handle {
+            Some(handle) => self
+                .keyspace
+                .replace(place, handle, value, revision, expires_at),
             None => self
                 .keyspace
                 .insert(place, operation.key, value, revision, expires_at),
@@ -496,9 +421,9 @@ impl Engine {
     }
 
     /// Removes a key, makes the record and returns its revision.
-    fn remove(&mut self, slot: u32, kind: RecordKind, records: &mut RecordWriter<'_>) -> u64 {
-        let entry = self.keyspace.entries.get(slot);
-        let partition = usize::from(entry.partition);
+    fn remove(&mut self, handle: u32, kind: RecordKind, records: &mut RecordWriter<'_>) -> u64 {
+        let entry = self.keyspace.entries.get(handle);
+        let partition = entry.partition();
         let revision = self.keyspace.next_revision(partition);
         records.append(Record {
             kind,
@@ -509,35 +434,39 @@ impl Engine {
             key: entry.key(),
             value: &[],
         });
-        self.keyspace.remove(slot, revision);
+        self.keyspace.remove(handle, revision);
         revision
     }
 
     #[inline]
-    fn revision_at(&self, slot: Option<u32>) -> u64 {
-        slot.map_or(0, |slot| self.keyspace.entries.get(slot).revision)
+    fn revision_at(&self, handle: Option<u32>) -> u64 {
+        handle.map_or(0, |handle| self.keyspace.entries.get(handle).revision())
     }
 
     #[inline]
-    fn memory_allows(&self, slot: Option<u32>, key: &[u8], value_length: usize) -> bool {
-        if self.memory_bytes_max == 0 {
-            return true;
-        }
-        let before = slot.map_or(0, |slot| {
-            entry_bytes(key.len(), self.keyspace.entries.get(slot).value().len())
+    fn memory_allows(&self, handle: Option<u32>, key: &[u8], value_length: usize) -> bool {
+        let before = handle.map_or(0, |handle| {
+            entry_bytes(key.len(), self.keyspace.entries.get(handle).value().len())
         });
         let after = entry_bytes(key.len(), value_length);
-        after <= before || self.keyspace.memory_bytes + after - before <= self.memory_bytes_max
+        if after <= before {
+            return true;
+        }
+        if !self.keyspace.entries.arena.has_room() {
+            return false;
+        }
+        self.memory_bytes_max == 0
+            || self.keyspace.memory_bytes + after - before <= self.memory_bytes_max
     }
 
     #[inline]
-    fn is_expired(&self, entry: &Entry) -> bool {
+    fn is_expired(&self, entry: Entry<'_>) -> bool {
         let expires_at = self.keyspace.expires_at(entry);
         expires_at != 0 && expires_at <= self.now
     }
 
     #[inline]
-    fn ms_left(&self, entry: &Entry) -> u64 {
+    fn ms_left(&self, entry: Entry<'_>) -> u64 {
         self.ms_until(self.keyspace.expires_at(entry))
     }
 
@@ -549,37 +478,8 @@ impl Engine {
 
     fn settle(&self, outcome: &mut [f64], records: &RecordWriter<'_>) {
         outcome[OUTCOME_RECORD_BYTES] = records.length() as f64;
-        outcome[OUTCOME_KEYS] = self.keyspace.entries.len() as f64;
+        outcome[OUTCOME_KEYS] = self.keyspace.entries.count as f64;
         outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
-    }
-
-    /// Whether all of `records` are valid and go on from this state.
-    fn can_fold(&self, records: &[u8]) -> bool {
-        let value_bytes_max = self.value_bytes_max.max(DECIMAL_BYTES_MAX);
-        let mut newest = std::collections::HashMap::new();
-        let mut rest = records;
-        while !rest.is_empty() {
-            let Some((record, after)) = read_record(rest) else {
-                return false;
-            };
-            rest = after;
-            let Record {
-                partition,
-                revision,
-                key,
-                value,
-                ..
-            } = record;
-            let before = newest.insert(partition, revision);
-            let before = before.unwrap_or_else(|| self.keyspace.revision_of(partition));
-            if value.len() > value_bytes_max
-                || self.partition_of(key) != partition
-                || revision != before + 1
-            {
-                return false;
-            }
-        }
-        true
     }
 }
 

@@ -1,126 +1,126 @@
-//! The slots that hold keys and values. A slot's number is the handle of its entry everywhere else
-//! (table, ordered index, expiry heap); it stays the same when the bytes move.
+//! A key with its value, as a block of the arena. The handle stands for the entry in the table, the
+//! ordered index and the expiry heap; it changes only when a value of another size needs another block.
+//!
+//! ```text
+//!  0  u64 revision            12  u32 place in the expiry heap, or NO_EXPIRY
+//!  8  u32 value length        16  u16 key length, u16 partition
+//! 20  key, value, then spare room for a larger value
+//! ```
 
-use crate::prefetch::prefetch;
+use crate::arena::{Arena, block_bytes_for};
+use crate::layout::{read_u16, read_u32, read_u64, write};
 
 /// Not in the expiry heap.
 pub const NO_EXPIRY: u32 = u32::MAX;
 
-/// A block grows to the size that the allocator would give it anyway.
-const ALLOCATION_STEP: usize = 16;
-const ALLOCATION_HEADER: usize = 8;
+const HEADER_BYTES: usize = 20;
 
-pub struct Entry {
-    /// Key, value, then spare room for a larger value.
-    bytes: Box<[u8]>,
-    pub revision: u64,
-    value_length: u32,
-    /// Place in the expiry heap, or NO_EXPIRY.
-    pub expiry_at: u32,
-    key_length: u16,
-    pub partition: u16,
+/// An entry, borrowed from the arena.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    block: &'a [u8],
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
     #[inline]
-    pub fn key(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.key_length)]
+    pub fn revision(self) -> u64 {
+        read_u64(self.block, 0)
     }
 
     #[inline]
-    pub fn value(&self) -> &[u8] {
-        let start = usize::from(self.key_length);
-        &self.bytes[start..start + self.value_length as usize]
+    pub fn expiry_at(self) -> u32 {
+        read_u32(self.block, 12)
     }
 
-    /// Replaces the value, in place where it fits without wasting more than half of the room.
     #[inline]
-    pub fn set_value(&mut self, value: &[u8]) {
-        let start = usize::from(self.key_length);
-        let end = start + value.len();
-        if end <= self.bytes.len() && self.bytes.len() <= 2 * end + ALLOCATION_STEP {
-            self.bytes[start..end].copy_from_slice(value);
-        } else {
-            self.bytes = block(self.key(), value);
-        }
-        self.value_length = value.len() as u32;
+    pub fn partition(self) -> usize {
+        usize::from(read_u16(self.block, 18))
+    }
+
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        &self.block[HEADER_BYTES..self.value_at()]
+    }
+
+    #[inline]
+    pub fn value(self) -> &'a [u8] {
+        let start = self.value_at();
+        &self.block[start..start + read_u32(self.block, 8) as usize]
+    }
+
+    #[inline]
+    fn value_at(self) -> usize {
+        HEADER_BYTES + usize::from(read_u16(self.block, 16))
     }
 }
 
 #[derive(Default)]
 pub struct Entries {
-    slots: Vec<Entry>,
-    free: Vec<u32>,
+    pub arena: Arena,
+    /// Entries held.
+    pub count: usize,
 }
 
 impl Entries {
-    pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
     #[inline]
-    pub fn get(&self, slot: u32) -> &Entry {
-        &self.slots[slot as usize]
-    }
-
-    #[inline]
-    pub fn get_mut(&mut self, slot: u32) -> &mut Entry {
-        &mut self.slots[slot as usize]
-    }
-
-    /// Takes a slot for a new entry.
-    pub fn add(&mut self, key: &[u8], value: &[u8], partition: usize, revision: u64) -> u32 {
-        let entry = Entry {
-            bytes: block(key, value),
-            revision,
-            value_length: value.len() as u32,
-            expiry_at: NO_EXPIRY,
-            key_length: key.len() as u16,
-            partition: partition as u16,
-        };
-        if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = entry;
-            return slot;
-        }
-        self.slots.push(entry);
-        (self.slots.len() - 1) as u32
-    }
-
-    /// Frees a slot and its bytes.
-    pub fn remove(&mut self, slot: u32) {
-        let entry = &mut self.slots[slot as usize];
-        entry.bytes = Box::default();
-        entry.key_length = 0;
-        entry.value_length = 0;
-        self.free.push(slot);
-    }
-
-    /// Starts loading the entry.
-    #[inline]
-    pub fn prefetch(&self, slot: u32) {
-        if let Some(entry) = self.slots.get(slot as usize) {
-            prefetch(entry);
+    pub fn get(&self, handle: u32) -> Entry<'_> {
+        Entry {
+            block: self.arena.block(handle),
         }
     }
 
-    /// Starts loading the entry's bytes; the entry itself should be near by now.
-    #[inline]
-    pub fn prefetch_bytes(&self, slot: u32) {
-        if let Some(entry) = self.slots.get(slot as usize) {
-            for line in entry.bytes.chunks(64).take(3) {
-                prefetch(line);
-            }
-        }
+    pub fn add(&mut self, key: &[u8], value: &[u8], partition: usize) -> u32 {
+        let handle = self.arena.allocate(HEADER_BYTES + key.len() + value.len());
+        let block = self.arena.block_mut(handle);
+        write(block, 12, NO_EXPIRY.to_le_bytes());
+        write(block, 16, (key.len() as u16).to_le_bytes());
+        write(block, 18, (partition as u16).to_le_bytes());
+        block[HEADER_BYTES..HEADER_BYTES + key.len()].copy_from_slice(key);
+        self.overwrite(handle, value);
+        self.count += 1;
+        handle
     }
-}
 
-fn block(key: &[u8], value: &[u8]) -> Box<[u8]> {
-    let length = key.len() + value.len();
-    let rounded =
-        (length + ALLOCATION_HEADER).next_multiple_of(ALLOCATION_STEP) - ALLOCATION_HEADER;
-    let mut bytes = Vec::with_capacity(rounded);
-    bytes.extend_from_slice(key);
-    bytes.extend_from_slice(value);
-    bytes.resize(rounded, 0);
-    bytes.into_boxed_slice()
+    pub fn remove(&mut self, handle: u32) {
+        self.arena.free(handle);
+        self.count -= 1;
+    }
+
+    /// Whether a value of this length fits the entry's block without wasting more than half of it.
+    #[inline]
+    pub fn fits(&self, handle: u32, value_length: usize) -> bool {
+        let entry = self.get(handle);
+        let wanted = block_bytes_for(entry.value_at() + value_length);
+        let present = entry.block.len();
+        wanted <= present && present <= 2 * wanted
+    }
+
+    /// Replaces a value by one that fits.
+    #[inline]
+    pub fn overwrite(&mut self, handle: u32, value: &[u8]) {
+        let start = self.get(handle).value_at();
+        let block = self.arena.block_mut(handle);
+        write(block, 8, (value.len() as u32).to_le_bytes());
+        block[start..start + value.len()].copy_from_slice(value);
+    }
+
+    /// A copy of an entry in another block, with another value; the caller removes the first one.
+    pub fn copy(&mut self, handle: u32, value: &[u8]) -> u32 {
+        let entry = self.get(handle);
+        let (partition, expiry_at) = (entry.partition(), entry.expiry_at());
+        let key = entry.key().to_vec();
+        let copied = self.add(&key, value, partition);
+        self.set_expiry_at(copied, expiry_at);
+        copied
+    }
+
+    #[inline]
+    pub fn set_revision(&mut self, handle: u32, revision: u64) {
+        write(self.arena.block_mut(handle), 0, revision.to_le_bytes());
+    }
+
+    #[inline]
+    pub fn set_expiry_at(&mut self, handle: u32, place: u32) {
+        write(self.arena.block_mut(handle), 12, place.to_le_bytes());
+    }
 }

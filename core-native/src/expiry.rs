@@ -9,7 +9,7 @@ struct Node {
     expires_at: u64,
     revision: u64,
     partition: u16,
-    slot: u32,
+    handle: u32,
 }
 
 impl Node {
@@ -25,9 +25,12 @@ pub struct ExpiryHeap {
 }
 
 impl ExpiryHeap {
-    /// The slot that expires first, and when.
-    pub fn first(&self) -> Option<(u32, u64)> {
-        self.heap.first().map(|node| (node.slot, node.expires_at))
+    /// The entry that expires first, where that is at `now` or before.
+    pub fn first_due(&self, now: u64) -> Option<u32> {
+        self.heap
+            .first()
+            .filter(|node| node.expires_at <= now)
+            .map(|node| node.handle)
     }
 
     /// When the entry with this `expiry_at` expires; 0 = never.
@@ -41,37 +44,45 @@ impl ExpiryHeap {
     }
 
     /// Takes in an entry, or finds the new place of one whose expiry or revision has changed.
-    pub fn set(&mut self, entries: &mut Entries, slot: u32, expires_at: u64) {
-        let entry = entries.get(slot);
+    pub fn set(&mut self, entries: &mut Entries, handle: u32, expires_at: u64) {
+        let entry = entries.get(handle);
         let node = Node {
             expires_at,
-            revision: entry.revision,
-            partition: entry.partition,
-            slot,
+            revision: entry.revision(),
+            partition: entry.partition() as u16,
+            handle,
         };
-        let at = if entry.expiry_at == NO_EXPIRY {
+        let at = if entry.expiry_at() == NO_EXPIRY {
             self.heap.push(node);
             self.heap.len() - 1
         } else {
-            entry.expiry_at as usize
+            entry.expiry_at() as usize
         };
         let at = self.rise(entries, node, at);
         self.sink(entries, node, at);
     }
 
     /// Takes an entry out, where it is in.
-    pub fn remove(&mut self, entries: &mut Entries, slot: u32) {
-        let entry = entries.get_mut(slot);
-        if entry.expiry_at == NO_EXPIRY {
+    pub fn remove(&mut self, entries: &mut Entries, handle: u32) {
+        let at = entries.get(handle).expiry_at();
+        if at == NO_EXPIRY {
             return;
         }
-        let at = entry.expiry_at as usize;
-        entry.expiry_at = NO_EXPIRY;
+        entries.set_expiry_at(handle, NO_EXPIRY);
+        let at = at as usize;
         if let Some(last) = self.heap.pop()
-            && last.slot != slot
+            && last.handle != handle
         {
             let at = self.rise(entries, last, at);
             self.sink(entries, last, at);
+        }
+    }
+
+    /// An entry has moved to another handle.
+    pub fn moved(&mut self, entries: &Entries, handle: u32) {
+        let at = entries.get(handle).expiry_at();
+        if at != NO_EXPIRY {
+            self.heap[at as usize].handle = handle;
         }
     }
 
@@ -111,6 +122,6 @@ impl ExpiryHeap {
 
     fn place(&mut self, entries: &mut Entries, node: Node, at: usize) {
         self.heap[at] = node;
-        entries.get_mut(node.slot).expiry_at = at as u32;
+        entries.set_expiry_at(node.handle, at as u32);
     }
 }

@@ -1,6 +1,6 @@
 //! The state of the keys: what the fold of all records gives. Every change comes through `insert`,
 //! `replace`, `touch` and `remove`, each the effect of one record, whether the engine has just made
-//! that record or reads it from a log.
+//! that record or reads it from a log. Handles are those of `Entries`.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -67,13 +67,14 @@ impl Keyspace {
 
     #[inline]
     pub fn find(&self, place: Place, key: &[u8]) -> Option<u32> {
-        self.tables[place.partition].find(place.hash, |slot| self.entries.get(slot).key() == key)
+        self.tables[place.partition]
+            .find(place.hash, |handle| self.entries.get(handle).key() == key)
     }
 
     /// When a key expires; 0 = never.
     #[inline]
-    pub fn expires_at(&self, entry: &Entry) -> u64 {
-        self.expiry.expires_at(entry.expiry_at)
+    pub fn expires_at(&self, entry: Entry<'_>) -> u64 {
+        self.expiry.expires_at(entry.expiry_at())
     }
 
     /// Adds a key that is not there yet.
@@ -85,49 +86,65 @@ impl Keyspace {
         revision: u64,
         expires_at: u64,
     ) {
-        self.revisions[place.partition] = revision;
-        let slot = self.entries.add(key, value, place.partition, revision);
-        self.tables[place.partition].insert(place.hash, slot);
-        self.order.insert(&self.entries, slot);
         self.memory_bytes += entry_bytes(key.len(), value.len());
-        if expires_at != 0 {
-            self.expiry.set(&mut self.entries, slot, expires_at);
-        }
+        let handle = self.entries.add(key, value, place.partition);
+        self.tables[place.partition].insert(place.hash, handle);
+        self.order.insert(&self.entries, handle);
+        self.touch(handle, revision, expires_at);
     }
 
     /// Sets value, revision and expiry of a key that is there.
     #[inline]
-    pub fn replace(&mut self, slot: u32, value: &[u8], revision: u64, expires_at: u64) {
-        let entry = self.entries.get_mut(slot);
-        self.memory_bytes = self.memory_bytes + value.len() - entry.value().len();
-        entry.set_value(value);
-        self.touch(slot, revision, expires_at);
+    pub fn replace(
+        &mut self,
+        place: Place,
+        handle: u32,
+        value: &[u8],
+        revision: u64,
+        expires_at: u64,
+    ) {
+        let before = self.entries.get(handle).value().len();
+        self.memory_bytes = self.memory_bytes + value.len() - before;
+        let mut handle = handle;
+        if self.entries.fits(handle, value.len()) {
+            self.entries.overwrite(handle, value);
+        } else {
+            handle = self.relocate(place, handle, value);
+        }
+        self.touch(handle, revision, expires_at);
     }
 
     /// Replaces the expiry of a key that is there.
     #[inline]
-    pub fn touch(&mut self, slot: u32, revision: u64, expires_at: u64) {
-        let entry = self.entries.get_mut(slot);
-        entry.revision = revision;
-        self.revisions[usize::from(entry.partition)] = revision;
+    pub fn touch(&mut self, handle: u32, revision: u64, expires_at: u64) {
+        self.entries.set_revision(handle, revision);
+        self.revisions[self.entries.get(handle).partition()] = revision;
         if expires_at != 0 {
-            self.expiry.set(&mut self.entries, slot, expires_at);
+            self.expiry.set(&mut self.entries, handle, expires_at);
         } else {
-            self.expiry.remove(&mut self.entries, slot);
+            self.expiry.remove(&mut self.entries, handle);
         }
     }
 
     /// Removes a key that is there.
-    pub fn remove(&mut self, slot: u32, revision: u64) {
-        let entry = self.entries.get(slot);
-        let partition = usize::from(entry.partition);
+    pub fn remove(&mut self, handle: u32, revision: u64) {
+        let entry = self.entries.get(handle);
         let place = self.place(entry.key());
         self.memory_bytes -= entry_bytes(entry.key().len(), entry.value().len());
-        self.revisions[partition] = revision;
-        self.tables[partition].remove(place.hash, slot);
-        self.order.remove(&self.entries, slot);
-        self.expiry.remove(&mut self.entries, slot);
-        self.entries.remove(slot);
+        self.revisions[place.partition] = revision;
+        self.tables[place.partition].remove(place.hash, handle);
+        self.order.remove(&self.entries, handle);
+        self.expiry.remove(&mut self.entries, handle);
+        self.entries.remove(handle);
+    }
+
+    fn relocate(&mut self, place: Place, handle: u32, value: &[u8]) -> u32 {
+        let copied = self.entries.copy(handle, value);
+        self.tables[place.partition].replace(place.hash, handle, copied);
+        self.order.replace(&self.entries, handle, copied);
+        self.expiry.moved(&self.entries, copied);
+        self.entries.remove(handle);
+        copied
     }
 
     /// A partition gets a revision whose record changes no key.
@@ -136,10 +153,10 @@ impl Keyspace {
     }
 
     /// The entries from the key `from` on, in byte order.
-    pub fn from<'a>(&'a self, from: &[u8]) -> impl Iterator<Item = &'a Entry> {
+    pub fn from<'a>(&'a self, from: &[u8]) -> impl Iterator<Item = Entry<'a>> {
         self.order
             .from(&self.entries, from)
-            .map(|slot| self.entries.get(slot))
+            .map(|handle| self.entries.get(handle))
     }
 
     // The three steps of a lookup, taken for many keys at once so that their cache misses overlap.
@@ -149,17 +166,15 @@ impl Keyspace {
         self.tables[place.partition].prefetch(place.hash);
     }
 
-    /// The slot that the lookup will most likely end at, already on its way to the cache.
+    /// The entry that the lookup will most likely end at.
     #[inline]
-    pub fn prefetch_entry(&self, place: Place) -> Option<u32> {
-        let slot = self.tables[place.partition].candidate(place.hash)?;
-        self.entries.prefetch(slot);
-        Some(slot)
+    pub fn candidate(&self, place: Place) -> Option<u32> {
+        self.tables[place.partition].candidate(place.hash)
     }
 
     #[inline]
-    pub fn prefetch_bytes(&self, slot: u32) {
-        self.entries.prefetch_bytes(slot);
+    pub fn prefetch_entry(&self, handle: u32) {
+        self.entries.arena.prefetch(handle);
     }
 }
 

@@ -1,9 +1,12 @@
 //! The Node-API surface of the Rust engine, and nothing else: what JavaScript passes in becomes slices
 //! and numbers here, and what the engine answers becomes numbers.
 
+mod arena;
+mod chunk;
 mod engine;
 mod entries;
 mod expiry;
+mod fold;
 mod keyspace;
 mod layout;
 mod limits;
@@ -15,6 +18,7 @@ mod prefetch;
 mod records;
 mod reply;
 mod request;
+mod scan;
 mod table;
 
 #[allow(clippy::all, clippy::restriction, mismatched_lifetime_syntaxes, unsafe_op_in_unsafe_fn)]

@@ -1,10 +1,10 @@
-//! The keys in byte order, for prefix scans. A list of sorted blocks of slots: a binary search over
+//! The keys in byte order, for prefix scans. A list of sorted blocks of handles: a binary search over
 //! the blocks' first keys and one within the block find a place in O(log n) comparisons, and an
-//! insertion moves at most one block's worth of slots. Four to eight bytes a key.
+//! insertion moves at most one block's worth of handles. Four to eight bytes a key.
 
 use crate::entries::Entries;
 
-/// Slots of a block at most; it splits in two above.
+/// Handles of a block at most; it splits in two above.
 const BLOCK_KEYS_MAX: usize = 512;
 /// A block and its successor are joined when together they hold no more.
 const BLOCK_KEYS_JOIN: usize = 256;
@@ -16,11 +16,11 @@ pub struct OrderedIndex {
 }
 
 impl OrderedIndex {
-    /// Adds a slot whose key is not there yet.
-    pub fn insert(&mut self, entries: &Entries, slot: u32) {
-        let key = entries.get(slot).key();
+    /// Adds a handle whose key is not there yet.
+    pub fn insert(&mut self, entries: &Entries, handle: u32) {
+        let key = entries.get(handle).key();
         let Some(last) = self.blocks.last_mut() else {
-            self.blocks.push(new_block(slot));
+            self.blocks.push(new_block(handle));
             return;
         };
         // Keys often come in order: no search, and full blocks stay full.
@@ -29,15 +29,15 @@ impl OrderedIndex {
             .is_some_and(|&greatest| entries.get(greatest).key() < key)
         {
             if last.len() < BLOCK_KEYS_MAX {
-                last.push(slot);
+                last.push(handle);
             } else {
-                self.blocks.push(new_block(slot));
+                self.blocks.push(new_block(handle));
             }
             return;
         }
         let block_at = self.block_of(entries, key);
         let block = &mut self.blocks[block_at];
-        block.insert(lower_bound(entries, block, key), slot);
+        block.insert(lower_bound(entries, block, key), handle);
         if block.len() > BLOCK_KEYS_MAX {
             let mut upper = Vec::with_capacity(BLOCK_KEYS_MAX + 1);
             upper.extend(block.drain(block.len() / 2..));
@@ -45,9 +45,9 @@ impl OrderedIndex {
         }
     }
 
-    /// Removes a slot that is there.
-    pub fn remove(&mut self, entries: &Entries, slot: u32) {
-        let key = entries.get(slot).key();
+    /// Removes a handle that is there.
+    pub fn remove(&mut self, entries: &Entries, handle: u32) {
+        let key = entries.get(handle).key();
         let block_at = self.block_of(entries, key);
         let block = &mut self.blocks[block_at];
         block.remove(lower_bound(entries, block, key));
@@ -64,7 +64,16 @@ impl OrderedIndex {
         }
     }
 
-    /// The slots from the key `from` on, in order.
+    /// Puts another entry of the same key where `handle` is. Both must still be readable.
+    pub fn replace(&mut self, entries: &Entries, handle: u32, other: u32) {
+        let key = entries.get(handle).key();
+        let block_at = self.block_of(entries, key);
+        let block = &mut self.blocks[block_at];
+        let at = lower_bound(entries, block, key);
+        block[at] = other;
+    }
+
+    /// The handles from the key `from` on, in order.
     pub fn from<'a>(&'a self, entries: &'a Entries, from: &[u8]) -> impl Iterator<Item = u32> + 'a {
         let block_at = self.block_of(entries, from);
         let (first, rest) = match self.blocks.get(block_at..) {
@@ -82,12 +91,12 @@ impl OrderedIndex {
     }
 }
 
-fn new_block(slot: u32) -> Vec<u32> {
+fn new_block(handle: u32) -> Vec<u32> {
     let mut block = Vec::with_capacity(BLOCK_KEYS_MAX + 1);
-    block.push(slot);
+    block.push(handle);
     block
 }
 
 fn lower_bound(entries: &Entries, block: &[u32], key: &[u8]) -> usize {
-    block.partition_point(|&slot| entries.get(slot).key() < key)
+    block.partition_point(|&handle| entries.get(handle).key() < key)
 }

@@ -1,6 +1,6 @@
 //! The hash table of one partition: open addressing with linear probing over 8-byte cells, each the
-//! upper half a key's hash and the lower half its slot plus one (0: empty). The keys themselves are in
-//! the slots, so a lookup tells a cell by its hash first and asks the caller for the rest. One table a
+//! upper half a key's hash and the lower half its handle (0: empty). The keys themselves are in the
+//! entries, so a lookup tells a cell by its hash first and asks the caller for the rest. One table a
 //! partition keeps a rehash short: it moves one partition's cells, not all.
 
 use crate::prefetch::prefetch;
@@ -15,25 +15,32 @@ pub struct Table {
 }
 
 impl Table {
-    /// The slot under `hash` for which `is_key` holds.
+    /// The handle under `hash` for which `is_key` holds.
     #[inline]
     pub fn find(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> Option<u32> {
-        self.probe(hash, is_key).map(|at| slot_of(self.cells[at]))
+        self.probe(hash, is_key).map(|at| handle_of(self.cells[at]))
     }
 
-    /// Adds a slot whose key is not there yet.
+    /// Adds a handle whose key is not there yet.
     #[inline]
-    pub fn insert(&mut self, hash: u32, slot: u32) {
+    pub fn insert(&mut self, hash: u32, handle: u32) {
         if (self.used + 1) * 4 > self.cells.len() * 3 {
             self.grow();
         }
-        self.place(u64::from(hash) << 32 | u64::from(slot + 1));
+        self.place(u64::from(hash) << 32 | u64::from(handle));
         self.used += 1;
     }
 
-    /// Removes a slot that is there, and closes the gap so that no probe ends too early.
-    pub fn remove(&mut self, hash: u32, slot: u32) {
-        let Some(mut gap) = self.probe(hash, |candidate| candidate == slot) else {
+    /// Puts another handle where `handle` is.
+    pub fn replace(&mut self, hash: u32, handle: u32, other: u32) {
+        if let Some(at) = self.probe(hash, |candidate| candidate == handle) {
+            self.cells[at] = u64::from(hash) << 32 | u64::from(other);
+        }
+    }
+
+    /// Removes a handle that is there, and closes the gap so that no probe ends too early.
+    pub fn remove(&mut self, hash: u32, handle: u32) {
+        let Some(mut gap) = self.probe(hash, |candidate| candidate == handle) else {
             return;
         };
         let mask = self.cells.len() - 1;
@@ -66,7 +73,7 @@ impl Table {
         }
     }
 
-    /// The first slot under `hash`: in all but one of 2^32 lookups, the one that `find` will name.
+    /// The first handle under `hash`: in all but one of 2^32 lookups, the one that `find` will name.
     #[inline]
     pub fn candidate(&self, hash: u32) -> Option<u32> {
         self.find(hash, |_| true)
@@ -81,7 +88,7 @@ impl Table {
             if cell == 0 {
                 return None;
             }
-            if hash_of(cell) == hash && is_key(slot_of(cell)) {
+            if hash_of(cell) == hash && is_key(handle_of(cell)) {
                 return Some(at);
             }
             at = (at + 1) & mask;
@@ -114,8 +121,8 @@ fn hash_of(cell: u64) -> u32 {
 }
 
 #[inline]
-fn slot_of(cell: u64) -> u32 {
-    cell as u32 - 1
+fn handle_of(cell: u64) -> u32 {
+    cell as u32
 }
 
 #[cfg(test)]
@@ -125,24 +132,24 @@ mod tests {
     use std::collections::HashSet;
 
     /// Few homes, at the end of the table, so that runs of cells form, wrap around and close again.
-    fn crowded(slot: u32) -> u32 {
-        slot.wrapping_mul(0x9e37_79b1) | 0xffff_fff0
+    fn crowded(handle: u32) -> u32 {
+        handle.wrapping_mul(0x9e37_79b1) | 0xffff_fff0
     }
 
     proptest! {
         #[test]
-        fn behaves_as_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..40), 0..400)) {
+        fn behaves_as_a_map(steps in prop::collection::vec((any::<bool>(), 1_u32..40), 0..400)) {
             let mut table = Table::default();
             let mut model = HashSet::new();
-            for (add, slot) in steps {
-                if add && model.insert(slot) {
-                    table.insert(crowded(slot), slot);
-                } else if !add && model.remove(&slot) {
-                    table.remove(crowded(slot), slot);
+            for (add, handle) in steps {
+                if add && model.insert(handle) {
+                    table.insert(crowded(handle), handle);
+                } else if !add && model.remove(&handle) {
+                    table.remove(crowded(handle), handle);
                 }
-                for slot in 0..40 {
-                    let found = table.find(crowded(slot), |candidate| candidate == slot);
-                    prop_assert_eq!(found, model.contains(&slot).then_some(slot));
+                for handle in 1..40 {
+                    let found = table.find(crowded(handle), |candidate| candidate == handle);
+                    prop_assert_eq!(found, model.contains(&handle).then_some(handle));
                 }
             }
         }
