@@ -30,15 +30,14 @@ describe('malformed frames', () => {
     expect(answered).toBe(readFileSync(fixture, 'utf8'));
   });
 
-  it.skipIf('reason' in native)(
-    'reason' in native ? `native: ${native.reason}` : 'are answered by native as the fixture says',
-    () => {
-      if ('create' in native) {
-        expect(answers(native.create)).toBe(readFileSync(fixture, 'utf8'));
-      }
-      expect(native).toHaveProperty('create');
-    },
-  );
+  if ('reason' in native) {
+    it.skip(native.reason);
+    return;
+  }
+  const { create } = native;
+  it('are answered by native as the fixture says', () => {
+    expect(answers(create)).toBe(readFileSync(fixture, 'utf8'));
+  });
 });
 
 /** A line a case: status, digest of the frame, name. */
