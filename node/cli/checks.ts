@@ -116,10 +116,7 @@ export function checkDescriptors(connectionsMax: number, limit: number | undefin
   return finding('descriptors', 'warning', found, advice);
 }
 
-export function checkMemory(
-  settings: Pick<Settings, 'memoryMax' | 'engine'>,
-  available: number,
-): Finding {
+export function checkMemory(settings: Pick<Settings, 'memoryMax'>, available: number): Finding {
   const { memoryMax } = settings;
   const heap = getHeapStatistics().heap_size_limit;
   const found = `${formatSize(available)} on this machine, JavaScript heap ${formatSize(heap)}`;
