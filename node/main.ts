@@ -2,9 +2,8 @@
 // The command `rondo`: a node to run, and tools to look at one and use it.
 
 import { Command, CommanderError } from 'commander';
-import { addDoctorCommand } from './cli/doctor.js';
+import { addDataCommands } from './cli/data-commands.js';
 import { EXIT_USAGE } from './cli/exit.js';
-import { addServeCommand } from './cli/serve.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -22,10 +21,21 @@ const program = new Command('rondo')
   .version(VERSION)
   .addHelpText('after', EXAMPLES)
   .showHelpAfterError('(rondo --help lists what there is)')
-  .exitOverride();
+  .exitOverride()
+  .commandsGroup('Use a node:');
 
-addServeCommand(program);
-addDoctorCommand(program);
+addDataCommands(program);
+// What a node is made of takes longer to load than a `get` takes to run: it stays out of its way.
+const isDataCommand = program.commands.some((command) => command.name() === process.argv[2]);
+if (!isDataCommand) {
+  const [{ addServeCommand }, { addDoctorCommand }] = await Promise.all([
+    import('./cli/serve.js'),
+    import('./cli/doctor.js'),
+  ]);
+  program.commandsGroup('Run a node:');
+  addServeCommand(program);
+  addDoctorCommand(program);
+}
 
 try {
   await program.parseAsync();
