@@ -135,11 +135,15 @@ impl Arena {
         &mut chunk.bytes[at..at + chunk.block_bytes]
     }
 
-    /// Starts loading the first lines of a block.
+    /// Starts loading the first 192 bytes of a block. Blocks start anywhere in a cache line, so the
+    /// last byte is named besides every 64th.
     #[inline]
     pub fn prefetch(&self, handle: u32) {
-        for line in self.block(handle).chunks(64).take(2) {
-            prefetch(line);
+        let block = self.block(handle);
+        for at in [0, 64, 191] {
+            if let Some(byte) = block.get(at.min(block.len() - 1)) {
+                prefetch(byte);
+            }
         }
     }
 
