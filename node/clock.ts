@@ -17,7 +17,7 @@ export interface Clock {
   after(ms: number, callback: () => void): Timer;
   /** Calls every `ms`. Does not keep the process alive. */
   every(ms: number, callback: () => void): Timer;
-  /** Calls once when the input that is already waiting has been served. */
+  /** Calls once when the input that is already waiting has been served. Keeps the process alive. */
   soon(callback: () => void): Timer;
 }
 
@@ -33,7 +33,7 @@ export const realClock: Clock = {
     return { cancel: () => clearInterval(timer) };
   },
   soon(callback) {
-    const immediate = setImmediate(callback).unref();
+    const immediate = setImmediate(callback);
     return { cancel: () => clearImmediate(immediate) };
   },
 };

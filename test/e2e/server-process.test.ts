@@ -109,6 +109,15 @@ describe.each(pairings())('rondo serve over $transport with the $engine engine',
     expect(node.stdout.split('\n')).toHaveLength(2);
   });
 
+  // An idle node once ended in the middle of its stop, since nothing kept the process alive.
+  it.skipIf(pairing.skip !== undefined)('stops in full with no connection', async () => {
+    const node = run(args);
+    await node.ready();
+    node.child.kill('SIGINT');
+    expect(await node.ended).toEqual({ code: 0, signal: null });
+    expect(node.log().at(-1)).toMatchObject({ event: 'stopped' });
+  });
+
   it.skipIf(pairing.skip !== undefined)('ends at once on a second signal', async () => {
     const node = run(args);
     const { url } = await node.ready();
