@@ -9,6 +9,7 @@
 const UNIT_BYTES = 16;
 const UNITS_PER_CHUNK_BITS = 17;
 const UNITS_PER_CHUNK = 2 ** UNITS_PER_CHUNK_BITS;
+const UNIT_MASK = UNITS_PER_CHUNK - 1;
 /** The most that the 17 bits reach. */
 const CHUNK_BYTES_MAX = UNITS_PER_CHUNK * UNIT_BYTES;
 /** A size's first chunk; each further one doubles, up to the most. */
@@ -81,7 +82,7 @@ export class Arena {
   free(handle: number): void {
     const number = handle >>> UNITS_PER_CHUNK_BITS;
     const chunk = this.chunks[number] as Chunk;
-    const unit = handle % UNITS_PER_CHUNK;
+    const unit = handle & UNIT_MASK;
     chunk.words[unit * 4] = chunk.freeHead;
     chunk.freeHead = unit + 1;
     chunk.live--;
@@ -146,12 +147,12 @@ export class Arena {
 
 /** Where a block starts in `bytes(handle)`. */
 export function byteAt(handle: number): number {
-  return (handle % UNITS_PER_CHUNK) * UNIT_BYTES;
+  return (handle & UNIT_MASK) * UNIT_BYTES;
 }
 
 /** Where a block starts in `words(handle)`. */
 export function wordAt(handle: number): number {
-  return (handle % UNITS_PER_CHUNK) * (UNIT_BYTES / 4);
+  return (handle & UNIT_MASK) * (UNIT_BYTES / 4);
 }
 
 /** Bytes of the block that `bytes` are given. */

@@ -125,6 +125,18 @@ export class Entries {
     return compareBytes(own, this.keyStart(handle), this.keyEnd(handle), bytes, start, end);
   }
 
+  /** Whether the entry's key is `bytes[start, end)`. */
+  keyEquals(handle: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const length = this.keyLength(handle);
+    if (length !== end - start) return false;
+    const own = this.arena.bytes(handle);
+    const from = this.keyStart(handle);
+    for (let index = 0; index < length; index++) {
+      if (own[from + index] !== bytes[start + index]) return false;
+    }
+    return true;
+  }
+
   /** Whether the entry's key begins with `bytes[start, end)`. */
   keyStartsWith(handle: number, bytes: Uint8Array, start: number, end: number): boolean {
     const from = this.keyStart(handle);

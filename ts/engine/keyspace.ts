@@ -45,7 +45,7 @@ export class Keyspace {
   find(place: Place, bytes: Uint8Array, start: number, end: number): number {
     const table = this.tables[place.partition] as Table;
     let handle = table.find(place.hash, 0);
-    while (handle !== 0 && this.entries.compareKey(handle, bytes, start, end) !== 0) {
+    while (handle !== 0 && !this.entries.keyEquals(handle, bytes, start, end)) {
       handle = table.find(place.hash, handle);
     }
     return handle;

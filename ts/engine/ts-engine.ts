@@ -46,7 +46,7 @@ import {
 } from './records.js';
 import { scan, scanFits } from './scan.js';
 
-/** Operations whose lookups overlap. */
+/** Operations whose lookups overlap; a power of two. */
 const GROUP = 64;
 
 export function createTsEngine(options: EngineOptions): Engine {
@@ -113,7 +113,7 @@ class TsEngine implements Engine {
     replyWriter.begin(this.resultsWanted(at, count - first));
     let next = first;
     for (; next < count; next++, at += OPERATION_BYTES) {
-      const inGroup = (next - first) % GROUP;
+      const inGroup = (next - first) & (GROUP - 1);
       if (inGroup === 0) this.locateGroup(at, dataAt, Math.min(count - next, GROUP));
       operation.decode(this.view, at, dataAt);
       if (!this.executeOperation(this.places[inGroup] as Place)) break;

@@ -1,7 +1,7 @@
 // Copying and comparing short runs of bytes. A plain loop beats the built-in calls for the lengths
 // that keys and most values have, because those first make a view.
 
-/** Bytes up to which a loop is the faster copy; `npm run bench:engine` was the judge. */
+/** Bytes up to which a loop is the faster copy. */
 const LOOP_BYTES_MAX = 48;
 
 /** Copies `source[start, end)` to `target` at `at`. */
