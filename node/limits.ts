@@ -3,6 +3,8 @@
 
 /** Seconds without a byte from a peer until it counts as dead; pings go out well before. */
 export const IDLE_TIMEOUT_S = 32;
+/** Milliseconds that an HTTP request may take to come in. uWebSockets.js has the same, fixed. */
+export const HTTP_TIMEOUT_MS = 10_000;
 /** Milliseconds that a closed connection has to take what was sent before its socket is destroyed. */
 export const CLOSE_DEADLINE_MS = 5_000;
 /**
@@ -23,3 +25,5 @@ export const FRAMES_PER_TIMED_FRAME = 16;
 export const REFUSAL_REPORT_INTERVAL_MS = 1_000;
 /** Bytes of the configuration file and of the token file. */
 export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;
+/** UTF-16 units of a text that a client chose, such as its name or a path, in a log line. */
+export const LOGGED_TEXT_MAX = 200;

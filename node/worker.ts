@@ -26,6 +26,7 @@ import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
   FRAMES_PER_TIMED_FRAME,
+  LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
 } from './limits.js';
@@ -179,7 +180,9 @@ export class Worker implements TransportHandler<ConnectionState> {
     if (!refusal) return { data: new ConnectionState(request.authorization) };
     const { upgradesRefused } = this.counters;
     upgradesRefused.set(refusal.status, (upgradesRefused.get(refusal.status) ?? 0) + 1);
-    const { remoteAddress, origin, path } = request;
+    const { remoteAddress } = request;
+    const origin = request.origin?.slice(0, LOGGED_TEXT_MAX);
+    const path = request.path.slice(0, LOGGED_TEXT_MAX);
     logger.warn(
       { event: 'upgrade_refused', httpStatus: refusal.status, remoteAddress, origin, path },
       refusal.message,
@@ -230,7 +233,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private greet(peer: Peer, message: ArrayBuffer): void {
     const state = peer.data;
     const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
-    state.client = hello?.client.slice(0, 100) ?? '';
+    state.client = hello?.client.slice(0, LOGGED_TEXT_MAX) ?? '';
     if (status !== Status.Ok) {
       this.refuse(peer, status);
       return;

@@ -1,6 +1,7 @@
 // The plain HTTP side of the port: health, readiness and metrics. Every other answer says what there
 // is.
 
+import { LOGGED_TEXT_MAX } from '../limits.js';
 import type { HttpReply, HttpRequest } from '../transport/transport.js';
 import type { Worker } from '../worker.js';
 import { Metrics } from './metrics.js';
@@ -91,7 +92,7 @@ export class Endpoints {
         event: 'http_refused',
         httpStatus: status,
         method: request.method,
-        path: request.path.slice(0, 200),
+        path: request.path.slice(0, LOGGED_TEXT_MAX),
       },
       `HTTP request refused: ${code}`,
     );

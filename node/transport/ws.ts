@@ -4,11 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES }
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
-import { CLOSE_DEADLINE_MS, IDLE_TIMEOUT_S } from '../limits.js';
+import { CLOSE_DEADLINE_MS, HTTP_TIMEOUT_MS, IDLE_TIMEOUT_S } from '../limits.js';
 import { listenError } from './listen-failure.js';
 import type {
   Connection,
   HttpReply,
+  HttpRequest,
   SendOutcome,
   Transport,
   TransportHandler,
@@ -62,7 +63,11 @@ class WsConnection<T> implements Connection<T> {
 
 export class WsTransport<T> implements Transport {
   readonly kind = 'ws';
-  private readonly server = createServer();
+  private readonly server = createServer({
+    headersTimeout: HTTP_TIMEOUT_MS,
+    requestTimeout: HTTP_TIMEOUT_MS,
+    connectionsCheckingInterval: HTTP_TIMEOUT_MS / 2,
+  });
   private readonly sockets: WebSocketServer;
   private readonly connections = new Set<WsConnection<T>>();
   private readonly pings: NodeJS.Timeout;
@@ -126,6 +131,12 @@ export class WsTransport<T> implements Transport {
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (!isHandshake(request)) {
+      void Promise.resolve(this.handler.onHttp(requestOf(request))).then((reply) => {
+        writeRaw(socket, reply, request.method === 'HEAD');
+      });
+      return;
+    }
     const remoteAddress = request.socket.remoteAddress ?? '';
     const answer = this.handler.onUpgrade({
       path: pathOf(request),
@@ -134,7 +145,7 @@ export class WsTransport<T> implements Transport {
       remoteAddress,
     });
     if ('refusal' in answer) {
-      writeRefusal(socket, answer.refusal);
+      writeRaw(socket, answer.refusal, false);
       return;
     }
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -183,17 +194,34 @@ export class WsTransport<T> implements Transport {
 
   private http(request: IncomingMessage, response: ServerResponse): void {
     const isHead = request.method === 'HEAD';
-    const reply = this.handler.onHttp({
-      method: isHead ? 'GET' : (request.method ?? ''),
-      path: pathOf(request),
-      authorization: request.headers.authorization,
-    });
+    const reply = this.handler.onHttp(requestOf(request));
     if (!(reply instanceof Promise)) {
       writeReply(response, reply, isHead);
       return;
     }
     void reply.then((answer) => writeReply(response, answer, isHead));
   }
+}
+
+/**
+ * Whether this asks for a WebSocket as it should. Node hands over every request with an `Upgrade`
+ * header, such as those of clients that offer HTTP/2; they get the answer that they get without it.
+ */
+function isHandshake({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['sec-websocket-version'] === '13' &&
+    /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')
+  );
+}
+
+function requestOf(request: IncomingMessage): HttpRequest {
+  return {
+    method: request.method === 'HEAD' ? 'GET' : (request.method ?? ''),
+    path: pathOf(request),
+    authorization: request.headers.authorization,
+  };
 }
 
 function pathOf(request: IncomingMessage): string {
@@ -211,8 +239,8 @@ function writeReply(response: ServerResponse, reply: HttpReply, isHead: boolean)
   response.end(isHead ? undefined : reply.body);
 }
 
-/** Answers an upgrade request with plain HTTP and hangs up. */
-function writeRefusal(socket: Duplex, reply: HttpReply): void {
+/** Answers over a socket that Node's HTTP server has handed over, and hangs up. */
+function writeRaw(socket: Duplex, reply: HttpReply, isHead: boolean): void {
   // The peer may be gone already; there is no one left to tell.
   socket.on('error', () => socket.destroy());
   const headers = {
@@ -223,7 +251,7 @@ function writeRefusal(socket: Duplex, reply: HttpReply): void {
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `${reply.status} ${STATUS_CODES[reply.status] ?? ''}`;
-  socket.end(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${reply.body}`);
+  socket.end(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${isHead ? '' : reply.body}`);
 }
 
 /** The close code for an error that `ws` raised. */

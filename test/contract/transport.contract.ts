@@ -1,8 +1,9 @@
 // What every Transport does alike, seen from a raw WebSocket client over loopback.
 
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
+import { CLOSE_DEADLINE_MS } from '../../node/limits.js';
 import type {
   Connection,
   HttpReply,
@@ -362,6 +363,17 @@ export function transportContract(name: string, factory: TransportFactory): void
       expect(recorder.requests.map(({ method }) => method)).toEqual(['GET', 'GET', 'GET']);
     });
 
+    it.each([
+      ['no key', ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13']],
+      ['HTTP/2 on offer', ['Upgrade: h2c', 'Connection: Upgrade, HTTP2-Settings']],
+    ])('answers an upgrade with %s as plain HTTP', async (_what, headers) => {
+      const lines = ['GET /known?x=1 HTTP/1.1', 'Host: localhost', ...headers, '', ''];
+      const answer = await raw(port, lines.join('\r\n'));
+      expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(answer).toMatch(/\r\n\r\nyes$/);
+      expect(recorder.upgrades).toEqual([]);
+    });
+
     it('waits for an HTTP answer that comes later', async () => {
       recorder.http = async () => {
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -467,6 +479,17 @@ export function transportContract(name: string, factory: TransportFactory): void
       await ended;
     });
 
+    it('destroys the socket of a peer that never takes its last bytes', async () => {
+      const client = await open();
+      client.pause();
+      const peer = recorder.opened[0] as Peer;
+      for (let index = 0; index < 16; index++) peer.send(new Uint8Array(1024 * 1024));
+      peer.close(4041, 'too slow');
+      await new Promise((resolve) => setTimeout(resolve, CLOSE_DEADLINE_MS + 200));
+      client.resume();
+      expect((await closed(client)).code).toBe(1006);
+    });
+
     it('does not wait longer than it is told', async () => {
       const client = await open();
       client.pause();
@@ -547,6 +570,18 @@ function refusal(
         const contentType = headers['content-type'] ?? '';
         resolve({ status: statusCode ?? 0, contentType, extra: String(headers['x-extra']), body });
       });
+    });
+  });
+}
+
+/** Sends `text` over TCP and returns the first bytes of the answer. */
+function raw(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port }, () => socket.write(text));
+    socket.once('error', reject);
+    socket.once('data', (data) => {
+      socket.destroy();
+      resolve(data.toString());
     });
   });
 }
