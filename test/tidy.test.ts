@@ -143,6 +143,33 @@ describe('files', () => {
   });
 });
 
+describe('the lock file', () => {
+  interface Locked {
+    readonly optionalDependencies?: Record<string, string>;
+    readonly resolved?: string;
+  }
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>;
+  };
+
+  it('lists the binaries of every platform, without which `npm ci` refuses it', () => {
+    // An `npm install` against a registry that lacks some of them leaves them out without a word.
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) =>
+          packages[`node_modules/${name}`] === undefined &&
+          packages[`${path}/node_modules/${name}`] === undefined,
+      ),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('names no registry', () => {
+    const resolved = Object.keys(packages).filter((path) => packages[path]?.resolved !== undefined);
+    expect(resolved).toEqual([]);
+  });
+});
+
 describe('the rules see a fault', () => {
   const source = (path: string, text: string): Source => ({ path, text });
 
