@@ -27,7 +27,7 @@ export function chooseTransport(mode: TransportMode, load = loadUws): TransportC
     const { binary, source } = found;
     return {
       kind: 'uws',
-      reason: `${mode === 'uws' ? 'asked for' : 'the fastest here'} (${source})`,
+      reason: `${mode === 'uws' ? 'asked for' : 'the fastest here'}, ${source}`,
       create: (options, handler) => createUwsTransport(binary, options, handler),
     };
   }

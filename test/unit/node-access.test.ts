@@ -142,6 +142,38 @@ describe('hello', () => {
   });
 });
 
+describe('a mutated hello', () => {
+  const seed = Number(process.env.RONDO_SEED ?? 1);
+
+  it(`never throws, whatever its bytes (RONDO_SEED=${seed})`, () => {
+    const tokens = new Tokens(['secret']);
+    const valid = encodeHello({ protocol: PROTOCOL_VERSION, token: 'secret', client: 'client/1' });
+    const statuses = new Set<number>();
+    let state = seed >>> 0 || 1;
+    // xorshift32 (Marsaglia, 2003).
+    const random = (below: number) => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state >>> 0) % below;
+    };
+    for (let round = 0; round < 50_000; round++) {
+      const bytes = valid.slice(0, random(4) === 0 ? random(valid.length + 1) : valid.length);
+      for (let change = random(4); change >= 0 && bytes.length > 0; change--) {
+        const edge = [0, 1, 0x7f, 0x80, 0xff][random(5)] ?? 0;
+        bytes[random(bytes.length)] = random(2) === 0 ? edge : random(256);
+      }
+      statuses.add(judgeHello(bytes.buffer, undefined, tokens).status);
+    }
+    expect([...statuses].sort((a, b) => a - b)).toEqual([
+      Status.Ok,
+      Status.HelloRequired,
+      Status.ProtocolMismatch,
+      Status.Unauthenticated,
+    ]);
+  });
+});
+
 describe('close reasons', () => {
   const limits = {
     frameBytesMax: Number.MAX_SAFE_INTEGER,
