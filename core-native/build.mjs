@@ -28,11 +28,15 @@ const root = dirname(folder);
 const report = join(folder, 'addon.json');
 const optional = process.argv.includes('--optional');
 const force = process.argv.includes('--force');
-const HOW_TO =
-  'To get the addon, install Rust from https://rustup.rs and run: npm run build:native';
+const GET_RUST = 'install Rust from https://rustup.rs';
 
-/** The machine cannot build the addon; the code may well be right. */
-class CannotBuild extends Error {}
+/** The machine cannot build the addon, though the code may well be right; and what would help. */
+class CannotBuild extends Error {
+  constructor(reason, remedy) {
+    super(reason);
+    this.howTo = `To get the addon, ${remedy} and run: npm run build:native`;
+  }
+}
 
 const sourcesHash = hashSources();
 const present = addonFile();
@@ -54,12 +58,14 @@ try {
   }
   if (present === undefined) {
     writeReport({ built: false, reason: error.message, sourcesHash });
-    console.error(`addon: not built, ${error.message}. The TypeScript engine is used. ${HOW_TO}`);
+    console.error(
+      `addon: not built, ${error.message}. The TypeScript engine is used. ${error.howTo}`,
+    );
   } else {
     // What is there stays: it may be a prebuilt one, and the loader checks that it fits.
     const reason = `${present} is kept although its sources have changed: ${error.message}`;
     writeReport({ built: true, file: present, reason, sourcesHash: recordedHash() });
-    console.error(`addon: ${reason}. ${HOW_TO}`);
+    console.error(`addon: ${reason}. ${error.howTo}`);
   }
   process.exit(optional ? 0 : 1);
 }
@@ -67,19 +73,19 @@ try {
 function checkToolchain() {
   const cargo = run('cargo', ['--version']);
   if (cargo.error !== undefined || cargo.status !== 0) {
-    throw new CannotBuild('cargo (Rust) is not installed');
+    throw new CannotBuild('cargo (Rust) is not installed', GET_RUST);
   }
   const rustc = run('rustc', ['-vV']);
   const version = /^release: (\S+)/m.exec(rustc.stdout ?? '')?.[1];
   const host = /^host: (\S+)/m.exec(rustc.stdout ?? '')?.[1];
   if (version === undefined || host === undefined) {
-    throw new CannotBuild('rustc does not run');
+    throw new CannotBuild('rustc does not run', GET_RUST);
   }
   const least = /^rust-version = "([\d.]+)"/m.exec(
     readFileSync(join(root, 'Cargo.toml'), 'utf8'),
   )?.[1];
   if (least !== undefined && isOlder(version, least)) {
-    throw new CannotBuild(`Rust ${version} is too old, ${least} or newer is needed`);
+    throw new CannotBuild(`Rust ${version} is too old, ${least} or newer is needed`, GET_RUST);
   }
   return { version, host };
 }
@@ -98,7 +104,7 @@ function fetchCrates(host) {
     throw new Error(`cargo fetch failed\n${output}`);
   }
   const cause = /^(?:error|Caused by).*$/m.exec(output)?.[0] ?? `exit code ${online.status}`;
-  throw new CannotBuild(`its crates could not be fetched (${cause.trim()})`);
+  throw new CannotBuild(`its crates could not be fetched (${cause.trim()})`, 'go online');
 }
 
 /** Returns the name of the addon's file. */
@@ -128,7 +134,7 @@ function build() {
   if (result.status !== 0) {
     process.stderr.write(output);
     if (/linker `[^`]+` not found/.test(output)) {
-      throw new CannotBuild('there is no C linker (on Debian: apt-get install build-essential)');
+      throw new CannotBuild('there is no C linker', 'install one (Debian: build-essential)');
     }
     throw new Error('compilation failed, see above');
   }
@@ -145,7 +151,7 @@ function napiCli() {
     return join(dirname(manifest), require(manifest).bin.napi);
   } catch (cause) {
     if (cause.code !== 'MODULE_NOT_FOUND') throw cause;
-    throw new CannotBuild('the development dependencies are not installed');
+    throw new CannotBuild('the development dependencies are not installed', 'run npm ci');
   }
 }
 
