@@ -9,6 +9,8 @@ import { Status } from '../../ts/wire/status.js';
 
 type Field = string | Uint8Array;
 
+const EMPTY = new Uint8Array(0);
+
 const bytes = fc.uint8Array({ maxLength: 30 });
 const ascii = fc.string({ maxLength: 20 });
 // Halves of surrogate pairs side by side must not become a character.
@@ -35,7 +37,7 @@ describe('the request writer', () => {
           encode(key),
           value === undefined ? undefined : encode(value),
         ]);
-        expect(frame).toEqual(write(plain, encoded));
+        expect(Buffer.compare(frame, write(plain, encoded))).toBe(0);
         const view = new DataView(frame.buffer);
         expect(checkRequest(view, 2 ** 22, new Columns())).toBe(Status.Ok);
       }),
@@ -50,7 +52,9 @@ describe('the request writer', () => {
         letter.repeat(index * 5),
       ]);
       const encoded = list.map(([key, value]): [Field, Field] => [encode(key), encode(value)]);
-      expect(write(new RequestWriter(), list)).toEqual(write(new RequestWriter(), encoded));
+      const [frame, expected] = [list, encoded].map((it) => write(new RequestWriter(), it));
+      expect(Buffer.compare(frame ?? EMPTY, expected ?? EMPTY)).toBe(0);
+      expect(frame?.length).toBeGreaterThan(200_000);
     }
   });
 });
