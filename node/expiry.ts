@@ -2,8 +2,9 @@
 // together are expired in steps with the connections served in between.
 
 import type { Engine } from '../ts/engine/engine.js';
-import { EXPIRIES_PER_ADVANCE_MAX, EXPIRY_INTERVAL_MS } from '../ts/wire/limits.js';
+import { EXPIRIES_PER_ADVANCE_MAX } from '../ts/wire/limits.js';
 import type { Clock, Timer } from './clock.js';
+import { EXPIRY_INTERVAL_MS } from './limits.js';
 
 export class Expiry {
   private readonly interval: Timer;

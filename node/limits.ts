@@ -27,3 +27,15 @@ export const REFUSAL_REPORT_INTERVAL_MS = 1_000;
 export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;
 /** UTF-16 units of a text that a client chose, such as its name or a path, in a log line. */
 export const LOGGED_TEXT_MAX = 200;
+/** Connections of one worker. */
+export const CONNECTIONS_MAX_DEFAULT = 16_384;
+/** Milliseconds from the opening of a connection to its hello. */
+export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
+/** Bytes that a connection may leave unread before it is closed as a slow reader. */
+export const SEND_BUFFER_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
+/** Milliseconds that a graceful stop waits for peers to take their replies. */
+export const STOP_DEADLINE_MS = 5_000;
+/** Milliseconds between two looks for expired keys. */
+export const EXPIRY_INTERVAL_MS = 50;
+/** Operations of one connection whose replies its peer has not yet taken. */
+export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;

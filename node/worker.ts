@@ -12,7 +12,7 @@ import {
   OUTCOME_RECORD_BYTES,
 } from '../ts/engine/engine.js';
 import type { EngineChoice } from '../ts/engine/load.js';
-import { frameBytesMaxFor, STOP_DEADLINE_MS } from '../ts/wire/limits.js';
+import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
 import { BadOperations } from './bad-operations.js';
 import type { Clock } from './clock.js';
@@ -29,6 +29,7 @@ import {
   LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
+  STOP_DEADLINE_MS,
 } from './limits.js';
 import { OverloadReply } from './overload.js';
 import { closeReason } from './refusal.js';

@@ -4,15 +4,17 @@
 
 import { z } from 'zod';
 import {
-  CONNECTIONS_MAX_DEFAULT,
-  HELLO_DEADLINE_MS_DEFAULT,
-  OPERATIONS_OUTSTANDING_MAX_DEFAULT,
   PARTITIONS_DEFAULT,
   PARTITIONS_MAX,
-  SEND_BUFFER_BYTES_MAX_DEFAULT,
   VALUE_BYTES_CONFIGURABLE_MAX,
   VALUE_BYTES_MAX_DEFAULT,
 } from '../../ts/wire/limits.js';
+import {
+  CONNECTIONS_MAX_DEFAULT,
+  HELLO_DEADLINE_MS_DEFAULT,
+  OPERATIONS_OUTSTANDING_MAX_DEFAULT,
+  SEND_BUFFER_BYTES_MAX_DEFAULT,
+} from '../limits.js';
 import { formatSize, parseSize } from './size.js';
 
 export interface Setting<V> {

@@ -3,7 +3,11 @@
 
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLOSE_REASON_BYTES_MAX, PAYLOAD_SLACK_BYTES } from '../../node/limits.js';
+import {
+  CLOSE_REASON_BYTES_MAX,
+  HELLO_DEADLINE_MS_DEFAULT,
+  PAYLOAD_SLACK_BYTES,
+} from '../../node/limits.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { encodeHello } from '../../ts/wire/hello.js';
 import {
@@ -17,7 +21,6 @@ import {
 import {
   FRAME_BYTES_MAX_DEFAULT,
   HELLO_BYTES_MAX,
-  HELLO_DEADLINE_MS_DEFAULT,
   KEY_BYTES_MAX,
   OPERATIONS_PER_FRAME_MAX,
   VALUE_BYTES_MAX_DEFAULT,

@@ -11,12 +11,13 @@ import { DURATION_BUCKET_COUNT, Durations } from '../../node/counters.js';
 import { messageOf, NodeError } from '../../node/errors.js';
 import { Expiry } from '../../node/expiry.js';
 import { DurationHistogram } from '../../node/http/duration-histogram.js';
+import { EXPIRY_INTERVAL_MS } from '../../node/limits.js';
 import { formatLine } from '../../node/logger.js';
 import { chooseTransport } from '../../node/transport/load.js';
 import { loadUws } from '../../node/transport/uws-binary.js';
 import { VERSION } from '../../node/version.js';
 import type { Engine } from '../../ts/engine/engine.js';
-import { EXPIRIES_PER_ADVANCE_MAX, EXPIRY_INTERVAL_MS } from '../../ts/wire/limits.js';
+import { EXPIRIES_PER_ADVANCE_MAX } from '../../ts/wire/limits.js';
 
 describe('simulated clock', () => {
   it('fires in order of time, then of setting', () => {

@@ -1,4 +1,5 @@
-// Every bound on queues, frames, keys and values, with its unit last in the name. The Rust engine
+// Every bound that the wire and the engines know, with its unit last in the name; the node's own are in
+// `node/limits.ts`. The Rust engine
 // has the wire and engine bounds in `core-native/src/limits.rs`; the loader refuses an addon whose
 // figures differ.
 
@@ -18,8 +19,6 @@ export const HELLO_BYTES_MAX = 8 * 1024;
 export const TOKEN_BYTES_MAX = 4 * 1024;
 /** Operations in one request frame. The least is 1. */
 export const OPERATIONS_PER_FRAME_MAX = 8192;
-/** Operations of one connection whose replies its peer has not yet taken. */
-export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 /** Results in one reply frame; a request with more is answered in several. */
 export const RESULTS_PER_REPLY_MAX = 1024;
 /** Entries that one scan returns; with its closing result it fits a reply. The least is 1. */
@@ -37,17 +36,6 @@ export const EXPIRIES_PER_ADVANCE_MAX = 1024;
 /** Partitions of a node. A power of two, 1 to 65,536. */
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 65_536;
-
-/** Connections of one worker. */
-export const CONNECTIONS_MAX_DEFAULT = 16_384;
-/** Milliseconds from the opening of a connection to its hello. */
-export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
-/** Bytes that a connection may leave unread before it is closed as a slow reader. */
-export const SEND_BUFFER_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
-/** Milliseconds that a graceful stop waits for peers to take their replies. */
-export const STOP_DEADLINE_MS = 5_000;
-/** Milliseconds between two looks for expired keys. */
-export const EXPIRY_INTERVAL_MS = 50;
 
 /** The frame bound that goes with a value bound: a reply must hold the largest value. */
 export function frameBytesMaxFor(valueBytesMax: number): number {
