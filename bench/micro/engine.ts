@@ -7,7 +7,7 @@
 //   --keys N,N    other numbers of keys
 
 import { type ChildProcess, fork } from 'node:child_process';
-import { cpus, platform, release } from 'node:os';
+import { cpus, loadavg, platform, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Answer, Order } from './contender.js';
@@ -55,7 +55,10 @@ const machine = {
   cores: cpus().length,
   system: `${platform()} ${release()}`,
   node: process.version,
+  /** Of the last minute, before this run: above half a core, others take part of the machine. */
+  load: loadavg()[0] ?? 0,
 };
+const LOAD_QUIET = 0.5;
 const cells: Cell[] = [];
 for (const keys of sizes) cells.push(...(await measureSize(keys)));
 report();
@@ -130,13 +133,16 @@ function report(): void {
     );
     return;
   }
-  const { cpu, cores, system, node } = machine;
+  const { cpu, cores, system, node, load } = machine;
   console.log(
     [
       `${cpu}, ${cores} cores, one used; ${system}; Node ${node}; values of ${VALUE_BYTES} bytes, ` +
         `random keys, median of ${rounds} rounds.`,
       `The Map has less to do: ready-made key strings, no frame, no copy, no record. Scans return ` +
         `${SCAN_ENTRIES} entries; a Map has no order to scan.`,
+      ...(load > LOAD_QUIET
+        ? [`The machine was busy with other work (load ${load.toFixed(1)}): figures are too low.`]
+        : []),
       '',
     ].join('\n'),
   );
