@@ -1,0 +1,53 @@
+// The texts around the table: what was measured where and how, for a reader who was not there.
+
+import type { Machine } from './machine.js';
+import type { Row } from './results.js';
+import { notesOf, tableOf } from './table.js';
+
+export interface RunFacts {
+  readonly machine: Machine;
+  readonly pinning: string;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly tookSeconds: number;
+  readonly date: string;
+}
+
+export function headerOf(run: RunFacts): string {
+  const { machine } = run;
+  return [
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGigabytes} GiB; ${machine.system}; ` +
+      `Node ${machine.node}; ${run.date.slice(0, 10)}.`,
+    `Median (least to greatest) of ${run.rounds} rounds in which the sides take turns, ` +
+      `${run.seconds} s each after ${run.warmUpSeconds} s of warm-up; ${run.pinning}.`,
+    ...(run.quick
+      ? ['A quick run: tiny sizes, to see that every row runs. Its figures mean nothing.']
+      : []),
+  ].join('\n');
+}
+
+/** `peers.md`. */
+export function documentOf(rows: readonly Row[], run: RunFacts): string {
+  return [
+    '# Rondo and its peers, side by side',
+    '',
+    'Written by `npm run bench:peers`. The same generator, payloads, number of operations on the way',
+    'and checks of every answer on both sides; nothing is durable on either side where a row does not',
+    'say so. `batch` is how many operations go out in one frame, or in one write of a pipeline. The',
+    'ratio is the median of Rondo over that of the peer; p99 is Rondo / peer.',
+    '',
+    headerOf(run),
+    '',
+    '![ratios](peers.svg)',
+    '',
+    tableOf(rows, 'markdown'),
+    '',
+    ...notesOf(rows).flatMap((note) => [note.replace(/^\*/, '\\*'), '']),
+  ].join('\n');
+}
+
+export function jsonOf(rows: readonly Row[], run: RunFacts): string {
+  return `${JSON.stringify({ schema: 1, run, rows }, null, 2)}\n`;
+}
