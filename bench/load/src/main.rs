@@ -1,0 +1,199 @@
+//! `rondo-load`: puts load on a Rondo node, on Redis or on an echo, and measures. One core drives all
+//! targets, so that every side pays the same client cost. A run that was not right from the first to
+//! the last answer gives no figures.
+
+mod arrivals;
+mod connection;
+mod fault;
+mod flight;
+mod limits;
+mod measure;
+mod options;
+mod outbox;
+mod plan;
+mod progress;
+mod protocol;
+mod random;
+mod recorder;
+mod report;
+mod resp;
+mod rondo;
+#[allow(clippy::all, clippy::restriction, mismatched_lifetime_syntaxes, unsafe_op_in_unsafe_fn)]
+#[rustfmt::skip]
+#[path = "../../../core-native/src/generated/rondo_generated.rs"]
+mod rondo_generated;
+mod websocket;
+mod worker;
+mod workload;
+mod zipf;
+/// The code that flatc made of the wire schema.
+mod generated {
+    pub use super::rondo_generated::rondo::wire::*;
+}
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::fault::Fault;
+use crate::options::{Options, Target};
+use crate::plan::Plan;
+use crate::progress::ProgressLine;
+use crate::protocol::Protocol;
+use crate::random::Random;
+use crate::report::Report;
+use crate::resp::Resp;
+use crate::rondo::Rondo;
+use crate::worker::{Summary, Worker};
+
+/// What a shell adds to the number of the signal that ended a process.
+const EXIT_SIGNAL_BASE: usize = 128;
+
+fn main() -> ExitCode {
+    let options = Options::from_command_line();
+    let signal = Arc::new(AtomicUsize::new(0));
+    let outcome = run(&options, &signal);
+    let signal = signal.load(Ordering::Relaxed);
+    if signal != 0 {
+        eprintln!("rondo-load: interrupted");
+        return ExitCode::from((EXIT_SIGNAL_BASE + signal) as u8);
+    }
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("rondo-load: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
+    for number in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_usize(number, Arc::clone(signal), number as usize).map_err(
+            |cause| Fault::System {
+                what: "a signal handler",
+                cause,
+            },
+        )?;
+    }
+    raise_file_limit(options.connections)?;
+    let token = options.token()?;
+    let plan = Plan::new(options, Arc::new(AtomicBool::new(false)))?;
+    // Masks and upgrade keys need not be the same in every run.
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    let salt = clock.map_or(0, |since| since.as_nanos() as u64);
+    let host = options.address();
+    let random = |number: usize| Random::new(salt, number as u64);
+    let summaries = match options.target {
+        Target::Rondo => drive(&plan, options, signal, |number| {
+            Rondo::<false>::new(host.to_owned(), token.clone(), random(number))
+        }),
+        Target::Echo => drive(&plan, options, signal, |number| {
+            Rondo::<true>::new(host.to_owned(), String::new(), random(number))
+        }),
+        Target::Redis => drive(&plan, options, signal, |_| {
+            Resp::new(token.clone(), options.value_bytes as usize)
+        }),
+    }?;
+    let report = Report::new(options, &summaries)?;
+    if report.operations() == 0 {
+        return Err(Fault::Slow {
+            what: "every operation",
+            seconds: options.duration,
+        });
+    }
+    let text = if options.json {
+        report.json()? + "\n"
+    } else {
+        report.table()
+    };
+    let written = stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout().flush());
+    written.map_err(|cause| Fault::System {
+        what: "to write the report",
+        cause,
+    })
+}
+
+/// Runs the threads to their end; the first fault ends all.
+fn drive<P: Protocol>(
+    plan: &Plan,
+    options: &Options,
+    signal: &AtomicUsize,
+    make: impl Fn(usize) -> P + Sync,
+) -> Result<Vec<Summary>, Fault> {
+    let (sender, outcomes) = mpsc::channel();
+    let shared = &plan.shared;
+    thread::scope(|scope| {
+        for number in 0..plan.threads {
+            let sender = sender.clone();
+            let make = &make;
+            scope.spawn(move || {
+                let outcome = Worker::new(number, plan, make).and_then(Worker::run);
+                // The receiver outlives every thread.
+                let _ = sender.send(outcome);
+            });
+        }
+        drop(sender);
+        let mut progress = ProgressLine::new(options.quiet);
+        let mut summaries = Vec::new();
+        let mut first_fault = None;
+        while summaries.len() < plan.threads {
+            let has_started = shared.start.load(Ordering::Relaxed) != 0;
+            let pause = Duration::from_millis(if has_started { 50 } else { 5 });
+            match outcomes.recv_timeout(pause) {
+                Ok(Ok(summary)) => summaries.push(summary),
+                Ok(Err(fault)) => {
+                    shared.stop.store(true, Ordering::Relaxed);
+                    if !matches!(fault, Fault::Stopped) {
+                        first_fault.get_or_insert(fault);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if signal.load(Ordering::Relaxed) != 0 {
+                shared.stop.store(true, Ordering::Relaxed);
+            }
+            if !has_started && shared.ready.load(Ordering::Acquire) == plan.threads {
+                let start = plan.clock.now() + 2_000_000;
+                shared.start.store(start, Ordering::Release);
+            }
+            progress.update(plan);
+        }
+        progress.clear();
+        match first_fault {
+            Some(fault) => Err(fault),
+            None if shared.stop.load(Ordering::Relaxed) => Err(Fault::Stopped),
+            None if summaries.len() < plan.threads => {
+                Err(Fault::Internal("a thread ended early".into()))
+            }
+            None => Ok(summaries),
+        }
+    })
+}
+
+/// Every connection is an open file, and beside them there are some.
+fn raise_file_limit(connections: u32) -> Result<(), Fault> {
+    let needed = u64::from(connections) + 64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(needed),
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).map_err(|error| Fault::System {
+        what: "as many connections (raise it with ulimit -n)",
+        cause: error.into(),
+    })
+}

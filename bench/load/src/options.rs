@@ -1,0 +1,384 @@
+//! The command line, and the checks that need more than one option.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use serde::{Serialize, Serializer};
+
+use crate::fault::Fault;
+use crate::limits::{
+    BATCH_MAX, CONNECTIONS_MAX, DURATION_SECONDS_MAX, KEYS_MAX, OUTSTANDING_MAX,
+    OUTSTANDING_OPEN_DEFAULT, RATE_MAX, THREADS_MAX, VALUE_BYTES_MAX, ZIPF_THETA_MAX,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// A Rondo node.
+    Rondo,
+    /// A Redis server; `--token-file` holds its password.
+    Redis,
+    /// A WebSocket server that sends every message back: the same frames without a node.
+    Echo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// All the same time apart.
+    Even,
+    /// Independent of each other.
+    Poisson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Keys {
+    Uniform,
+    Zipf(f64),
+}
+
+impl fmt::Display for Keys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uniform => out.write_str("uniform"),
+            Self::Zipf(theta) => write!(out, "zipf:{theta}"),
+        }
+    }
+}
+
+impl Serialize for Keys {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+const EXAMPLES: &str = "\
+Closed loop (the default): every connection keeps exactly --outstanding operations in flight; each
+answer makes room for the next operation, and what became due in one turn of the event loop leaves in
+one frame. Open loop (--rate): operations arrive at a fixed rate whatever the server does, and latency
+counts from the moment an operation was due.
+
+Answers are checked: a wrong value, status or id, a missing answer or a stalled server fails the run.
+The same seed gives each connection the same sequence of operations.
+
+Examples:
+  rondo-load --prefill --connections 50 --outstanding 16
+  rondo-load --target redis --address 127.0.0.1:6379 --prefill --outstanding 16 --json
+  rondo-load --prefill --read-ratio 0.9 --distribution zipf:0.99 --value-bytes 512
+  rondo-load --prefill --rate 50000 --arrivals poisson --duration 30s
+  rondo-load --target echo --address 127.0.0.1:9001 --outstanding 128 --batch 128
+
+Exit codes: 0 done, 1 the run failed, 2 wrong options, 130 interrupted.";
+
+#[derive(Clone, Debug, Parser, Serialize)]
+#[command(
+    name = "rondo-load",
+    version,
+    about = "Puts load on a Rondo node or, at the same client cost, on Redis, and measures latency",
+    after_help = EXAMPLES
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Options {
+    /// What is at the other end
+    #[arg(long, value_enum, default_value = "rondo")]
+    pub target: Target,
+    /// Host and port [default: 127.0.0.1:7400, for redis 127.0.0.1:6379]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    /// File whose first line is the node's token or Redis's password
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub token_file: Option<PathBuf>,
+    #[arg(long, value_name = "N", default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub connections: u32,
+    /// Threads that connections are spread over
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(THREADS_MAX)))]
+    pub threads: u32,
+    /// Operations in flight on each connection; in an open loop the most [default: 1, with --rate 256]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(OUTSTANDING_MAX)))]
+    pub outstanding: Option<u32>,
+    /// Operations in each frame, or Redis commands in each write; in an open loop the most
+    /// [default: as many as are due]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH_MAX)))]
+    pub batch: Option<u32>,
+    /// Share of operations that read, 0 to 1; the others write
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = ratio)]
+    pub read_ratio: f64,
+    /// Number of keys
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(KEYS_MAX)))]
+    pub keys: u32,
+    /// Which keys are chosen: uniform, or zipf:<theta>
+    #[arg(long, value_name = "D", default_value = "uniform", value_parser = distribution)]
+    pub distribution: Keys,
+    /// Bytes of each value
+    #[arg(long, value_name = "N", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(VALUE_BYTES_MAX)))]
+    pub value_bytes: u32,
+    /// How long to measure: 10s, 500ms, 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_above_zero)]
+    #[serde(rename = "durationSeconds")]
+    pub duration: f64,
+    /// How long to run before measuring
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = seconds)]
+    #[serde(rename = "warmUpSeconds")]
+    pub warm_up: f64,
+    /// What the sequence of operations is drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Open loop: operations that arrive each second, over all connections
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// How the arrivals of an open loop are spaced
+    #[arg(long, value_enum, default_value = "even")]
+    pub arrivals: Arrivals,
+    /// Write every key before the run
+    #[arg(long)]
+    pub prefill: bool,
+    /// Compare every value that is read with what was written
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1,
+        default_missing_value = "true", action = ArgAction::Set)]
+    pub verify: bool,
+    /// Count reads of absent keys in place of failing
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// How long the server may leave operations unanswered
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_above_zero)]
+    #[serde(rename = "timeoutSeconds")]
+    pub timeout: f64,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+    /// No progress on standard error
+    #[arg(long)]
+    #[serde(skip)]
+    pub quiet: bool,
+}
+
+impl Options {
+    /// The options, defaults filled in; ends the process with exit code 2 where they are wrong.
+    pub fn from_command_line() -> Self {
+        let mut options = Self::parse();
+        if let Err(message) = options.complete() {
+            Self::command()
+                .error(ErrorKind::ValueValidation, message)
+                .exit();
+        }
+        options
+    }
+
+    fn complete(&mut self) -> Result<(), String> {
+        let port = if self.target == Target::Redis {
+            6379
+        } else {
+            7400
+        };
+        self.address
+            .get_or_insert_with(|| format!("127.0.0.1:{port}"));
+        let default = if self.rate.is_some() {
+            OUTSTANDING_OPEN_DEFAULT
+        } else {
+            1
+        };
+        let default = default.max(self.batch.unwrap_or(1));
+        let outstanding = *self.outstanding.get_or_insert(default);
+        if self.threads > self.connections {
+            return Err(format!(
+                "--threads {} needs as many --connections at least, not {}",
+                self.threads, self.connections
+            ));
+        }
+        if let Some(batch) = self.batch {
+            if batch > outstanding {
+                return Err(format!(
+                    "--batch {batch} can never be full with --outstanding {outstanding}"
+                ));
+            }
+            if self.rate.is_none() && !outstanding.is_multiple_of(batch) {
+                return Err(format!(
+                    "--outstanding {outstanding} is not a multiple of --batch {batch}, so that it \
+                     can't be kept exactly"
+                ));
+            }
+        }
+        if self.target == Target::Echo && self.prefill {
+            return Err(
+                "--prefill has no meaning with --target echo: an echo keeps nothing".into(),
+            );
+        }
+        if self.target == Target::Echo && self.token_file.is_some() {
+            return Err("--token-file has no meaning with --target echo".into());
+        }
+        Ok(())
+    }
+
+    pub fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or_default()
+    }
+
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.unwrap_or(1) as usize
+    }
+
+    pub fn batch(&self) -> Option<usize> {
+        self.batch.map(|batch| batch as usize)
+    }
+
+    /// The token; empty where there is none.
+    pub fn token(&self) -> Result<String, Fault> {
+        let Some(path) = &self.token_file else {
+            return Ok(String::new());
+        };
+        let text = fs::read_to_string(path).map_err(|cause| Fault::File {
+            path: path.display().to_string(),
+            cause,
+        })?;
+        let lines = text.lines().map(str::trim);
+        let token = lines
+            .into_iter()
+            .find(|line| !line.is_empty() && !line.starts_with('#'));
+        token.map(str::to_owned).ok_or_else(|| Fault::File {
+            path: path.display().to_string(),
+            cause: std::io::Error::other("there is no token in it"),
+        })
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("not a number".into()),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = number(text)?;
+    if (0.0..=1.0).contains(&ratio) {
+        Ok(ratio)
+    } else {
+        Err("not between 0 and 1".into())
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = number(text)?;
+    if rate > 0.0 && rate <= RATE_MAX {
+        Ok(rate)
+    } else {
+        Err(format!("not above 0 and at most {RATE_MAX}"))
+    }
+}
+
+/// A time in seconds; without a unit it is seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let found = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let (digits, factor) = found.unwrap_or((text, 1.0));
+    let seconds =
+        number(digits).map_err(|_| "not a time such as 10s or 500ms".to_owned())? * factor;
+    if (0.0..=DURATION_SECONDS_MAX).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(format!("not between 0 and {DURATION_SECONDS_MAX} s"))
+    }
+}
+
+fn seconds_above_zero(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        seconds if seconds >= 1e-3 => Ok(seconds),
+        _ => Err("at least 1ms".into()),
+    }
+}
+
+fn distribution(text: &str) -> Result<Keys, String> {
+    if text == "uniform" {
+        return Ok(Keys::Uniform);
+    }
+    let Some(theta) = text.strip_prefix("zipf:") else {
+        return Err("neither uniform nor zipf:<theta>".into());
+    };
+    let theta = number(theta)?;
+    if theta > 0.0 && theta <= ZIPF_THETA_MAX {
+        Ok(Keys::Zipf(theta))
+    } else {
+        Err(format!("theta is not above 0 and at most {ZIPF_THETA_MAX}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        let words = ["rondo-load"].into_iter().chain(line.split_whitespace());
+        let mut options = Options::try_parse_from(words).map_err(|error| error.to_string())?;
+        options.complete()?;
+        Ok(options)
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_depend_on_the_target_and_the_loop() {
+        let options = parse("").expect("valid");
+        assert_eq!(
+            (options.address(), options.outstanding()),
+            ("127.0.0.1:7400", 1)
+        );
+        assert!(options.verify);
+        let options = parse("--target redis --rate 5 --verify=false").expect("valid");
+        assert_eq!(
+            (options.address(), options.outstanding()),
+            ("127.0.0.1:6379", 256)
+        );
+        assert!(!options.verify);
+        assert_eq!(parse("--batch 16").expect("valid").outstanding(), 16);
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, expected) in [("10", 10.0), ("1.5s", 1.5), ("250ms", 0.25), ("2m", 120.0)] {
+            assert_eq!(seconds(text), Ok(expected));
+        }
+        for text in ["", "s", "-1s", "1x", "nan", "inf", "1e9"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "--connections 0",
+            "--connections 1 --threads 2",
+            "--outstanding 0",
+            "--outstanding 16 --batch 17",
+            "--outstanding 16 --batch 3",
+            "--read-ratio 1.1",
+            "--keys 0",
+            "--value-bytes 0",
+            "--duration 0s",
+            "--rate 0",
+            "--rate -1",
+            "--distribution zipf:0",
+            "--distribution normal",
+            "--target echo --prefill",
+            "--target etcd",
+            "--timeout 0",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The figures of a run: one JSON object of a stable shape, or a table for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::fault::Fault;
+use crate::options::Options;
+use crate::protocol::Facts;
+use crate::recorder::new_histogram;
+use crate::worker::Summary;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report<'a> {
+    schema: u32,
+    target: crate::options::Target,
+    config: &'a Options,
+    /// Answered within the measured seconds.
+    operations: u64,
+    seconds: f64,
+    operations_per_second: f64,
+    reads: u64,
+    writes: u64,
+    misses: u64,
+    /// Open loop: arrivals that were never sent. Their wait is part of the latencies.
+    unsent: u64,
+    latency_micros: Latency,
+    bytes_sent: u64,
+    bytes_received: u64,
+    client_cpu_seconds: f64,
+    prefill_seconds: f64,
+    server: Option<Facts>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+    mean: f64,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(options: &'a Options, summaries: &[Summary]) -> Result<Self, Fault> {
+        let mut histogram = new_histogram()?;
+        for summary in summaries {
+            histogram
+                .add(&summary.measure.recorder.histogram)
+                .map_err(|error| Fault::Internal(error.to_string()))?;
+        }
+        let sum = |figure: fn(&Summary) -> u64| summaries.iter().map(figure).sum::<u64>();
+        let reads = sum(|summary| summary.measure.recorder.reads);
+        let writes = sum(|summary| summary.measure.recorder.writes);
+        let operations = reads + writes;
+        let prefill = summaries
+            .iter()
+            .map(|summary| summary.prefill_nanos)
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            schema: 1,
+            target: options.target,
+            config: options,
+            operations,
+            seconds: options.duration,
+            operations_per_second: round(operations as f64 / options.duration),
+            reads,
+            writes,
+            misses: sum(|summary| summary.measure.recorder.misses),
+            unsent: sum(|summary| summary.unsent),
+            latency_micros: Latency {
+                p50: histogram.value_at_quantile(0.5),
+                p90: histogram.value_at_quantile(0.9),
+                p99: histogram.value_at_quantile(0.99),
+                p999: histogram.value_at_quantile(0.999),
+                max: histogram.max(),
+                mean: round(histogram.mean()),
+            },
+            bytes_sent: sum(|summary| summary.measure.sent_within()),
+            bytes_received: sum(|summary| summary.measure.received_within()),
+            client_cpu_seconds: sum(|summary| summary.measure.cpu_within()) as f64 / 1e9,
+            prefill_seconds: prefill as f64 / 1e9,
+            server: summaries.first().and_then(|summary| summary.facts.clone()),
+        })
+    }
+
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    pub fn json(&self) -> Result<String, Fault> {
+        serde_json::to_string(self).map_err(|error| Fault::Internal(error.to_string()))
+    }
+
+    pub fn table(&self) -> String {
+        let options = self.config;
+        let mut text = String::new();
+        let mut row = |name: &str, value: String| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{name:<12}{value}");
+        };
+        row("server", self.server_text());
+        let shape = match options.rate {
+            Some(rate) => format!("open loop, {} operations/s due", grouped(rate as u64)),
+            None => format!("closed loop, {} outstanding each", options.outstanding()),
+        };
+        let batch = options
+            .batch
+            .map_or("as due".to_owned(), |batch| batch.to_string());
+        row(
+            "load",
+            format!(
+                "{} connections on {} threads, {shape}, batch {batch}",
+                grouped(options.connections.into()),
+                options.threads
+            ),
+        );
+        row(
+            "work",
+            format!(
+                "{} % reads, {} keys {}, {} bytes a value, seed {}",
+                options.read_ratio * 100.0,
+                grouped(options.keys.into()),
+                options.distribution,
+                grouped(options.value_bytes.into()),
+                options.seed
+            ),
+        );
+        row(
+            "throughput",
+            format!(
+                "{} operations/s ({} reads and {} writes in {} s)",
+                grouped(self.operations_per_second as u64),
+                grouped(self.reads),
+                grouped(self.writes),
+                self.seconds
+            ),
+        );
+        let Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+            mean,
+        } = self.latency_micros;
+        row(
+            "latency",
+            format!(
+                "p50 {}  p90 {}  p99 {}  p99.9 {}  max {}  mean {mean:.0} µs",
+                grouped(p50),
+                grouped(p90),
+                grouped(p99),
+                grouped(p999),
+                grouped(max)
+            ),
+        );
+        row(
+            "traffic",
+            format!(
+                "{:.1} MB/s out, {:.1} MB/s in",
+                self.bytes_sent as f64 / self.seconds / 1e6,
+                self.bytes_received as f64 / self.seconds / 1e6
+            ),
+        );
+        row(
+            "client",
+            format!(
+                "{:.0} % of a core, {:.0} ns an operation",
+                self.client_cpu_seconds / self.seconds * 100.0,
+                self.client_cpu_seconds * 1e9 / self.operations.max(1) as f64
+            ),
+        );
+        if self.misses > 0 {
+            row(
+                "misses",
+                format!("{} reads found no key", grouped(self.misses)),
+            );
+        }
+        if self.unsent > 0 {
+            let unsent = grouped(self.unsent);
+            row(
+                "unsent",
+                format!("{unsent} operations: the server did not keep up with the rate"),
+            );
+        }
+        text
+    }
+
+    fn server_text(&self) -> String {
+        let address = self.config.address();
+        match &self.server {
+            Some(Facts::Rondo {
+                version,
+                engine,
+                transport,
+                durability,
+                ..
+            }) => format!(
+                "rondo {version} at {address}, engine {engine}, transport {transport}, \
+                 durability {durability}"
+            ),
+            Some(Facts::Redis {
+                version,
+                append_only,
+                ..
+            }) => {
+                let log = if *append_only {
+                    "append-only file"
+                } else {
+                    "no append-only file"
+                };
+                format!("redis {version} at {address}, {log}")
+            }
+            Some(Facts::Echo { .. }) | None => format!("echo at {address}"),
+        }
+    }
+}
+
+/// To three decimals.
+fn round(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+/// 1234567 as 1,234,567.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

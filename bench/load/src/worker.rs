@@ -1,0 +1,441 @@
+//! One thread of the generator: an event loop over its connections. It opens them, fills the keys in,
+//! waits for the other threads, runs the loop, and waits for the last answers.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+use crate::arrivals::Schedule;
+use crate::connection::{Connection, Context};
+use crate::fault::Fault;
+use crate::limits::{
+    ARRIVAL_SLEEP_NANOS_MIN, BACKLOG_MAX, CHECK_INTERVAL_MS, CONNECTING_MAX, READ_BYTES,
+};
+use crate::measure::{Measure, Window};
+use crate::plan::Plan;
+use crate::protocol::{Facts, Protocol};
+use crate::random::Random;
+
+const TIMER: Token = Token(usize::MAX);
+const CHECK_NANOS: u64 = CHECK_INTERVAL_MS * 1_000_000;
+/// Streams of random numbers beside those of the connections, which are below 2^32.
+const ARRIVALS_STREAM: u64 = 1 << 32;
+
+/// What is sent when there is room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Nothing,
+    Prefill,
+    Closed,
+    Open,
+}
+
+/// What a thread found out.
+pub struct Summary {
+    pub measure: Measure,
+    /// Arrivals that were never sent, because the server did not keep up.
+    pub unsent: u64,
+    pub prefill_nanos: u64,
+    pub facts: Option<Facts>,
+}
+
+pub struct Worker<'a, P, F> {
+    thread: usize,
+    make: F,
+    poll: Poll,
+    timer: OwnedFd,
+    connections: Vec<Connection<P>>,
+    context: Context<'a>,
+    mode: Mode,
+    open: usize,
+    schedule: Option<Schedule>,
+    /// Whose turn the next arrival is.
+    turn: usize,
+    backlog: usize,
+    checked_at: u64,
+    progress_shown: u64,
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> Fault {
+    move |cause| Fault::System { what, cause }
+}
+
+impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
+    /// `make` gives the protocol of a connection by its number.
+    pub fn new(thread: usize, plan: &'a Plan, make: F) -> Result<Self, Fault> {
+        let poll = Poll::new().map_err(system("an epoll"))?;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)
+            .map_err(|error| system("a timer")(error.into()))?;
+        poll.registry()
+            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)
+            .map_err(system("a timer"))?;
+        let share = plan.connections_of(thread).len() as f64 / f64::from(plan.connections);
+        let schedule = plan.rate.map(|rate| {
+            let random = Random::new(plan.seed, ARRIVALS_STREAM + thread as u64);
+            let offset = 1e9 / rate * thread as f64;
+            Schedule::new(plan.arrivals, random, rate, share, offset)
+        });
+        Ok(Self {
+            thread,
+            make,
+            poll,
+            timer,
+            connections: Vec::new(),
+            context: Context {
+                plan,
+                measure: Measure::new()?,
+                scratch: vec![0; READ_BYTES],
+                batch: Vec::new(),
+                batch_max: usize::MAX,
+            },
+            mode: Mode::Nothing,
+            open: 0,
+            schedule,
+            turn: 0,
+            backlog: 0,
+            checked_at: 0,
+            progress_shown: 0,
+        })
+    }
+
+    pub fn run(mut self) -> Result<Summary, Fault> {
+        let plan = self.context.plan;
+        let mut events = Events::with_capacity(1024);
+        self.connect(&mut events)?;
+        self.check_bounds()?;
+        let prefill_nanos = self.prefill(&mut events)?;
+
+        plan.shared.ready.fetch_add(1, Ordering::AcqRel);
+        let start = loop {
+            match plan.shared.start.load(Ordering::Acquire) {
+                0 => self.step(&mut events, Duration::from_millis(1))?,
+                start => break start,
+            }
+        };
+        let begin = start + plan.warm_up;
+        self.context.measure.schedule(begin, begin + plan.duration);
+        self.send_until_the_end(start, &mut events)?;
+        let unsent = self.drop_backlog();
+        self.drain(&mut events)?;
+        Ok(Summary {
+            measure: self.context.measure,
+            unsent,
+            prefill_nanos,
+            facts: self
+                .connections
+                .first()
+                .and_then(|first| first.protocol.facts().cloned()),
+        })
+    }
+
+    fn connect(&mut self, events: &mut Events) -> Result<(), Fault> {
+        let plan = self.context.plan;
+        let numbers = plan.connections_of(self.thread);
+        let total = numbers.len();
+        for number in numbers {
+            while self.connections.len() - self.open >= CONNECTING_MAX {
+                self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
+            }
+            let refused = |cause| Fault::Connect {
+                address: plan.address.to_string(),
+                cause,
+            };
+            let mut socket = TcpStream::connect(plan.address).map_err(refused)?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut socket, Token(self.connections.len()), interest)
+                .map_err(refused)?;
+            let protocol = (self.make)(number);
+            let now = plan.clock.now();
+            self.connections
+                .push(Connection::new(number, socket, protocol, plan, now));
+        }
+        while self.open < total {
+            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
+        }
+        Ok(())
+    }
+
+    /// What the server allows, once it is known.
+    fn check_bounds(&mut self) -> Result<(), Fault> {
+        let plan = self.context.plan;
+        let Some(first) = self.connections.first() else {
+            return Ok(());
+        };
+        let bounds = first.protocol.bounds();
+        let value_bytes = plan.workload.values.bytes;
+        if value_bytes > bounds.value_bytes {
+            let allowed = bounds.value_bytes;
+            return Err(Fault::Limit(format!(
+                "values of {allowed} bytes, not {value_bytes}"
+            )));
+        }
+        if plan.outstanding > bounds.outstanding {
+            let allowed = bounds.outstanding;
+            return Err(Fault::Limit(format!(
+                "{allowed} operations outstanding, not {}",
+                plan.outstanding
+            )));
+        }
+        let operation = P::OPERATION_BYTES + value_bytes;
+        let by_bytes = bounds.batch_bytes.saturating_sub(64) / operation;
+        let batch_max = bounds.batch_operations.min(by_bytes);
+        if batch_max < plan.batch.unwrap_or(1) {
+            return Err(Fault::Limit(format!(
+                "{batch_max} operations of {operation} bytes in a frame"
+            )));
+        }
+        self.context.batch_max = match plan.rate {
+            Some(_) => batch_max.min(plan.batch.unwrap_or(batch_max)),
+            None => batch_max,
+        };
+        Ok(())
+    }
+
+    /// Gives the nanoseconds it took.
+    fn prefill(&mut self, events: &mut Events) -> Result<u64, Fault> {
+        let plan = self.context.plan;
+        if !plan.prefill {
+            return Ok(0);
+        }
+        let start = plan.clock.now();
+        self.mode = Mode::Prefill;
+        for index in 0..self.connections.len() {
+            self.send(index)?;
+        }
+        while !self
+            .connections
+            .iter()
+            .all(|one| one.unfilled.is_empty() && one.flight.count() == 0)
+        {
+            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
+        }
+        self.mode = Mode::Nothing;
+        for connection in &mut self.connections {
+            connection.end_prefill(plan);
+        }
+        Ok(plan.clock.now() - start)
+    }
+
+    fn send_until_the_end(&mut self, start: u64, events: &mut Events) -> Result<(), Fault> {
+        let clock = &self.context.plan.clock;
+        while clock.now() < start {
+            self.step(events, Duration::ZERO)?;
+        }
+        if let Some(schedule) = &mut self.schedule {
+            self.mode = Mode::Open;
+            schedule.start(start);
+        } else {
+            self.mode = Mode::Closed;
+            for index in 0..self.connections.len() {
+                self.send(index)?;
+            }
+        }
+        while self.context.measure.window != Window::After {
+            let now = clock.now();
+            self.context.measure.tick(now);
+            if self.mode == Mode::Open {
+                self.arrive(now)?;
+            }
+            let rest = self.context.measure.end().saturating_sub(now).max(1);
+            let timeout = Duration::from_nanos(rest.min(CHECK_NANOS));
+            self.step(events, timeout)?;
+        }
+        self.mode = Mode::Nothing;
+        Ok(())
+    }
+
+    /// Hands the operations that are due by `now` to the connections in turn, and sets the timer for
+    /// the next.
+    fn arrive(&mut self, now: u64) -> Result<(), Fault> {
+        let end = self.context.measure.end();
+        let Some(schedule) = &mut self.schedule else {
+            return Ok(());
+        };
+        let total = self.connections.len();
+        let first = self.turn;
+        let mut arrived = 0;
+        while schedule.next() <= now.min(end - 1) {
+            self.connections[self.turn]
+                .backlog
+                .push_back(schedule.next());
+            schedule.advance();
+            arrived += 1;
+            self.turn = if self.turn + 1 == total {
+                0
+            } else {
+                self.turn + 1
+            };
+        }
+        let next = schedule.next();
+        for offset in 0..arrived.min(total) {
+            self.send((first + offset) % total)?;
+        }
+        let sleep = next
+            .saturating_sub(self.context.plan.clock.now())
+            .max(ARRIVAL_SLEEP_NANOS_MIN);
+        let value = Timespec {
+            tv_sec: (sleep / 1_000_000_000) as i64,
+            tv_nsec: (sleep % 1_000_000_000) as i64,
+        };
+        let it_interval = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let setting = Itimerspec {
+            it_interval,
+            it_value: value,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting)
+            .map_err(|error| system("a timer")(error.into()))?;
+        Ok(())
+    }
+
+    /// Operations that were due in the window and never sent: their wait so far is recorded, so that an
+    /// overloaded server can't hide them.
+    fn drop_backlog(&mut self) -> u64 {
+        let end = self.context.measure.end();
+        let mut unsent = 0;
+        for connection in &mut self.connections {
+            for start in connection.backlog.drain(..) {
+                self.context.measure.recorder.record_unsent(start, end);
+                unsent += 1;
+            }
+        }
+        unsent
+    }
+
+    fn drain(&mut self, events: &mut Events) -> Result<(), Fault> {
+        while self
+            .connections
+            .iter()
+            .any(|connection| connection.flight.count() > 0)
+        {
+            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
+        }
+        Ok(())
+    }
+
+    /// One turn of the event loop.
+    fn step(&mut self, events: &mut Events, timeout: Duration) -> Result<(), Fault> {
+        match self.poll.poll(events, Some(timeout)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(cause) => return Err(system("to wait")(cause)),
+        }
+        for event in events.iter() {
+            let Token(index) = event.token();
+            if event.token() == TIMER {
+                continue;
+            }
+            let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
+            self.serve(index, is_readable)?;
+        }
+        let now = self.context.plan.clock.now();
+        if now - self.checked_at >= CHECK_NANOS {
+            self.checked_at = now;
+            self.check(now)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn serve(&mut self, index: usize, is_readable: bool) -> Result<(), Fault> {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return Ok(());
+        };
+        if !connection.connect(self.context.plan.address)? {
+            return Ok(());
+        }
+        if is_readable {
+            let was_open = connection.protocol.is_open();
+            let number = connection.number;
+            connection
+                .receive(&mut self.context)
+                .map_err(|fault| fault.at(number))?;
+            if !was_open && connection.protocol.is_open() {
+                self.open += 1;
+            }
+        }
+        self.send(index)
+    }
+
+    /// Sends what is due on a connection, in one write.
+    #[inline]
+    fn send(&mut self, index: usize) -> Result<(), Fault> {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return Ok(());
+        };
+        let context = &mut self.context;
+        let is_over = context.measure.window == Window::After;
+        if self.mode != Mode::Nothing && !is_over {
+            let now = context.plan.clock.now();
+            match self.mode {
+                Mode::Closed => connection.fill(now, context),
+                Mode::Open => connection.fill_from_backlog(now, context),
+                Mode::Prefill => connection.fill_in(now, context),
+                Mode::Nothing => {}
+            }
+        }
+        let number = connection.number;
+        connection.flush(context).map_err(|fault| fault.at(number))
+    }
+
+    /// Deadlines, the stop flag, and figures for the progress line.
+    fn check(&mut self, now: u64) -> Result<(), Fault> {
+        let plan = self.context.plan;
+        let shared = &plan.shared;
+        if shared.stop.load(Ordering::Relaxed) {
+            return Err(Fault::Stopped);
+        }
+        let seconds = plan.timeout as f64 / 1e9;
+        self.backlog = 0;
+        for connection in &self.connections {
+            self.backlog += connection.backlog.len();
+            if now.saturating_sub(connection.waiting_since) <= plan.timeout {
+                continue;
+            }
+            let operations = connection.flight.count();
+            let fault = if !connection.protocol.is_open() {
+                Fault::Slow {
+                    what: "opening the connection",
+                    seconds,
+                }
+            } else if operations > 0 {
+                Fault::Stalled {
+                    seconds,
+                    operations,
+                }
+            } else {
+                continue;
+            };
+            return Err(fault.at(connection.number));
+        }
+        if self.backlog > BACKLOG_MAX {
+            return Err(Fault::Behind(self.backlog));
+        }
+        let progress = &shared.progress[self.thread];
+        let recorder = &self.context.measure.recorder;
+        progress.open.store(self.open, Ordering::Relaxed);
+        progress.answers.store(recorder.answers, Ordering::Relaxed);
+        let wanted = shared.progress_wanted.load(Ordering::Relaxed);
+        if wanted != self.progress_shown {
+            self.progress_shown = wanted;
+            if let Ok(mut shown) = progress.histogram.lock() {
+                *shown = Some(recorder.histogram.clone());
+            }
+        }
+        Ok(())
+    }
+}
