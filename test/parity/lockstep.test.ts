@@ -13,7 +13,7 @@ const SEED = seedOf(20_260_727);
 const OPERATIONS_PER_CONFIG = 6000;
 const { left, right, note } = enginePair();
 
-describe(`random histories, ${note}, RONDO_SEED=${SEED}`, () => {
+describe(`random histories, ${note}, RONDO_SEED=${SEED}`, { timeout: 120_000 }, () => {
   it.each(CONFIGS)('$name', ({ options, mix }) => {
     const steps = randomSteps(new Random(SEED), OPERATIONS_PER_CONFIG, mix);
     const operations = steps.reduce(

@@ -16,7 +16,7 @@ const fixture = new URL('../fixtures/malformed.txt', import.meta.url);
 const cases = malformedCases();
 const native = findNative();
 
-describe('malformed frames', () => {
+describe('malformed frames', { timeout: 120_000 }, () => {
   it('are 200 at least, each with a name of its own', () => {
     expect(cases.length).toBeGreaterThanOrEqual(200);
     expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);
@@ -45,22 +45,33 @@ function answers(create: CreateEngine): string {
   const lines = [
     '# status, digest of the frame, name of the case; the frames are made by test/parity/malformed.ts',
   ];
-  for (const { name, frame } of cases) {
-    const engine = create(OPTIONS);
-    const drive = new Drive(engine);
+  const open = (): Drive => {
+    const drive = new Drive(create(OPTIONS));
     drive.run(put('held', 'before', { ttl: 1000 }), put('other', 'x'));
+    return drive;
+  };
+  let drive = open();
+  for (const { name, frame } of cases) {
+    const { engine, now } = drive;
     const before = drive.state();
     const counters = engine.counters.slice();
     const digest = createHash('sha256').update(new Uint8Array(frame)).digest('hex').slice(0, 12);
-    drive.now += 10_000;
+    drive.now = now + 10_000;
     const { refusal } = drive.frame(frame);
-    if (refusal !== Status.Ok) {
-      drive.now -= 10_000;
-      expect(engine.counters, name).toEqual(counters);
+    drive.now = now;
+    if (refusal === Status.Ok) {
+      engine.close();
+      drive = open();
+    } else {
+      expect(Buffer.compare(bytesOf(engine.counters), bytesOf(counters)), name).toBe(0);
       expect(drive.state(), name).toEqual(before);
     }
-    engine.close();
     lines.push(`${statusName(refusal).padEnd(19)} ${digest} ${name}`);
   }
+  drive.engine.close();
   return `${lines.join('\n')}\n`;
+}
+
+function bytesOf(counters: Float64Array): Uint8Array {
+  return new Uint8Array(counters.buffer, counters.byteOffset, counters.byteLength);
 }

@@ -24,7 +24,7 @@ const pairings = engines.flatMap(([writer, write]) =>
 );
 const configs = CONFIGS.filter(({ options }) => options.valueBytesMax <= 1024 * 1024);
 
-describe(`record files, RONDO_SEED=${SEED}`, () => {
+describe(`record files, RONDO_SEED=${SEED}`, { timeout: 120_000 }, () => {
   it.each(pairings)('written by $writer, folded by $reader', ({ write, read }) => {
     const folder = mkdtempSync(join(tmpdir(), 'rondo-records-'));
     for (const [index, { options, mix, name }] of configs.entries()) {
