@@ -123,5 +123,5 @@ function argumentsOf(run: LoadRun): string[] {
     ...(run.rate === undefined ? {} : { rate: Math.round(run.rate) }),
   };
   const pairs = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  return [...pairs, '--json', ...(run.prefill === true ? ['--prefill'] : [])];
+  return [...pairs, '--json', '--quiet', ...(run.prefill === true ? ['--prefill'] : [])];
 }
