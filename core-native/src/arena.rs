@@ -257,6 +257,7 @@ fn stale() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entries::Entries;
     use proptest::prelude::*;
 
     proptest! {
@@ -307,5 +308,16 @@ mod tests {
         let large = arena.allocate(CLASSED_BYTES_MAX + 1);
         arena.free(large);
         assert_eq!(arena.chunks.iter().flatten().count(), 1);
+    }
+
+    /// With every chunk taken (8 GiB of large values do that), a small value in place of a large one
+    /// asked for a chunk more, and the engine stopped.
+    #[test]
+    fn a_smaller_value_stays_in_its_block_where_no_chunk_is_left() {
+        let mut entries = Entries::default();
+        let handle = entries.add(b"key", &[1; 300_000], 0);
+        assert!(!entries.fits(handle, 1) && !entries.fits(handle, 400_000));
+        entries.arena.chunks.resize_with(CHUNKS_MAX, || None);
+        assert!(entries.fits(handle, 1) && !entries.fits(handle, 400_000));
     }
 }

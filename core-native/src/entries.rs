@@ -86,13 +86,14 @@ impl Entries {
         self.count -= 1;
     }
 
-    /// Whether a value of this length fits the entry's block without wasting more than half of it.
+    /// Whether a value of this length fits the entry's block without wasting more than half of it, or,
+    /// since a write that needs less must always pass, fits it at all where there is no other.
     #[inline]
     pub fn fits(&self, handle: u32, value_length: usize) -> bool {
         let entry = self.get(handle);
         let wanted = block_bytes_for(entry.value_at() + value_length);
         let present = entry.block.len();
-        wanted <= present && present <= 2 * wanted
+        wanted <= present && (present <= 2 * wanted || !self.arena.has_room())
     }
 
     /// Replaces a value by one that fits.

@@ -46,11 +46,14 @@ export class Entries {
     this.count--;
   }
 
-  /** Whether a value of this length fits the entry's block without wasting more than half of it. */
+  /**
+   * Whether a value of this length fits the entry's block without wasting more than half of it, or,
+   * since a write that needs less must always pass, fits it at all where there is no other.
+   */
   fits(handle: number, valueLength: number): boolean {
     const wanted = blockBytesFor(HEADER_BYTES + this.keyLength(handle) + valueLength);
     const present = this.arena.blockBytes(handle);
-    return wanted <= present && present <= 2 * wanted;
+    return wanted <= present && (present <= 2 * wanted || !this.arena.hasRoom);
   }
 
   /** Replaces a value by one that fits. */
