@@ -125,7 +125,7 @@ impl<'a> Operation<'a> {
     #[inline]
     pub fn expiry_after(&self, before: u64, now: u64) -> u64 {
         match self.flags & TTL_MASK {
-            TTL_SET => now + self.ttl_ms,
+            TTL_SET => now.saturating_add(self.ttl_ms).min(INTEGER_LIMIT - 1),
             TTL_KEEP => before,
             _ => 0,
         }

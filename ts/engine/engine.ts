@@ -36,7 +36,7 @@
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
 //
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
-// `now + ttl_ms`; a key is expired when `now >= expiry`.
+// `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
 import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
 

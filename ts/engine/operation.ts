@@ -129,7 +129,7 @@ export class Operation {
 
   /** The expiry that a write at `now` leaves on a key whose expiry was `before` (0: none). */
   expiryAfter(before: number, now: number): number {
-    if (this.ttl === TTL_SET) return now + this.ttlMs;
+    if (this.ttl === TTL_SET) return Math.min(now + this.ttlMs, INTEGER_LIMIT - 1);
     return this.ttl === TTL_KEEP ? before : 0;
   }
 }
