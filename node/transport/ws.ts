@@ -243,6 +243,9 @@ function writeReply(response: ServerResponse, reply: HttpReply, isHead: boolean)
 function writeRaw(socket: Duplex, reply: HttpReply, isHead: boolean): void {
   // The peer may be gone already; there is no one left to tell.
   socket.on('error', () => socket.destroy());
+  // Without this a peer that does not hang up in turn would keep the socket for good.
+  const deadline = setTimeout(() => socket.destroy(), CLOSE_DEADLINE_MS).unref();
+  socket.once('close', () => clearTimeout(deadline));
   const headers = {
     'content-type': reply.contentType,
     'content-length': String(Buffer.byteLength(reply.body)),
