@@ -41,6 +41,7 @@ export async function withClient(
   options: DataOptions,
   use: (rondo: Rondo) => Promise<void>,
 ): Promise<void> {
+  process.stdout.on('error', endWhereNobodyReads);
   try {
     const rondo = connect({
       url: options.url,
@@ -57,6 +58,12 @@ export async function withClient(
   } catch (error) {
     process.exitCode = report(error, options);
   }
+}
+
+/** Who reads a pipe may stop early, as in `rondo scan | head`: the rest has nowhere to go. */
+function endWhereNobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
 }
 
 /** Prints that a key does not exist, and sets the exit code for scripts. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatDuration, parseDuration } from '../../node/cli/data-duration.js';
 import { escapeControls } from '../../node/cli/data-format.js';
-import { type Run, run, startTestNode, type TestNode } from './client-node.js';
+import { type Run, run, runUnread, startTestNode, type TestNode } from './client-node.js';
 
 let node: TestNode;
 let folder: string;
@@ -50,6 +50,13 @@ describe('the data commands', () => {
     expect(entry).toMatchObject({ value: '2', ttlMs: expect.any(Number) });
     expect((await rondo(['delete', 'cas', '--if-revision', String(revision)])).exitCode).toBe(1);
     expect(await rondo(['delete', 'cas'])).toMatchObject({ exitCode: 0, stdout: 'deleted\n' });
+  });
+
+  it('end quietly where the reader of a pipe has read enough', async () => {
+    // An unhandled EPIPE ended `rondo get … | head` with a stack trace.
+    writeFileSync(`${folder}/large`, new Uint8Array(1_000_000));
+    await rondo(['put', 'large', '--file', `${folder}/large`]);
+    expect(await runUnread(['get', 'large'], node.url)).toEqual({ exitCode: 0, stderr: '' });
   });
 
   it('exit with 1 where a key does not exist', async () => {

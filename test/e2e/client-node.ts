@@ -94,3 +94,20 @@ export async function run(
   const [exitCode] = (await once(child, 'close')) as [number | null];
   return { exitCode, stdout, stderr };
 }
+
+/** The same, with its standard output closed by the reader after the first bytes. */
+export async function runUnread(
+  arguments_: readonly string[],
+  url: string,
+): Promise<Pick<Run, 'exitCode' | 'stderr'>> {
+  const child = spawn(process.execPath, [MAIN, ...arguments_], {
+    env: { ...process.env, RONDO_URL: url },
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  child.stdout.once('data', () => child.stdout.destroy());
+  const [exitCode] = (await once(child, 'close')) as [number | null];
+  return { exitCode, stderr };
+}
