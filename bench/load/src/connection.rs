@@ -99,6 +99,7 @@ impl<P: Protocol> Connection<P> {
     pub fn receive(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
         loop {
             let length = match self.socket.read(&mut context.scratch) {
+                Ok(0) if !self.protocol.is_open() => return Err(Fault::EndedEarly),
                 Ok(0) => {
                     return Err(Fault::Ended {
                         operations: self.flight.count(),

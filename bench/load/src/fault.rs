@@ -21,6 +21,10 @@ pub enum Fault {
     Upgrade(String),
     #[error("the server closed the connection with {operations} operations outstanding")]
     Ended { operations: usize },
+    #[error(
+        "the server closed the connection before it was open: is another protocol spoken there?"
+    )]
+    EndedEarly,
     #[error("the server closed the connection with code {code}{name}: {reason}")]
     Closed {
         code: u16,

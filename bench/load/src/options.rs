@@ -78,7 +78,8 @@ Exit codes: 0 done, 1 the run failed, 2 wrong options, 130 interrupted.";
     name = "rondo-load",
     version,
     about = "Puts load on a Rondo node or, at the same client cost, on Redis, and measures latency",
-    after_help = EXAMPLES
+    after_help = EXAMPLES,
+    args_override_self = true
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Options {

@@ -58,6 +58,8 @@ pub struct Worker<'a, P, F> {
     mode: Mode,
     open: usize,
     schedule: Option<Schedule>,
+    /// The arrival that the timer is set for; 0 where it is not set.
+    timer_at: u64,
     /// Whose turn the next arrival is.
     turn: usize,
     backlog: usize,
@@ -101,6 +103,7 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
             mode: Mode::Nothing,
             open: 0,
             schedule,
+            timer_at: 0,
             turn: 0,
             backlog: 0,
             checked_at: 0,
@@ -282,6 +285,10 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
         for offset in 0..arrived.min(total) {
             self.send((first + offset) % total)?;
         }
+        if next == self.timer_at {
+            return Ok(());
+        }
+        self.timer_at = next;
         let sleep = next
             .saturating_sub(self.context.plan.clock.now())
             .max(ARRIVAL_SLEEP_NANOS_MIN);
@@ -337,6 +344,7 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
         for event in events.iter() {
             let Token(index) = event.token();
             if event.token() == TIMER {
+                self.timer_at = 0;
                 continue;
             }
             let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
