@@ -125,7 +125,7 @@ async function publish(
   run: Parameters<typeof headerOf>[0],
 ): Promise<void> {
   const header = headerOf(run);
-  const text = [header, '', tableOf(rows, 'text'), '', ...notesOf(rows), ''].join('\n');
+  const text = [header, '', tableOf(rows, 'text'), '', ...notesOf(rows)].join('\n').trimEnd();
   process.stdout.write(`${text}\n`);
   if (target === undefined) {
     process.stderr.write(

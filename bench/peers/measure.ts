@@ -3,6 +3,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClientProcess } from './client.js';
 import type { ClientSide } from './client-protocol.js';
 import type { Contender } from './contenders.js';
@@ -74,6 +75,10 @@ const TARGETS: Partial<Record<Side, LoadRun['target']>> = {
 const START_SECONDS = 0.3;
 const FILL_RATE = 700_000;
 const FILL_SEED = 1;
+/** The generator measures after filling, too; nobody looks at that. */
+const FILL_MEASURED_SECONDS = 0.05;
+/** Milliseconds after a failure within which the end of a server shows, which then is the reason. */
+const DEATH_NOTICE_MS = 200;
 
 /** Seconds that all tasks will take, for the estimate. */
 export function plannedSeconds(tasks: readonly Task[], bench: Omit<Bench, 'progress'>): number {
@@ -102,7 +107,16 @@ export async function measureAll(tasks: readonly Task[], bench: Bench): Promise<
   const samples: Samples = new Map();
   for (const stage of STAGES) {
     const ofStage = tasks.filter(({ measurement }) => measurement.stage === stage);
-    if (ofStage.length > 0) await measureStage(stage, ofStage, bench, samples);
+    if (ofStage.length === 0) continue;
+    try {
+      await measureStage(stage, ofStage, bench, samples);
+    } catch (error) {
+      await sleep(DEATH_NOTICE_MS);
+      const [death] = bench.processes.deaths();
+      if (death === undefined) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`${death}\n${why}`, { cause: error });
+    }
   }
   return samples;
 }
@@ -176,7 +190,8 @@ async function fill(
   }
   if (side !== 'echo') {
     const run = loadRun({ ...measurement, operation: 'get' }, side, server, FILL_SEED, bench);
-    await runLoad(processes, bench.generator, core, { ...run, prefill: true });
+    const short = { seconds: FILL_MEASURED_SECONDS, warmUpSeconds: 0 };
+    await runLoad(processes, bench.generator, core, { ...run, ...short, prefill: true });
   }
   return { server, emptyBytes };
 }
@@ -247,7 +262,7 @@ async function measureLoad(
     p50,
     p99,
     p999,
-    generatorShare: answer.clientCpuSeconds / (bench.seconds + bench.warmUpSeconds),
+    generatorShare: answer.clientCpuSeconds / answer.seconds,
     ...(bytes === undefined || emptyBytes === undefined
       ? {}
       : { bytesPerKey: (bytes - emptyBytes) / measurement.keys }),

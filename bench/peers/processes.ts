@@ -106,6 +106,7 @@ export class Processes {
       core === undefined ? [command, ...args] : ['taskset', '-c', `${core}`, command, ...args];
     const child = spawn(line[0] as string, line.slice(1), {
       stdio: ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
+      env: plainEnvironment(),
       ...(cwd === undefined ? {} : { cwd }),
     });
     const process_ = new Process(name, child, isServer);
@@ -140,6 +141,12 @@ export class Processes {
     }
     if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join('; '));
   }
+}
+
+/** Without settings of the node that whoever starts the benchmark may have set for another one. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env);
+  return Object.fromEntries(entries.filter(([name]) => !name.startsWith('RONDO_')));
 }
 
 function isAlive(pid: number): boolean {

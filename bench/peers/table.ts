@@ -90,7 +90,8 @@ function figure(
   unit: string,
 ): string {
   const { median = 0, min = 0, max = 0 } = spread;
-  const suffix = unit === 'ops/s' ? '/s' : unit === 'µs' ? ' µs' : ' B/key';
+  if (unit === 'µs') return `${micros(median)} µs (${micros(min)} to ${micros(max)})`;
+  const suffix = unit === 'ops/s' ? '/s' : ' B/key';
   return `${quantity(median)}${suffix} (${quantity(min)} to ${quantity(max)})`;
 }
 

@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { findProgram } from '../peers/machine.js';
 import type { Processes } from '../peers/processes.js';
 import type { OperationName } from '../peers/rows.js';
-import { countInstructions } from './callgrind.js';
+import { groupInstructions, parseCallgrind } from './callgrind.js';
 import type { Group } from './groups.js';
+import { inlinedFrames } from './inlined.js';
 
 const MAIN = fileURLToPath(new URL('./engine-frames.js', import.meta.url));
 /** Few: under valgrind all is fifty times as slow, and counts do not need many. */
@@ -27,7 +28,8 @@ export async function countFrames(
   const counts: Map<Group, number>[] = [];
   for (const frames of FRAMES) {
     const file = join(folder, `callgrind-${operation}-${batch}-${frames}`);
-    const args = ['--tool=callgrind', `--callgrind-out-file=${file}`, process.execPath];
+    const tool = ['--tool=callgrind', '--dump-instr=yes', '--compress-pos=no'];
+    const args = [...tool, `--callgrind-out-file=${file}`, process.execPath];
     // Without compiled JavaScript, which valgrind would have to be told of.
     const node = ['--jitless', '--single-threaded', MAIN];
     const what = [`${frames}`, `${batch}`, operation, `${KEYS}`];
@@ -35,7 +37,12 @@ export async function countFrames(
     run.collect();
     await run.ended;
     if (run.child.exitCode !== 0) throw new Error(run.obituary);
-    counts.push(countInstructions(readFileSync(file, 'utf8')));
+    const counted = parseCallgrind(readFileSync(file, 'utf8'));
+    const { library, byAddress } = counted;
+    if (library === undefined) throw new Error('valgrind counted nothing in the addon');
+    counts.push(
+      groupInstructions(counted, inlinedFrames(library, [...byAddress.keys()], 'virtual')),
+    );
   }
   const [few, many] = counts;
   const more = FRAMES[1] - FRAMES[0];

@@ -17,7 +17,8 @@ export function foldPerf(samples: readonly PerfSample[], mainThread: number): Fo
   for (const { stack } of samples) {
     for (const frame of stack) if (frame.library === library) addresses.add(frame.address);
   }
-  const inlined = library === undefined ? new Map() : inlinedFrames(library, [...addresses]);
+  const inlined =
+    library === undefined ? new Map() : inlinedFrames(library, [...addresses], 'offset');
   const stacks = new Map<string, number>();
   const groups = new Map<Group, number>();
   for (const { thread, stack } of samples) {

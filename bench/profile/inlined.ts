@@ -15,14 +15,15 @@ const PT_LOAD = 1;
 const PROGRAM_HEADER_BYTES = 56;
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
 
-/** By address within the file; empty where addr2line is not installed. */
+/** By address: within the file, or as the linker gave it. Empty where addr2line is not installed. */
 export function inlinedFrames(
   file: string,
   addresses: readonly number[],
+  kind: 'offset' | 'virtual',
 ): Map<number, InlinedFrame[]> {
   const byAddress = new Map<number, InlinedFrame[]>();
   if (addresses.length === 0) return byAddress;
-  const toVirtual = virtualAddresses(file);
+  const toVirtual = kind === 'offset' ? virtualAddresses(file) : (it: number) => it;
   const virtual = addresses.map((address) => `0x${toVirtual(address).toString(16)}`);
   const { stdout, error, status } = spawnSync('addr2line', ['-a', '-i', '-f', '-C', '-e', file], {
     input: `${virtual.join('\n')}\n`,

@@ -17,7 +17,7 @@ import { findProgram } from '../../bench/peers/machine.js';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 const MAIN = join(root, 'dist/bench/peers/main.js');
 /** In the environment of a run and so of all that it starts. */
-const MARK = 'RONDO_TEST_RUN';
+const MARK = 'PEERS_TEST_RUN';
 
 /** Builds the load generator; why there is none, where that is so. */
 export function buildGenerator(): string | undefined {
@@ -161,10 +161,8 @@ function bulk(bytes) {
   chmodSync(file, 0o755);
 }
 
-/** A folder for PATH in which there is no peer, but what the benchmark itself uses. */
+/** Makes a folder for PATH in which there is no peer and no cargo: the generator has been built. */
 export function linkTools(folder: string): void {
-  for (const name of ['taskset', 'cargo', 'rustc', 'cc', 'ld']) {
-    const file = findProgram(name);
-    if (file !== undefined) symlinkSync(file, join(folder, name));
-  }
+  const file = findProgram('taskset');
+  if (file !== undefined) symlinkSync(file, join(folder, 'taskset'));
 }
