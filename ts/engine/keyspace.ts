@@ -4,9 +4,9 @@
 
 import { ENTRY_OVERHEAD_BYTES } from '../wire/limits.js';
 import { partitionOfKey } from '../wire/partition.js';
-import { xxh32 } from '../wire/xxh32.js';
 import { Entries } from './entries.js';
 import { ExpiryHeap } from './expiry.js';
+import { keyHash } from './key-hash.js';
 import { OrderedIndex } from './ordered-index.js';
 import { Table } from './table.js';
 
@@ -38,7 +38,7 @@ export class Keyspace {
   /** The hash is keyed with a secret seed, so that nobody can choose keys that collide. */
   locate(place: Place, bytes: Uint8Array, start: number, end: number): void {
     place.partition = partitionOfKey(bytes, start, end, this.partitions);
-    place.hash = xxh32(bytes, start, end, this.hashSeed);
+    place.hash = keyHash(bytes, start, end, this.hashSeed);
   }
 
   /** The entry of the key `bytes[start, end)`. */
