@@ -152,10 +152,16 @@ describe('a run', () => {
   it('takes answers in any order', async () => {
     const waiting: SentOperation[] = [];
     afterPrefill((peer, operations, store) => {
+      if (waiting.length === 0) {
+        // At the end of the run fewer than four may be left.
+        setTimeout(() => answer(peer, store), 100);
+      }
       waiting.push(...operations);
-      if (waiting.length < 4) return;
-      for (const operation of waiting.splice(0, 4).reverse()) store.reply(peer, [operation]);
+      if (waiting.length === 4) answer(peer, store);
     });
+    const answer = (peer: Peer, store: Store) => {
+      for (const operation of waiting.splice(0).reverse()) store.reply(peer, [operation]);
+    };
     const report = await generator.report(options('--prefill --outstanding 4 --batch 1'));
     expect(report.reads).toBeGreaterThan(0);
   });
