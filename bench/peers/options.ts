@@ -46,7 +46,7 @@ export function parseOptions(argv: readonly string[]): Options {
   const parsed = program.opts<Parsed>();
   const quick = parsed.quick === true;
   const rounds = parsed.rounds ?? (quick ? 1 : 5);
-  const seconds = parsed.seconds ?? (quick ? 0.1 : 1.5);
+  const seconds = parsed.seconds ?? (quick ? 0.15 : 1.5);
   // What is committed there stands for the whole: a part or a smoke test does not replace it.
   const isFull = !quick && parsed.rows === undefined && rounds >= ROUNDS_LEAST && seconds >= 1;
   return {

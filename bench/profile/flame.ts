@@ -94,7 +94,7 @@ function labelOf(name: string, width: number): string {
 function colourOf(name: string): string {
   if (name.endsWith(' [k]')) return '#f0b27a';
   if (name.startsWith('JS:')) return '#f7dc6f';
-  if (/rondo_core|flatbuffers/.test(name)) return '#7dcea0';
+  if (/^rondo |rondo_core/.test(name)) return '#7dcea0';
   return '#aed6f1';
 }
 

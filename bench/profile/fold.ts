@@ -34,7 +34,9 @@ export function foldPerf(samples: readonly PerfSample[], mainThread: number): Fo
   return { stacks, groups };
 }
 
-function nameOf({ symbol, library }: StackFrame): string {
+function nameOf({ symbol, library, source }: StackFrame): string {
+  const module = /core-native\/src\/(?:generated\/)?(\w+)\.rs$/.exec(source ?? '')?.[1];
+  if (module !== undefined) return `rondo ${module}::${symbol}`;
   if (library.startsWith('[kernel')) return `${symbol} [k]`;
   if (symbol !== '[unknown]') return symbol;
   return `? ${library.replace(/^.*\//, '')}`;
