@@ -12,7 +12,6 @@ const LINES_MAX = 400;
 /** Files above LINES_MAX, and why each may be. */
 const LONG: Record<string, string> = {
   'ts/engine/ts-engine.ts': 'one class, read side by side with core-native/src/engine.rs',
-  'ts/client/dispatcher.ts': 'one state machine: queue, deadlines, frames, replies',
 };
 
 /** What each layer may import besides itself and packages. */

@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../../ts/client/backoff.js';
 import type { ConnectionStatus, Rondo } from '../../ts/client/index.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { CLOSE_CODE_BASE, Status } from '../../ts/wire/status.js';
 import { client, delay, failure, scriptedNode, state, until, verdict } from './client-harness.js';
 import { ScriptedNode } from './client-scripted-node.js';
@@ -224,6 +225,14 @@ describe('the queue', () => {
     expect(found.get('k19999')).toBe('k19999');
   });
 
+  it('lets items through in windows that fit it', async () => {
+    // The window was 4,096 whatever the bound, and most items failed with QUEUE_FULL.
+    const node = await scriptedNode();
+    const rondo = client(node.url, { queue: { max: 100 } });
+    const keys = Array.from({ length: 1000 }, (_, index) => `k${index}`);
+    expect((await rondo.kv.getMany(keys)).size).toBe(1000);
+  });
+
   it('takes nothing without a connection in the mode fail-fast', async () => {
     const node = await scriptedNode((peer, operations) => {
       if (operations[0]?.key === 'cut') peer.socket.terminate();
@@ -316,6 +325,23 @@ describe('tries', () => {
     expect(attempts).toEqual([1, 2, 3, 4, 1]);
   });
 
+  it('back off against a node whose answers are wrong', async () => {
+    // An answer was taken as proof of a good connection, even where it ended the connection.
+    const node = await scriptedNode((peer, operations) => {
+      peer.confirm(operations);
+      peer.confirm(operations);
+    });
+    const rondo = client(node.url, { retry: { attempts: 4, delayMsMin: 1, delayMsMax: 200 } });
+    const ended: Promise<unknown>[] = [];
+    const attempts: number[] = [];
+    for await (const status of rondo.status()) {
+      if (status.state === 'connected') ended.push(rondo.kv.get('k'), rondo.kv.get('l'));
+      if (status.state === 'reconnecting') attempts.push(status.attempt);
+    }
+    expect(attempts).toEqual([1, 2, 3, 4]);
+    expect(await Promise.all(ended)).toHaveLength(10);
+  });
+
   it('wait longer each time, with jitter, within their bounds', () => {
     const seeds = [0, 0.25, 0.5, 0.999];
     for (const random of seeds) {
@@ -392,6 +418,42 @@ describe('the end', () => {
     expect(await Promise.all(calls)).toEqual(['a', 'b']);
     const [peer] = node.peers;
     await until(() => peer?.socket.readyState === 3);
+  });
+
+  it('by drain lets a whole of several calls come to its end', async () => {
+    // The first call of an update was answered and its second refused.
+    const node = await scriptedNode((peer, operations) => {
+      setTimeout(() => {
+        peer.status(
+          operations.filter(({ code }) => code === OperationCode.Get),
+          Status.NotFound,
+        );
+        peer.status(
+          operations.filter(({ code }) => code === OperationCode.Put),
+          Status.Ok,
+        );
+      }, 20);
+    });
+    const rondo = client(node.url);
+    const updated = rondo.kv.update('k', () => 1);
+    const keys = Array.from({ length: 5000 }, (_, index) => `k${index}`);
+    const put = rondo.kv.putMany(keys.map((key) => [key, 1] as const));
+    const drained = rondo.drain();
+    expect(await verdict(rondo.kv.getMany(['late']))).toMatchObject({ code: 'CLOSED' });
+    expect(await updated).toMatchObject({ changed: true });
+    await put;
+    await drained;
+    expect(node.operations).toHaveLength(5002);
+  });
+
+  it('by close, called again, is waited for, too', async () => {
+    // The second promise was fulfilled before the socket had closed.
+    const node = await scriptedNode();
+    const rondo = client(node.url);
+    await rondo.ready();
+    void rondo.close();
+    await rondo.close();
+    expect(node.peers[0]?.socket.readyState).toBeGreaterThan(1);
   });
 
   it('by drain comes even where nothing answers', async () => {

@@ -98,6 +98,16 @@ describe('frames', () => {
     expect(node.operations[0]?.value).toEqual(new Uint8Array([1, 2, 3]));
   });
 
+  it('copies those of a Buffer, too', async () => {
+    // `slice` of a Buffer does not copy: what was sent was what its owner had made of it since.
+    const node = await scriptedNode();
+    const value = Buffer.from('before');
+    const put = client(node.url).kv.as(bytes).put('k', value);
+    value.fill('x');
+    await put;
+    expect(node.operations[0]?.text).toBe('before');
+  });
+
   it('writes texts of any script and length as their UTF-8', async () => {
     const [node, rondo] = await connected();
     await fc.assert(

@@ -138,6 +138,8 @@ describe('operations', () => {
       ['INVALID_ARGUMENT', kv.put('k', undefined)],
       ['CODEC_FAILED', kv.put('k', 5n)],
       ['INVALID_ARGUMENT', kv.as(text).put('k', 5 as unknown as string)],
+      // It was stored as another text, without a word.
+      ['INVALID_ARGUMENT', kv.as(text).put('k', 'half \ud83c pair')],
       ['INVALID_ARGUMENT', kv.as(bytes).put('k', 'x' as unknown as Uint8Array)],
       ['INVALID_ARGUMENT', kv.put('k', 1, { ifAbsent: true, ifRevision: 1 })],
       ['INVALID_ARGUMENT', kv.put('k', 1, { keepTtl: true, ttlMs: 1 })],
@@ -292,6 +294,21 @@ describe('update', () => {
     const gone = verdict(rondo.kv.update('n', () => 1, { signal }));
     expect(await gone).toMatchObject({ code: 'CANCELLED', maybeApplied: false });
   });
+
+  it('does not wait for its function beyond its deadline and signal', async () => {
+    // It waited as long as the function did: for ever.
+    const [node, rondo] = await pair();
+    store(node);
+    const never = (): Promise<number> => new Promise(() => undefined);
+    const late = verdict(rondo.kv.update('n', never, { timeoutMs: 30 }));
+    expect(await late).toMatchObject({ code: 'TIMEOUT', maybeApplied: false });
+    const signal = AbortSignal.timeout(20);
+    const gone = verdict(rondo.kv.update('n', never, { signal }));
+    expect(await gone).toMatchObject({ code: 'CANCELLED', maybeApplied: false });
+    const thrown = new Error('mine');
+    await expect(rondo.kv.update('n', () => Promise.reject(thrown))).rejects.toBe(thrown);
+    expect(await rondo.kv.update('n', async () => 3)).toMatchObject({ value: 3, changed: true });
+  });
 });
 
 describe('scan', () => {
@@ -388,5 +405,24 @@ describe('many', () => {
     expect(error.message).toContain('2 of 3');
     expect((error.cause as AggregateError).errors).toHaveLength(2);
     expect([...map.keys()]).toEqual(['b', 'a']);
+  });
+
+  it('pass on what their items throw, and leave no failure unheard', async () => {
+    // Calls that had been made failed with nobody to hear it, which ends a process.
+    const [node, rondo] = await pair();
+    node.script = (peer, operations) => peer.status(operations, Status.Internal);
+    const unheard: unknown[] = [];
+    const hear = (reason: unknown): number => unheard.push(reason);
+    process.on('unhandledRejection', hear);
+    const thrown = new Error('mine');
+    const entries = function* (): Generator<readonly [string, number]> {
+      yield ['a', 1];
+      throw thrown;
+    };
+    await expect(rondo.kv.putMany(entries())).rejects.toBe(thrown);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    process.off('unhandledRejection', hear);
+    expect(unheard).toEqual([]);
+    expect(node.operations).toHaveLength(1);
   });
 });

@@ -35,11 +35,6 @@ const NAMES: { readonly [code: number]: string } = {
   [OperationCode.Scan]: 'scan',
 };
 
-/** What gives a call up when its signal fires. */
-export interface CallOwner {
-  cancel(call: Call): void;
-}
-
 // `new Promise` calls its executor before it returns, so one function and two variables serve all.
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: RondoError) => void;
@@ -64,7 +59,6 @@ export class Call {
   /** Why the answer, which is not complete yet, will be a failure. */
   failure: RondoError | undefined = undefined;
   signal: AbortSignal | undefined = undefined;
-  owner: CallOwner | undefined = undefined;
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: RondoError) => void;
@@ -102,10 +96,5 @@ export class Call {
     this.state = state;
     this.entries = undefined;
     this.failure = undefined;
-  }
-
-  /** The signal fired. */
-  handleEvent(): void {
-    this.owner?.cancel(this);
   }
 }

@@ -3,7 +3,7 @@
 import { TOKEN_BYTES_MAX } from '../wire/limits.js';
 import { json } from './codec.js';
 import { Connection } from './connection.js';
-import { type CallOptions, Dispatcher } from './dispatcher.js';
+import { type CallOptions, Dispatcher, timeoutError } from './dispatcher.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { Kv } from './kv.js';
 import { type ConnectionStatus, StatusFeed, type Welcome } from './status.js';
@@ -109,7 +109,7 @@ export class Rondo {
       this.dispatcher,
       this.feed,
     );
-    this.kv = new Kv({ dispatcher: this.dispatcher, timeoutMs, random }, json);
+    this.kv = new Kv({ dispatcher: this.dispatcher, timeoutMs, queueMax: max, random }, json);
     this.connection.open();
   }
 
@@ -130,6 +130,8 @@ export class Rondo {
    */
   async ready(options: CallOptions = {}): Promise<Welcome> {
     const { timeoutMs = this.timeoutMs, signal } = options;
+    const invalid = timeoutError(timeoutMs);
+    if (invalid !== undefined) throw invalid;
     const feed = this.feed.read();
     let ended: RondoError | undefined;
     const end = (error: RondoError): void => {
@@ -159,7 +161,10 @@ export class Rondo {
     throw ended ?? reason ?? new RondoError('CLOSED', 'the client was closed');
   }
 
-  /** Takes no new calls, waits until all others have their answer or deadline, then closes. */
+  /**
+   * Takes no new calls, waits until all others have their answer or deadline, then closes. An update
+   * and operations on many keys count as one call; of a scan, the page that is under way.
+   */
   async drain(): Promise<void> {
     this.dispatcher.refuse(
       new RondoError('CLOSED', 'the client is draining and takes no new calls; connect again'),

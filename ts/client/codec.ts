@@ -2,6 +2,7 @@
 // since the client writes it straight into the frame and decodes all texts of a reply at once.
 
 import { RondoError } from './errors.js';
+import { hasLoneSurrogate } from './key.js';
 
 export interface TextCodec<T> {
   readonly form: 'text';
@@ -43,6 +44,10 @@ export const text: TextCodec<string> = {
         'INVALID_ARGUMENT',
         `the text codec takes a string, not ${typeof value}`,
       );
+    }
+    // UTF-8 has no form for it: what is read back would be another text.
+    if (hasLoneSurrogate(value)) {
+      throw new RondoError('INVALID_ARGUMENT', 'the text holds half a surrogate pair; put bytes');
     }
     return value;
   },

@@ -42,6 +42,7 @@ export class Connection {
   /** Losses and failed tries since the connection was last good. */
   private failures = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private closing: Promise<void> | undefined;
   /** What the platform said before it closed the socket. */
   private socketError: unknown;
 
@@ -73,8 +74,13 @@ export class Connection {
     );
   }
 
-  /** Ends for good: no more tries, and whatever has no answer fails with CLOSED. */
+  /** Ends for good: no more tries, and whatever has no answer fails with CLOSED. Again: the same. */
   close(): Promise<void> {
+    this.closing ??= this.closeOnce();
+    return this.closing;
+  }
+
+  private closeOnce(): Promise<void> {
     const { socket } = this;
     const closed =
       socket === undefined
@@ -174,8 +180,11 @@ export class Connection {
     this.release();
     const { attempts, delayMsMin, delayMsMax, random } = this.options;
     // A connection that was of use ends the row of failures; one that is closed as soon as it has
-    // been made does not, so that a client which the node throws out backs off.
-    const isProven = this.dispatcher.hasAnswered || this.wasUpFor(delayMsMax);
+    // been made does not, so that a client which the node throws out backs off. Neither is one of use
+    // whose answers are wrong.
+    const isProven =
+      reason.code !== 'PROTOCOL_ERROR' &&
+      (this.dispatcher.hasAnswered || this.wasUpFor(delayMsMax));
     this.failures = isProven ? 1 : this.failures + 1;
     if (this.isWelcome) this.dispatcher.detach(reason, mayRepeat);
     else this.dispatcher.noteAbsence(reason);

@@ -2,18 +2,27 @@
 // matched by id; deadlines, cancellation and what happens to each call when the connection is lost
 // are decided here and nowhere else.
 
-import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
-import { HEADER_BYTES, OPERATION_BYTES } from '../wire/layout.js';
-import { OPERATIONS_PER_FRAME_MAX } from '../wire/limits.js';
 import { ReplyReader } from '../wire/reply.js';
-import { RequestWriter } from '../wire/request.js';
 import { isRetryable } from '../wire/status.js';
+import { Alarm } from './alarm.js';
 import { ANSWERED, answer, CONTINUES, passOver, VIOLATION } from './answer.js';
 import { backoffMs } from './backoff.js';
-import { type Call, type CallOwner, RESTING, SENT, SETTLED, UNSENT } from './call.js';
+import { type Call, RESTING, SENT, SETTLED, UNSENT } from './call.js';
 import { invalidArgument, RondoError, statusError } from './errors.js';
-import { UTF8_BYTES_PER_UNIT_MAX } from './key.js';
+import {
+  cancelled,
+  lost,
+  offline,
+  queueFull,
+  refused,
+  unanswered,
+  unsent,
+  violation,
+} from './failures.js';
+import { Outbox } from './outbox.js';
 import { Outstanding } from './outstanding.js';
+import { Queue } from './queue.js';
+import { Signals } from './signals.js';
 import type { Welcome } from './status.js';
 import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
 
@@ -23,16 +32,18 @@ const SILENCE_SHARE = 0.9;
 const REPEATS_MAX = 8;
 /** Bytes handed to the socket and not yet taken by the network, above which calls wait. */
 const SOCKET_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
-/** Milliseconds between two looks at the deadlines: how late a deadline may be noticed. */
-const SWEEP_INTERVAL_MS = 5;
 /** Turns of the microtask queue without a new call after which the calls of a tick leave. */
 const FLUSH_QUIET_TURNS = 4;
 /** Turns after which they leave in any case. */
 const FLUSH_TURNS_MAX = 64;
-/** Settled calls that may stand in the queue before it is compacted. */
-const QUEUE_REMNANTS_MAX = 1024;
 /** The longest timer that the platforms have. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Why `timeoutMs` is none, if so. */
+export function timeoutError(timeoutMs: number): RondoError | undefined {
+  if (timeoutMs > 0 && timeoutMs <= TIMER_MS_MAX) return undefined;
+  return invalidArgument(`timeoutMs is a number above 0 and up to ${TIMER_MS_MAX}`);
+}
 
 export interface CallOptions {
   /** Gives the call up: unsent, it leaves the queue; sent, its answer is ignored. */
@@ -53,31 +64,28 @@ export interface DispatcherOptions {
   readonly onSilence: (error: RondoError) => void;
 }
 
-const encoder = new TextEncoder();
 /** A turn through it costs a third of `queueMicrotask`, which keeps an async context in Node. */
 const resolved = Promise.resolve();
 
-export class Dispatcher implements CallOwner {
+export class Dispatcher {
   /** Whether the present connection has answered anything. */
   hasAnswered = false;
   /** Why no call is taken any more. */
   private refusal: RondoError | undefined;
+  /** Why no call is taken any more but those of a whole that is under way. */
+  private draining: RondoError | undefined;
   /** Why there is no connection, for messages. */
   private absence: RondoError | undefined;
 
   private socket: WebSocketLike | undefined;
   private welcome: Welcome | undefined;
 
-  /** In order of issue, from `queueHead` on; settled calls stay until the queue is next walked. */
-  private queue: Call[] = [];
-  private queueHead = 0;
-  /** Unsettled calls in `queue` and `resting`. */
-  private unsent = 0;
-  private remnants = 0;
-  /** Reads that wait to be repeated. */
-  private resting: Call[] = [];
+  private readonly queue = new Queue();
   private readonly outstanding: Outstanding;
-  /** Calls whose caller has not been told. */
+  private readonly signals = new Signals((call, signal) =>
+    this.giveUp(call, cancelled(call, signal)),
+  );
+  /** Calls, and wholes of several, whose caller has not been told. */
   private active = 0;
   private idleWaiters: (() => void)[] = [];
 
@@ -88,55 +96,65 @@ export class Dispatcher implements CallOwner {
   /** The clock at the first call of this tick. */
   private tickNow = 0;
   private receivedAt = 0;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private timerAt = Number.POSITIVE_INFINITY;
+  private readonly alarm = new Alarm((now) => this.sweep(now));
 
-  private readonly batch: Call[] = [];
-  private readonly writer = new RequestWriter();
+  private readonly outbox: Outbox;
   private readonly reader = new ReplyReader();
 
   constructor(private readonly options: DispatcherOptions) {
     this.outstanding = new Outstanding(options.idFirst);
+    this.outbox = new Outbox(this.queue, this.outstanding, (call, error) => this.fail(call, error));
   }
 
-  /** Takes a call; its promise tells the end. Never throws. */
-  submit<R>(call: Call, options: CallOptions | undefined): Promise<R> {
-    const error = this.accept(call, options);
+  /** Takes a call; its promise tells the end. Never throws. `isPart`: of a whole that has begun. */
+  submit<R>(call: Call, options: CallOptions | undefined, isPart: boolean): Promise<R> {
+    const error = this.accept(call, options, isPart);
     if (error !== undefined) call.reject(error);
     return call.promise as Promise<R>;
   }
 
-  private accept(call: Call, options: CallOptions | undefined): RondoError | undefined {
-    if (this.refusal !== undefined) return refusalOf(call, this.refusal);
-    if (this.socket === undefined && this.options.failFast) return this.offline(call);
-    if (this.unsent >= this.options.queueMax) {
-      return new RondoError(
-        'QUEUE_FULL',
-        `${call.subject}: ${this.unsent} calls wait to be sent (queue.max); await some of them first`,
-        { cause: this.absence },
-      );
+  /**
+   * Runs what is made of several calls, one after another: a drain waits for the whole, whose calls
+   * are taken until it has ended.
+   */
+  async whole<R>(run: () => Promise<R>): Promise<R> {
+    if (this.draining !== undefined) throw this.draining;
+    this.active++;
+    try {
+      return await run();
+    } finally {
+      this.ended();
     }
+  }
+
+  private accept(
+    call: Call,
+    options: CallOptions | undefined,
+    isPart: boolean,
+  ): RondoError | undefined {
+    const { queue, absence } = this;
+    const refusal = this.refusal ?? (isPart ? undefined : this.draining);
+    if (refusal !== undefined) return refused(call, refusal);
+    if (this.socket === undefined && this.options.failFast) return offline(call, absence);
+    if (queue.waiting >= this.options.queueMax) return queueFull(call, queue.waiting, absence);
     let { timeoutMs } = this.options;
     if (options !== undefined) {
       if (options.timeoutMs !== undefined) {
         timeoutMs = options.timeoutMs;
-        if (!(timeoutMs > 0 && timeoutMs <= TIMER_MS_MAX)) {
-          return invalidArgument(`timeoutMs is a number above 0 and up to ${TIMER_MS_MAX}`);
-        }
+        const error = timeoutError(timeoutMs);
+        if (error !== undefined) return error;
       }
       const { signal } = options;
       if (signal !== undefined) {
-        if (signal.aborted) return cancelled(call, signal, false);
+        if (signal.aborted) return cancelled(call, signal);
         call.signal = signal;
-        call.owner = this;
-        signal.addEventListener('abort', call);
+        this.signals.add(call, signal);
       }
     }
     if (!this.flushIsDue) this.scheduleFlush();
     call.deadline = this.tickNow + timeoutMs;
-    if (call.deadline < this.timerAt) this.wakeAt(call.deadline, this.tickNow);
-    this.queue.push(call);
-    this.unsent++;
+    this.alarm.set(call.deadline, this.tickNow);
+    queue.add(call);
     this.active++;
     return undefined;
   }
@@ -148,7 +166,7 @@ export class Dispatcher implements CallOwner {
     this.absence = undefined;
     this.hasAnswered = false;
     this.receivedAt = performance.now();
-    if (this.queueLength > 0 && !this.flushIsDue) this.scheduleFlush();
+    if (!this.queue.isEmpty && !this.flushIsDue) this.scheduleFlush();
   }
 
   /**
@@ -165,17 +183,14 @@ export class Dispatcher implements CallOwner {
       if (call.state !== SENT) continue;
       if (call.isRead && mayRepeat && !this.options.failFast && call.repeats < REPEATS_MAX) {
         call.repeat(UNSENT);
-        this.unsent++;
         again.push(call);
       } else {
-        const code = reason.code === 'PROTOCOL_ERROR' ? 'PROTOCOL_ERROR' : 'CONNECTION_LOST';
-        this.fail(call, lost(call, code, reason));
+        this.fail(call, lost(call, reason));
       }
     }
-    this.queue = [...again, ...this.queue.slice(this.queueHead)];
-    this.queueHead = 0;
+    this.queue.addFirst(again);
     if (this.options.failFast) {
-      for (const call of this.takeUnsent()) this.fail(call, this.offline(call));
+      for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
   }
 
@@ -184,9 +199,9 @@ export class Dispatcher implements CallOwner {
     this.absence = reason;
   }
 
-  /** Takes no more calls: further ones fail with the code of `reason`. */
+  /** Takes no more calls: further ones fail with the code of `reason`. What has begun goes on. */
   refuse(reason: RondoError): void {
-    this.refusal ??= reason;
+    this.draining ??= reason;
   }
 
   /** Takes no more calls and fails every one that has no answer yet. */
@@ -194,12 +209,11 @@ export class Dispatcher implements CallOwner {
     this.refusal = reason;
     this.socket = undefined;
     this.welcome = undefined;
-    for (const call of this.takeUnsent()) this.fail(call, refusalOf(call, reason));
+    for (const call of this.queue.clear()) this.fail(call, refused(call, reason));
     for (const call of this.outstanding.clear()) {
-      if (call.state === SENT) this.fail(call, refusalOf(call, reason));
+      if (call.state === SENT) this.fail(call, refused(call, reason));
     }
-    clearTimeout(this.timer);
-    this.timerAt = Number.POSITIVE_INFINITY;
+    this.alarm.stop();
   }
 
   /** Fulfilled when every call has had its answer. */
@@ -228,21 +242,11 @@ export class Dispatcher implements CallOwner {
       else if (call.isRead && isRetryable(outcome)) this.rest(call, outcome);
       else this.fail(call, statusError(outcome, call.subject, !call.isRead, reader.revision));
     }
-    if (this.queueLength > 0 && !this.flushIsDue) this.scheduleFlush();
+    if (!this.queue.isEmpty && !this.flushIsDue) this.scheduleFlush();
     return undefined;
   }
 
-  /** The signal of a call fired. */
-  cancel(call: Call): void {
-    if (call.state === SETTLED || call.signal === undefined) return;
-    this.giveUp(call, cancelled(call, call.signal, call.state === SENT && !call.isRead));
-  }
-
   // Sending
-
-  private get queueLength(): number {
-    return this.queue.length - this.queueHead;
-  }
 
   private scheduleFlush(): void {
     this.flushIsDue = true;
@@ -269,101 +273,13 @@ export class Dispatcher implements CallOwner {
   private flush(): void {
     const { socket, welcome } = this;
     if (socket === undefined || welcome === undefined) return;
-    while (this.queueLength > 0) {
+    while (!this.queue.isEmpty) {
       // Checked anew for each frame: a socket that is closing takes nothing.
       if (socket.readyState !== SOCKET_OPEN) return;
       // Answers to what is outstanding bring the next flush.
       if (socket.bufferedAmount > SOCKET_BUFFER_BYTES_MAX && this.outstanding.count > 0) return;
-      if (!this.gather(welcome)) return;
-      this.send(socket);
+      if (!this.outbox.send(socket, welcome.limits)) return;
     }
-    this.queue.length = 0;
-    this.queueHead = 0;
-    this.remnants = 0;
-  }
-
-  /** Moves as many calls as one frame takes from the queue to `batch`; false where none may go. */
-  private gather(welcome: Welcome): boolean {
-    const { batch, outstanding, queue } = this;
-    const { limits } = welcome;
-    const countMax = Math.min(
-      limits.operationsPerFrameMax,
-      OPERATIONS_PER_FRAME_MAX,
-      limits.operationsOutstandingMax - outstanding.count,
-    );
-    let bytes = HEADER_BYTES + 4;
-    let idBefore = 0;
-    while (this.queueHead < queue.length && batch.length < countMax) {
-      const call = queue[this.queueHead] as Call;
-      if (call.state !== UNSENT) {
-        this.queueHead++;
-        this.remnants--;
-        continue;
-      }
-      const size = this.measure(call, limits.valueBytesMax);
-      if (size < 0) {
-        this.queueHead++;
-        this.unsent--;
-        this.fail(
-          call,
-          new RondoError(
-            'VALUE_TOO_LARGE',
-            `${call.subject}: the value is above the node's limit of ${limits.valueBytesMax} bytes`,
-          ),
-        );
-        continue;
-      }
-      bytes += size;
-      if (bytes > limits.frameBytesMax && batch.length > 0) break;
-      const id = outstanding.next();
-      if (id <= idBefore) break;
-      idBefore = id;
-      outstanding.add(call);
-      batch.push(call);
-      this.queueHead++;
-    }
-    return batch.length > 0;
-  }
-
-  /** Bytes that a call takes in a frame at most; -1 where its value is above the limit. */
-  private measure(call: Call, valueBytesMax: number): number {
-    const { value } = call;
-    const size = OPERATION_BYTES + call.key.length * UTF8_BYTES_PER_UNIT_MAX;
-    if (value === undefined) return size;
-    if (typeof value === 'string') {
-      const bytesMax = value.length * UTF8_BYTES_PER_UNIT_MAX;
-      if (bytesMax <= valueBytesMax) return size + bytesMax;
-      call.value = encoder.encode(value);
-      return this.measure(call, valueBytesMax);
-    }
-    // The bound is one on what `put` stores; a cursor or a delta is the client's own.
-    if (value.length > valueBytesMax && call.code === OperationCode.Put) return -1;
-    return size + value.length;
-  }
-
-  private send(socket: WebSocketLike): void {
-    const { batch, writer } = this;
-    const now = performance.now();
-    writer.begin(batch.length);
-    for (const call of batch) {
-      writer.operation(
-        call.id,
-        call.code,
-        call.flags,
-        call.key,
-        call.value,
-        call.limit,
-        call.ttlMs,
-        call.expectedRevision,
-      );
-      call.state = SENT;
-      call.sentAt = now;
-      // A read is kept whole, for it may be sent again.
-      if (!call.isRead) call.value = undefined;
-    }
-    this.unsent -= batch.length;
-    batch.length = 0;
-    socket.send(writer.finish());
   }
 
   // Settling
@@ -375,8 +291,12 @@ export class Dispatcher implements CallOwner {
 
   private settled(call: Call): void {
     call.state = SETTLED;
+    if (call.signal !== undefined) this.signals.remove(call, call.signal);
+    this.ended();
+  }
+
+  private ended(): void {
     this.active--;
-    if (call.signal !== undefined) call.signal.removeEventListener('abort', call);
     if (this.active === 0 && this.idleWaiters.length > 0) {
       for (const resolve of this.idleWaiters.splice(0)) resolve();
     }
@@ -384,19 +304,8 @@ export class Dispatcher implements CallOwner {
 
   /** Ends a call whose caller no longer waits, wherever it stands. */
   private giveUp(call: Call, error: RondoError): void {
-    if (call.state === RESTING) {
-      this.unsent--;
-      this.resting = this.resting.filter((other) => other !== call);
-    } else if (call.state === UNSENT) {
-      this.unsent--;
-      this.remnants++;
-    }
+    if (call.state === RESTING || call.state === UNSENT) this.queue.giveUp(call);
     this.fail(call, error);
-    if (this.remnants > QUEUE_REMNANTS_MAX && this.remnants * 2 > this.queueLength) {
-      this.queue = this.queue.slice(this.queueHead).filter((other) => other.state === UNSENT);
-      this.queueHead = 0;
-      this.remnants = 0;
-    }
   }
 
   private rest(call: Call, status: number): void {
@@ -408,75 +317,32 @@ export class Dispatcher implements CallOwner {
     const { repeatDelayMsMin, repeatDelayMsMax, random } = this.options;
     const delayMs = backoffMs(call.repeats, repeatDelayMsMin, repeatDelayMsMax, random);
     call.restUntil = this.receivedAt + delayMs;
-    this.unsent++;
-    this.resting.push(call);
-    if (call.restUntil < this.timerAt) this.wakeAt(call.restUntil, this.receivedAt);
+    this.queue.addResting(call);
+    this.alarm.set(call.restUntil, this.receivedAt);
   }
 
-  private takeUnsent(): Call[] {
-    const calls = [...this.queue.slice(this.queueHead), ...this.resting];
-    this.queue = [];
-    this.queueHead = 0;
-    this.resting = [];
-    this.unsent = 0;
-    this.remnants = 0;
-    return calls.filter((call) => call.state !== SETTLED);
-  }
-
-  private offline(call: Call): RondoError {
-    return new RondoError(
-      'OFFLINE',
-      `${call.subject}: not connected${because(this.absence)}; wait for the status "connected", ` +
-        `or let calls queue with queue.mode "wait"`,
-      { cause: this.absence },
-    );
-  }
-
-  // Deadlines: one timer for all calls. It is set to the nearest deadline known; when it fires, all
-  // calls are looked at. Calls that were answered in time cost nothing but a comparison.
-
-  private wakeAt(at: number, now: number): void {
-    clearTimeout(this.timer);
-    this.timerAt = at;
-    this.timer = setTimeout(this.sweepTask, Math.max(at - now, SWEEP_INTERVAL_MS));
-  }
-
-  private readonly sweepTask = (): void => {
-    const now = performance.now();
-    this.timerAt = Number.POSITIVE_INFINITY;
-    let nearest = Number.POSITIVE_INFINITY;
+  /** Looks at every call: ends those whose deadline has passed, and sends those that have rested. */
+  private sweep(now: number): void {
+    let nearest = this.queue.wake(now);
     let oldestSentAt = now;
-
     const late: Call[] = [];
     const look = (call: Call): void => {
       if (call.state === SETTLED) return;
       if (call.deadline <= now) late.push(call);
       else if (call.deadline < nearest) nearest = call.deadline;
     };
-    for (let index = this.queueHead; index < this.queue.length; index++) {
-      look(this.queue[index] as Call);
-    }
+    this.queue.forEach(look);
     this.outstanding.forEach((call) => {
       if (call.sentAt < oldestSentAt) oldestSentAt = call.sentAt;
       look(call);
     });
-    if (this.resting.length > 0) {
-      const { resting } = this;
-      this.resting = [];
-      for (const call of resting) {
-        look(call);
-        if (call.restUntil <= now) {
-          call.state = UNSENT;
-          this.queue.push(call);
-        } else {
-          this.resting.push(call);
-          if (call.restUntil < nearest) nearest = call.restUntil;
-        }
-      }
+    for (const call of late) {
+      const isSent = call.state === SENT;
+      const isConnected = this.socket !== undefined;
+      this.giveUp(call, isSent ? unanswered(call) : unsent(call, isConnected, this.absence));
     }
-    for (const call of late) this.giveUp(call, this.timedOut(call));
-    if (this.queueLength > 0 && !this.flushIsDue) this.scheduleFlush();
-    if (nearest < Number.POSITIVE_INFINITY) this.wakeAt(nearest, now);
+    if (!this.queue.isEmpty && !this.flushIsDue) this.scheduleFlush();
+    if (nearest < Number.POSITIVE_INFINITY) this.alarm.set(nearest, now);
 
     // A connection on which answers are due and nothing at all comes is dead, whatever the operating
     // system thinks of it: the caller makes another.
@@ -488,64 +354,5 @@ export class Dispatcher implements CallOwner {
         new RondoError('TIMEOUT', `the node has sent nothing for ${Math.round(silentMs)} ms`),
       );
     }
-  };
-
-  private timedOut(call: Call): RondoError {
-    if (call.state === SENT) {
-      const isWrite = !call.isRead;
-      return new RondoError(
-        'TIMEOUT',
-        `${call.subject}: no answer in time${isWrite ? '; it may have been carried out' : ''}. ` +
-          'Pass a larger timeoutMs, or look at the load of the node',
-        { maybeApplied: isWrite },
-      );
-    }
-    const why =
-      this.socket === undefined
-        ? `not connected${because(this.absence)}; is the node running?`
-        : 'it waited behind other calls; issue fewer at a time';
-    return new RondoError('TIMEOUT', `${call.subject}: not sent in time: ${why}`, {
-      cause: this.absence,
-    });
   }
-}
-
-function because(reason: RondoError | undefined): string {
-  return reason === undefined ? '' : ` (${reason.message})`;
-}
-
-function lost(
-  call: Call,
-  code: 'CONNECTION_LOST' | 'PROTOCOL_ERROR',
-  cause: RondoError,
-): RondoError {
-  const isWrite = !call.isRead;
-  const advice = isWrite ? '; it may have been carried out, so read before repeating it' : '';
-  return new RondoError(code, `${call.subject}: ${cause.message}${advice}`, {
-    cause,
-    maybeApplied: isWrite,
-  });
-}
-
-/** The error of a call that meets, or is met by, the end of the client. */
-function refusalOf(call: Call, reason: RondoError): RondoError {
-  return new RondoError(reason.code, `${call.subject}: ${reason.message}`, {
-    cause: reason.cause ?? reason,
-    retryable: false,
-    maybeApplied: call.state === SENT && !call.isRead,
-  });
-}
-
-function cancelled(call: Call, signal: AbortSignal, maybeApplied: boolean): RondoError {
-  return new RondoError('CANCELLED', `${call.subject}: given up by its signal`, {
-    cause: signal.reason as unknown,
-    maybeApplied,
-  });
-}
-
-function violation(what: string): RondoError {
-  return new RondoError(
-    'PROTOCOL_ERROR',
-    `the node sent ${what}; the connection was closed. Do client and node have the same version?`,
-  );
 }

@@ -10,6 +10,11 @@ const encoder = new TextEncoder();
 const loneSurrogate = /\p{Surrogate}/u;
 const mayHoldSurrogate = /[\ud800-\udfff]/;
 
+/** Whether the text is not valid Unicode. */
+export function hasLoneSurrogate(text: string): boolean {
+  return mayHoldSurrogate.test(text) && loneSurrogate.test(text);
+}
+
 /** Why `key` is not one, or undefined. An empty text is accepted where `isPrefix`. */
 export function keyError(key: string, isPrefix: boolean): RondoError | undefined {
   if (typeof key !== 'string') {
@@ -25,7 +30,7 @@ export function keyError(key: string, isPrefix: boolean): RondoError | undefined
   if (length === 0 && !isPrefix) {
     return new RondoError('INVALID_KEY', 'a key has at least one byte');
   }
-  if (mayHoldSurrogate.test(key) && loneSurrogate.test(key)) {
+  if (hasLoneSurrogate(key)) {
     return new RondoError('INVALID_KEY', 'the key holds half a surrogate pair: not valid Unicode');
   }
   return undefined;

@@ -11,11 +11,19 @@ import {
   TTL_NONE,
   TTL_SET,
 } from '../wire/layout.js';
-import { INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../wire/limits.js';
+import { KEY_BYTES_MAX, SCAN_ENTRIES_MAX } from '../wire/limits.js';
+import {
+  deltaBytes,
+  deltaError,
+  encodeError,
+  putOptionsError,
+  revisionError,
+  ttlError,
+} from './arguments.js';
 import { Call, Shape } from './call.js';
 import { type Codec, json } from './codec.js';
 import type { CallOptions, Dispatcher } from './dispatcher.js';
-import { invalidArgument, RondoError } from './errors.js';
+import { invalidArgument } from './errors.js';
 import { keyError } from './key.js';
 import { eachOf } from './many.js';
 import { PAGE_SIZE_DEFAULT, type ScanOptions, scanAll } from './scan.js';
@@ -80,22 +88,27 @@ export interface PageOptions extends CallOptions {
 export interface KvContext {
   readonly dispatcher: Dispatcher;
   readonly timeoutMs: number;
+  readonly queueMax: number;
   readonly random: () => number;
+  /** Of the calls of a whole that has begun: a drain lets them through. */
+  readonly isPart?: true;
 }
 
 const ONE = deltaBytes(1n);
-const INT64_MIN = -(2n ** 63n);
-const INT64_MAX = 2n ** 63n - 1n;
 /** Texts longer than this become bytes at the call, so that a frame's size is known, not guessed. */
 const TEXT_UNITS_MAX = 1024;
 
 const encoder = new TextEncoder();
 
 export class Kv<V = unknown> {
+  private readonly isPart: boolean;
+
   constructor(
     private readonly context: KvContext,
     private readonly codec: Codec<V>,
-  ) {}
+  ) {
+    this.isPart = context.isPart === true;
+  }
 
   /** The same keys with values of another type: `kv.as<Plan>()` is JSON, `kv.as(bytes)` is raw. */
   as<T>(codec: Codec<T> = json as Codec<T>): Kv<T> {
@@ -109,6 +122,7 @@ export class Kv<V = unknown> {
     return this.context.dispatcher.submit(
       new Call(OperationCode.Get, Shape.Value, 0, key, undefined, 0, 0, 0, this.codec),
       options,
+      this.isPart,
     );
   }
 
@@ -119,6 +133,7 @@ export class Kv<V = unknown> {
     return this.context.dispatcher.submit(
       new Call(OperationCode.Get, Shape.Entry, 0, key, undefined, 0, 0, 0, this.codec),
       options,
+      this.isPart,
     );
   }
 
@@ -162,6 +177,7 @@ export class Kv<V = unknown> {
         undefined,
       ),
       options,
+      this.isPart,
     );
   }
 
@@ -184,6 +200,7 @@ export class Kv<V = unknown> {
         undefined,
       ),
       options,
+      this.isPart,
     );
   }
 
@@ -209,6 +226,7 @@ export class Kv<V = unknown> {
         undefined,
       ),
       options,
+      this.isPart,
     );
   }
 
@@ -233,6 +251,7 @@ export class Kv<V = unknown> {
         undefined,
       ),
       options,
+      this.isPart,
     );
   }
 
@@ -248,8 +267,16 @@ export class Kv<V = unknown> {
     options: UpdateOptions = {},
   ): Promise<Updated<T>> {
     const { timeoutMs, random } = this.context;
-    const kv = this as unknown as Kv<T>;
-    return updateKey(kv, key, change, options, options.timeoutMs ?? timeoutMs, random);
+    return this.whole((kv) =>
+      updateKey(
+        kv as unknown as Kv<T>,
+        key,
+        change,
+        options,
+        options.timeoutMs ?? timeoutMs,
+        random,
+      ),
+    );
   }
 
   /** Every key with this prefix, in byte order, fetched page by page as they are read. */
@@ -284,13 +311,14 @@ export class Kv<V = unknown> {
         Shape.Page,
         keysOnly ? FLAG_KEYS_ONLY : 0,
         prefix,
-        cursor?.slice(),
+        cursor === undefined ? undefined : new Uint8Array(cursor),
         limit,
         0,
         0,
         keysOnly ? undefined : this.codec,
       ),
       options,
+      this.isPart,
     );
   }
 
@@ -300,8 +328,8 @@ export class Kv<V = unknown> {
     options?: CallOptions,
   ): Promise<Map<string, T>> {
     const found = new Map<string, T>();
-    await eachOf('getMany', keys, async (key) => {
-      const value = await this.get<T>(key, options);
+    await this.each('getMany', keys, async (kv, key) => {
+      const value = await kv.get<T>(key, options);
       if (value !== undefined) found.set(key, value);
     });
     return found;
@@ -312,69 +340,39 @@ export class Kv<V = unknown> {
    * all the same, and the error's cause has every failure.
    */
   putMany(entries: Iterable<readonly [string, V]>, options?: PutOptions): Promise<void> {
-    return eachOf('putMany', entries, ([key, value]) => this.put(key, value, options));
+    return this.each('putMany', entries, (kv, [key, value]) => kv.put(key, value, options));
   }
 
   /** Deletes each key and tells how many there were. Fails as `putMany` does. */
   async deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<number> {
     let deleted = 0;
-    await eachOf('deleteMany', keys, async (key) => {
-      if (await this.delete(key, options)) deleted++;
+    await this.each('deleteMany', keys, async (kv, key) => {
+      if (await kv.delete(key, options)) deleted++;
     });
     return deleted;
+  }
+
+  /** Runs what is made of several calls, with the `Kv` to make them by. */
+  private whole<R>(run: (kv: Kv<V>) => Promise<R>): Promise<R> {
+    const { context, codec } = this;
+    return context.dispatcher.whole(() => run(new Kv({ ...context, isPart: true }, codec)));
+  }
+
+  private each<T>(
+    name: string,
+    items: Iterable<T>,
+    operate: (kv: Kv<V>, item: T) => Promise<unknown>,
+  ): Promise<void> {
+    const { queueMax } = this.context;
+    return this.whole((kv) => eachOf(name, items, queueMax, (item) => operate(kv, item)));
   }
 
   /** The call keeps what this gives, so bytes are copied: the caller may go on to change them. */
   private encode(value: V): string | Uint8Array {
     const { codec } = this;
-    if (codec.form === 'bytes') return codec.encode(value).slice();
+    // Not by `slice`: where the bytes are of a subclass, its own need not copy.
+    if (codec.form === 'bytes') return new Uint8Array(codec.encode(value));
     const text = codec.encode(value);
     return text.length > TEXT_UNITS_MAX ? encoder.encode(text) : text;
   }
-}
-
-function encodeError(key: string, cause: unknown): RondoError {
-  if (cause instanceof RondoError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new RondoError('CODEC_FAILED', `put ${JSON.stringify(key)}: cannot encode: ${why}`, {
-    cause,
-  });
-}
-
-function putOptionsError(options: PutOptions): RondoError | undefined {
-  const { ifAbsent, ifRevision, ttlMs, keepTtl } = options;
-  if (ifAbsent === true && ifRevision !== undefined) {
-    return invalidArgument('put takes either ifAbsent or ifRevision');
-  }
-  if (keepTtl === true && ttlMs !== undefined) {
-    return invalidArgument('put takes either ttlMs or keepTtl');
-  }
-  return ttlError(ttlMs) ?? revisionError(ifRevision);
-}
-
-function ttlError(ttlMs: number | undefined): RondoError | undefined {
-  if (ttlMs === undefined) return undefined;
-  if (Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= TTL_MS_MAX) return undefined;
-  return invalidArgument(`ttlMs is a whole number of 1 to ${TTL_MS_MAX} milliseconds`);
-}
-
-function revisionError(revision: number | undefined): RondoError | undefined {
-  if (revision === undefined) return undefined;
-  if (Number.isInteger(revision) && revision >= 0 && revision < INTEGER_LIMIT) return undefined;
-  return invalidArgument('ifRevision is a revision, as entry, put and scan return it');
-}
-
-function deltaError(delta: number | bigint): RondoError | undefined {
-  if (typeof delta === 'bigint') {
-    if (delta >= INT64_MIN && delta <= INT64_MAX) return undefined;
-  } else if (Number.isSafeInteger(delta)) {
-    return undefined;
-  }
-  return invalidArgument('delta is a safe integer, or a bigint of 64 bits');
-}
-
-function deltaBytes(delta: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigInt64(0, delta, true);
-  return bytes;
 }

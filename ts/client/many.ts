@@ -3,16 +3,17 @@
 
 import { RondoError } from './errors.js';
 
-/** Operations that are under way at once. */
-const WINDOW = 4096;
+/** Operations that are under way at once, at most. */
+const WINDOW_MAX = 4096;
 
 /**
- * Runs `operate` for every item. All are run even where some fail; then the error has the code of
+ * Runs `operate` for every item, `queueMax` of them at once at most. All are run even where some fail; then the error has the code of
  * the first failure, and `cause` is an AggregateError of them all.
  */
 export async function eachOf<T>(
   name: string,
   items: Iterable<T>,
+  queueMax: number,
   operate: (item: T) => Promise<unknown>,
 ): Promise<void> {
   const failures: unknown[] = [];
@@ -25,11 +26,15 @@ export async function eachOf<T>(
     }
     window = [];
   };
-  for (const item of items) {
-    window.push(operate(item));
-    if (window.length === WINDOW) await finishWindow();
+  try {
+    for (const item of items) {
+      window.push(operate(item));
+      if (window.length >= Math.min(WINDOW_MAX, queueMax)) await finishWindow();
+    }
+  } finally {
+    // Where `items` throws, too: an operation that fails later must find somebody who hears of it.
+    await finishWindow();
   }
-  await finishWindow();
   if (failures.length === 0) return;
 
   const [first] = failures;

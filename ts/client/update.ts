@@ -53,7 +53,8 @@ export async function updateKey<T>(
 
   for (let attempt = 1; ; attempt++) {
     const entry = await kv.entry(key, within());
-    const next = await change(entry?.value, entry);
+    const changed = change(entry?.value, entry);
+    const next = isPromise(changed) ? await inTime(key, changed, within()) : changed;
     if (next === undefined || (next === REMOVE && entry === undefined)) {
       return { value: entry?.value, revision: entry?.revision ?? 0, changed: false };
     }
@@ -61,8 +62,8 @@ export async function updateKey<T>(
     try {
       if (next === REMOVE) {
         const ifRevision = entry?.revision;
-        const changed = await kv.delete(key, { ...within(), ifRevision });
-        return { value: undefined, revision: 0, changed };
+        const isDeleted = await kv.delete(key, { ...within(), ifRevision });
+        return { value: undefined, revision: 0, changed: isDeleted };
       }
       const condition = entry === undefined ? { ifAbsent: true } : { ifRevision: entry.revision };
       const ttl = ttlMs === undefined ? { keepTtl: true } : { ttlMs };
@@ -82,6 +83,35 @@ export async function updateKey<T>(
     }
     const delayMs = backoffMs(attempt, UPDATE_DELAY_MS_MIN, UPDATE_DELAY_MS_MAX, random);
     await new Promise((resolve) => setTimeout(resolve, delayMs));
+  }
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value;
+}
+
+/** What the caller's function promises, or an error where it takes too long or is given up. */
+async function inTime<T>(key: string, promise: Promise<T>, options: CallOptions): Promise<T> {
+  const { signal, timeoutMs } = options;
+  const subject = `update ${JSON.stringify(key)}`;
+  let stop = (): void => undefined;
+  const end = new Promise<never>((_, reject) => {
+    const fail = (code: 'TIMEOUT' | 'CANCELLED', why: string, cause?: unknown): void =>
+      reject(new RondoError(code, `${subject}: ${why}`, { cause }));
+    const onAbort = (): void => fail('CANCELLED', 'given up by its signal', signal?.reason);
+    const onTimeout = (): void => fail('TIMEOUT', 'its function gave no value in time');
+    const timer = setTimeout(onTimeout, timeoutMs);
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted === true) onAbort();
+    stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  });
+  try {
+    return await Promise.race([promise, end]);
+  } finally {
+    stop();
   }
 }
 

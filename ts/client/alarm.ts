@@ -1,0 +1,43 @@
+// One timer for the deadlines of all calls, set to the nearest of them. Calls that are answered in time
+// cost nothing but a comparison.
+
+/** Milliseconds between two alarms: how late a deadline may be noticed. */
+const INTERVAL_MS = 5;
+/** Milliseconds behind its time from which an alarm says that the process was busy. */
+const BUSY_MS = 10;
+
+export class Alarm {
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private at = Number.POSITIVE_INFINITY;
+  /** When the timer is to fire. */
+  private due = 0;
+
+  constructor(private readonly ring: (now: number) => void) {}
+
+  /** Rings at `at` at the latest, if not before. */
+  set(at: number, now: number): void {
+    if (at >= this.at) return;
+    clearTimeout(this.timer);
+    this.at = at;
+    this.due = Math.max(at, now + INTERVAL_MS);
+    this.timer = setTimeout(this.fire, this.due - now);
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+    this.at = Number.POSITIVE_INFINITY;
+  }
+
+  private readonly fire = (): void => {
+    const now = performance.now();
+    if (now - this.due > BUSY_MS) {
+      // The process was busy, and timers come before sockets: answers that have come meanwhile are
+      // read first, or they would count as missing, and a healthy connection as dead.
+      this.due = Number.POSITIVE_INFINITY;
+      this.timer = setTimeout(this.fire, 0);
+      return;
+    }
+    this.at = Number.POSITIVE_INFINITY;
+    this.ring(now);
+  };
+}

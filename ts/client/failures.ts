@@ -1,0 +1,97 @@
+// The errors of calls that end without an answer of the node: what happened, whether a write may have
+// been carried out, and what to do.
+
+import { type Call, SENT } from './call.js';
+import { RondoError } from './errors.js';
+
+export function because(reason: RondoError | undefined): string {
+  return reason === undefined ? '' : ` (${reason.message})`;
+}
+
+/** The connection went while the answer was due. */
+export function lost(call: Call, reason: RondoError): RondoError {
+  const code = reason.code === 'PROTOCOL_ERROR' ? 'PROTOCOL_ERROR' : 'CONNECTION_LOST';
+  const isWrite = !call.isRead;
+  const advice = isWrite ? '; it may have been carried out, so read before repeating it' : '';
+  return new RondoError(code, `${call.subject}: ${reason.message}${advice}`, {
+    cause: reason,
+    maybeApplied: isWrite,
+  });
+}
+
+/** The call meets, or is met by, the end of the client. */
+export function refused(call: Call, reason: RondoError): RondoError {
+  return new RondoError(reason.code, `${call.subject}: ${reason.message}`, {
+    cause: reason.cause ?? reason,
+    retryable: false,
+    maybeApplied: call.state === SENT && !call.isRead,
+  });
+}
+
+export function cancelled(call: Call, signal: AbortSignal): RondoError {
+  return new RondoError('CANCELLED', `${call.subject}: given up by its signal`, {
+    cause: signal.reason as unknown,
+    maybeApplied: call.state === SENT && !call.isRead,
+  });
+}
+
+export function queueFull(
+  call: Call,
+  waiting: number,
+  absence: RondoError | undefined,
+): RondoError {
+  return new RondoError(
+    'QUEUE_FULL',
+    `${call.subject}: ${waiting} calls wait to be sent (queue.max); await some of them first`,
+    { cause: absence },
+  );
+}
+
+export function offline(call: Call, absence: RondoError | undefined): RondoError {
+  return new RondoError(
+    'OFFLINE',
+    `${call.subject}: not connected${because(absence)}; wait for the status "connected", ` +
+      `or let calls queue with queue.mode "wait"`,
+    { cause: absence },
+  );
+}
+
+export function valueTooLarge(call: Call, valueBytesMax: number): RondoError {
+  return new RondoError(
+    'VALUE_TOO_LARGE',
+    `${call.subject}: the value is above the node's limit of ${valueBytesMax} bytes`,
+  );
+}
+
+/** The deadline of a call that was sent. */
+export function unanswered(call: Call): RondoError {
+  const isWrite = !call.isRead;
+  return new RondoError(
+    'TIMEOUT',
+    `${call.subject}: no answer in time${isWrite ? '; it may have been carried out' : ''}. ` +
+      'Pass a larger timeoutMs, or look at the load of the node',
+    { maybeApplied: isWrite },
+  );
+}
+
+/** The deadline of a call that still waited. */
+export function unsent(
+  call: Call,
+  isConnected: boolean,
+  absence: RondoError | undefined,
+): RondoError {
+  const why = isConnected
+    ? 'it waited behind other calls; issue fewer at a time'
+    : `not connected${because(absence)}; is the node running?`;
+  return new RondoError('TIMEOUT', `${call.subject}: not sent in time: ${why}`, {
+    cause: absence,
+  });
+}
+
+/** What the node sent cannot be. */
+export function violation(what: string): RondoError {
+  return new RondoError(
+    'PROTOCOL_ERROR',
+    `the node sent ${what}; the connection was closed. Do client and node have the same version?`,
+  );
+}
