@@ -64,11 +64,15 @@ describe('a node', () => {
     if (!existsSync(main)) throw new Error(`${main} is missing: run npx tsc`);
     writeFileSync(tokens, '# those that may\na-secret\n');
     const args = [main, 'serve', '--port', '0', '--json', '--token-file', tokens];
-    child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let log = '';
+    child.stderr!.on('data', (text: Buffer) => {
+      log += text;
+    });
     const [line] = (await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')])) as [
       Buffer | number | null,
     ];
-    if (!Buffer.isBuffer(line)) throw new Error(`the node ended with exit code ${line}`);
+    if (!Buffer.isBuffer(line)) throw new Error(`the node ended with ${line}: ${log}`);
     address = `127.0.0.1:${(JSON.parse(line.toString()) as { port: number }).port}`;
   });
   afterAll(async () => {

@@ -255,6 +255,10 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
             let timeout = Duration::from_nanos(rest.min(CHECK_NANOS));
             self.step(events, timeout)?;
         }
+        if self.mode == Mode::Open {
+            // What became due since the last look is not the server's delay.
+            self.arrive(clock.now())?;
+        }
         self.mode = Mode::Nothing;
         Ok(())
     }
@@ -386,10 +390,10 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
             return Ok(());
         };
         let context = &mut self.context;
-        let is_over = context.measure.window == Window::After;
-        if self.mode != Mode::Nothing && !is_over {
+        if self.mode != Mode::Nothing {
             let now = context.plan.clock.now();
             match self.mode {
+                Mode::Closed if context.measure.window == Window::After => {}
                 Mode::Closed => connection.fill(now, context),
                 Mode::Open => connection.fill_from_backlog(now, context),
                 Mode::Prefill => connection.fill_in(now, context),
