@@ -4,7 +4,7 @@
 
 import { connect } from '../../ts/client/index.js';
 import { countFile } from './corpus.js';
-import { type Bucket, claim, FILES, finish, merge, TOTAL_FILES } from './shared.js';
+import { type Bucket, claim, FILES, filesDone, finish, merge } from './shared.js';
 
 /** What an agent tells at its end. */
 export interface AgentReport {
@@ -45,14 +45,13 @@ async function work(): Promise<AgentReport> {
       const counts = await countFile(modules, path);
       const words = [...counts.values()].reduce((sum, count) => sum + count, 0);
       const { updates, rounds } = await merge(buckets, file, counts);
-      await finish(rondo, path, words);
+      await finish(rondo, path, file, words);
       report.files++;
       report.words += words;
       report.updates += updates;
       report.rounds += rounds;
     }
-    const done = (await rondo.kv.get<number>(TOTAL_FILES)) ?? 0;
-    if (done >= files.length) return report;
+    if ((await filesDone(rondo)) >= files.length) return report;
     await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL_MS));
   }
 }

@@ -10,7 +10,7 @@ import { connect, type Rondo } from '../../ts/client/index.js';
 import type { AgentReport } from './agent.js';
 import { addCounts, countFile, differences, readmePaths } from './corpus.js';
 import { type NodeProcess, startNode, stopProcess } from './node-process.js';
-import { FILES, readCounts, TOTAL_FILES, TOTAL_WORDS } from './shared.js';
+import { FILES, filesDone, readCounts, TOTAL, type Total } from './shared.js';
 
 const MODULES = fileURLToPath(new URL('../../../node_modules/', import.meta.url));
 const AGENT = fileURLToPath(new URL('./agent.js', import.meta.url));
@@ -27,6 +27,8 @@ interface Outcome {
   readonly engine: string;
   readonly transport: string;
   readonly agents: number;
+  /** Agents that were killed; the others have done their work. What they had counted is not told. */
+  readonly agentsKilled: number;
   readonly files: number;
   readonly words: number;
   readonly distinctWords: number;
@@ -107,7 +109,7 @@ async function run(options: Options): Promise<Outcome> {
   const shared = await readCounts(rondo);
   const sharedSeconds = (performance.now() - began) / 1000;
   const operations = (await operationsOf(node)) - operationsBefore;
-  const totals = await rondo.kv.getMany<number>([TOTAL_FILES, TOTAL_WORDS]);
+  const total = await rondo.kv.get<Total>(TOTAL);
 
   const plainBegan = performance.now();
   const plain = new Map<string, number>();
@@ -116,14 +118,14 @@ async function run(options: Options): Promise<Outcome> {
 
   const words = [...plain.values()].reduce((sum, count) => sum + count, 0);
   const wrong = differences(shared, plain).length;
-  const isTotalWrong =
-    totals.get(TOTAL_WORDS) !== words || totals.get(TOTAL_FILES) !== paths.length;
+  const isTotalWrong = total?.words !== words || total.files.length !== paths.length;
   const sum = (pick: (report: AgentReport) => number): number =>
     reports.reduce((before, report) => before + pick(report), 0);
   return {
     engine: node.engine,
     transport: node.transport,
     agents: options.agents,
+    agentsKilled: options.agents - reports.length,
     files: paths.length,
     words,
     distinctWords: plain.size,
@@ -137,14 +139,17 @@ async function run(options: Options): Promise<Outcome> {
   };
 }
 
-/** Runs all agents to their end. Fails as soon as one fails. */
+/**
+ * Runs all agents to their end. Fails as soon as one fails; one that is killed is none that fails, for
+ * its claims run out and the others take over, as long as there is one.
+ */
 async function runAgents(node: NodeProcess, agents: number): Promise<AgentReport[]> {
-  return Promise.all(
+  const reports = await Promise.all(
     Array.from({ length: agents }, (_, index) => {
       const child = fork(AGENT, [node.url, String(index), String(agents), MODULES]);
       const stop = (): Promise<void> => stopProcess(child);
       running.add(stop);
-      return new Promise<AgentReport>((resolve, reject) => {
+      return new Promise<AgentReport | undefined>((resolve, reject) => {
         let report: AgentReport | undefined;
         child.once('message', (message) => {
           report = message as AgentReport;
@@ -153,11 +158,18 @@ async function runAgents(node: NodeProcess, agents: number): Promise<AgentReport
         child.once('exit', (code, signal) => {
           running.delete(stop);
           if (code === 0 && report !== undefined) resolve(report);
-          else reject(new Error(`agent ${index} failed (${signal ?? `exit code ${code}`})`));
+          else if (signal === null) reject(new Error(`agent ${index} failed (exit code ${code})`));
+          else {
+            process.stderr.write(`agent ${index} was ended by ${signal}; the others go on\n`);
+            resolve(undefined);
+          }
         });
       });
     }),
   );
+  const ended = reports.filter((report) => report !== undefined);
+  if (ended.length === 0) throw new Error('every agent was killed');
+  return ended;
 }
 
 /** Shows how many files are done, as the shared keys tell it. Returns what ends the showing. */
@@ -177,7 +189,7 @@ function showProgress(rondo: Rondo, files: number, isQuiet: boolean): () => void
       shown = done;
     }
   };
-  const look = async (): Promise<void> => show((await rondo.kv.get<number>(TOTAL_FILES)) ?? 0);
+  const look = async (): Promise<void> => show(await filesDone(rondo));
   const timer = setInterval(() => {
     look().catch((error: unknown) => {
       // What matters fails elsewhere, too: the agents use the same node.
@@ -209,6 +221,7 @@ function print(outcome: Outcome, options: Options): void {
   }
   const { shared, plain } = outcome;
   const number = (value: number): string => Math.round(value).toLocaleString('en');
+  const killed = outcome.agentsKilled === 0 ? '' : ` (${outcome.agentsKilled} killed)`;
   const verdict =
     outcome.differences === 0
       ? 'equal: no update was lost or doubled'
@@ -219,7 +232,7 @@ function print(outcome: Outcome, options: Options): void {
       `node       engine ${outcome.engine}, transport ${outcome.transport}`,
       `input      ${number(outcome.files)} files, ${number(outcome.words)} words, ` +
         `${number(outcome.distinctWords)} of them distinct`,
-      `shared     ${outcome.agents} agents, ${shared.seconds.toFixed(2)} s, ` +
+      `shared     ${outcome.agents} agents${killed}, ${shared.seconds.toFixed(2)} s, ` +
         `${number(outcome.operations)} operations, ${number(shared.operationsPerSecond)}/s`,
       `           ${number(outcome.updates)} updates by compare-and-set, ` +
         `${number(outcome.contendedRounds)} rounds lost to another agent and done again`,

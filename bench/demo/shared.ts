@@ -4,7 +4,7 @@
 //   demo/claim/<path>    the agent that counts it; expires, so that a dead agent's claim frees itself
 //   demo/bucket/<n>      counts of the words that fall into the bucket, and the files merged into it
 //   demo/done/<path>     all buckets have the file
-//   demo/total/<name>    numbers that every agent adds to
+//   demo/total           files that are done, and their words
 
 import { type Kv, type Rondo, RondoError } from '../../ts/client/index.js';
 import { addCounts } from './corpus.js';
@@ -13,14 +13,13 @@ export const FILES = 'demo/file/';
 const CLAIMS = 'demo/claim/';
 const BUCKETS = 'demo/bucket/';
 const DONE = 'demo/done/';
-export const TOTAL_FILES = 'demo/total/files';
-export const TOTAL_WORDS = 'demo/total/words';
+export const TOTAL = 'demo/total';
 
 /** Few enough that agents are forever in each other's way: what is shown is that nothing is lost. */
 const BUCKET_COUNT = 32;
 /** Updates that an agent has under way at once. */
 const LANES = 4;
-const CLAIM_TTL_MS = 10_000;
+const CLAIM_TTL_MS = 5_000;
 /** Rounds of compare-and-set. Somebody wins each, so many agents need many. */
 const UPDATE_ATTEMPTS = 10_000;
 
@@ -28,6 +27,12 @@ const UPDATE_ATTEMPTS = 10_000;
 export interface Bucket {
   readonly counts: readonly (readonly [string, number])[];
   readonly files: readonly number[];
+}
+
+/** Files by their numbers, so that one which is counted again, after an agent died, counts once. */
+export interface Total {
+  readonly files: readonly number[];
+  readonly words: number;
 }
 
 /** Whether this agent may count the file: nobody else has it, and it is not done. */
@@ -85,15 +90,24 @@ export async function merge(
   return { updates: parts.size, rounds };
 }
 
-/** Marks a file as done. The totals are added to by the agent that marks it, and only by that one. */
-export async function finish(rondo: Rondo, path: string, words: number): Promise<void> {
-  try {
-    await rondo.kv.put(DONE + path, words, { ifAbsent: true });
-  } catch (error) {
-    if (error instanceof RondoError && error.code === 'ALREADY_EXISTS') return;
-    throw error;
-  }
-  await Promise.all([rondo.kv.increment(TOTAL_WORDS, words), rondo.kv.increment(TOTAL_FILES)]);
+/** Adds a file to the total and marks it as done, in this order: an agent may die in between. */
+export async function finish(
+  rondo: Rondo,
+  path: string,
+  file: number,
+  words: number,
+): Promise<void> {
+  const add = (total: Total = { files: [], words: 0 }): Total | undefined =>
+    total.files.includes(file)
+      ? undefined
+      : { files: [...total.files, file], words: total.words + words };
+  await rondo.kv.as<Total>().update(TOTAL, add, { attempts: UPDATE_ATTEMPTS });
+  await rondo.kv.put(DONE + path, words);
+}
+
+/** How many files are done. */
+export async function filesDone(rondo: Rondo): Promise<number> {
+  return (await rondo.kv.get<Total>(TOTAL))?.files.length ?? 0;
 }
 
 /** Every count of every bucket. */
