@@ -19,6 +19,9 @@ export interface DataOptions {
   readonly json?: true;
 }
 
+/** Standard output takes nothing more: a full disk, mostly. */
+class OutputError extends Error {}
+
 /** The command line is wrong in a way that commander cannot see. */
 export class UsageError extends Error {}
 
@@ -36,13 +39,18 @@ export function addDataOptions(command: Command): Command {
     .option('--json', 'print JSON, errors too');
 }
 
-/** Runs `use` with a connected client; prints what fails and sets the exit code. */
-export async function withClient(
+/**
+ * Runs `use` with a connected client and with what `prepare` makes before; prints what fails and sets
+ * the exit code. A wrong command line is `prepare`'s to find: no node is needed to see it.
+ */
+export async function withClient<P = undefined>(
   options: DataOptions,
-  use: (rondo: Rondo) => Promise<void>,
+  use: (rondo: Rondo, prepared: P) => Promise<void>,
+  prepare?: () => P | Promise<P>,
 ): Promise<void> {
-  process.stdout.on('error', endWhereNobodyReads);
+  process.stdout.on('error', (error) => endWithoutReader(error, options));
   try {
+    const prepared = (await prepare?.()) as P;
     const rondo = connect({
       url: options.url,
       token: tokenOf(options),
@@ -51,7 +59,7 @@ export async function withClient(
     });
     try {
       await rondo.ready();
-      await use(rondo);
+      await use(rondo, prepared);
     } finally {
       await rondo.close();
     }
@@ -61,9 +69,11 @@ export async function withClient(
 }
 
 /** Who reads a pipe may stop early, as in `rondo scan | head`: the rest has nowhere to go. */
-function endWhereNobodyReads(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+function endWithoutReader(error: NodeJS.ErrnoException, options: DataOptions): void {
+  if (error.code === 'EPIPE') process.exit();
+  process.exit(
+    report(new OutputError(`cannot write: ${error.message}`, { cause: error }), options),
+  );
 }
 
 /** Prints that a key does not exist, and sets the exit code for scripts. */
@@ -91,7 +101,7 @@ const USAGE_CODES: readonly string[] = ['INVALID_ARGUMENT', 'INVALID_KEY', 'KEY_
 
 function report(error: unknown, options: DataOptions): number {
   const isKnown = error instanceof RondoError;
-  const code = isKnown ? error.code : error instanceof UsageError ? 'USAGE' : 'INTERNAL';
+  const code = isKnown ? error.code : ownCode(error);
   const message = isKnown ? adviseOn(error, options) : messageOf(error);
   if (options.json === true) {
     const { retryable = false, maybeApplied = false } = isKnown ? error : {};
@@ -102,6 +112,11 @@ function report(error: unknown, options: DataOptions): number {
     process.stderr.write(`rondo: ${message} [${code}]${stack}\n`);
   }
   return code === 'USAGE' || USAGE_CODES.includes(code) ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+function ownCode(error: unknown): string {
+  if (error instanceof UsageError) return 'USAGE';
+  return error instanceof OutputError ? 'OUTPUT_FAILED' : 'INTERNAL';
 }
 
 function adviseOn(error: RondoError, { url }: DataOptions): string {

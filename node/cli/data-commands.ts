@@ -89,15 +89,18 @@ The value is an argument, a file, or - for standard input. Without --ttl or --ke
 not expire.`,
     )
     .action((key: string, value: string | undefined, options: PutFlags) =>
-      withClient(options, async (rondo) => {
-        const { ifAbsent, ifRevision, ttl, keepTtl } = options;
-        const content = await contentOf(value, options.file);
-        const { revision } = await rondo.kv
-          .as(bytes)
-          .put(key, content, { ifAbsent, ifRevision, ttlMs: ttl, keepTtl });
-        if (options.json === true) printJson({ key, revision });
-        else printLine(`revision ${revision}`);
-      }),
+      withClient(
+        options,
+        async (rondo, content) => {
+          const { ifAbsent, ifRevision, ttl, keepTtl } = options;
+          const { revision } = await rondo.kv
+            .as(bytes)
+            .put(key, content, { ifAbsent, ifRevision, ttlMs: ttl, keepTtl });
+          if (options.json === true) printJson({ key, revision });
+          else printLine(`revision ${revision}`);
+        },
+        () => contentOf(value, options.file),
+      ),
     );
 }
 
@@ -200,12 +203,16 @@ Examples:
 A key that does not exist counts as 0. Prints the sum.`,
     )
     .action((key: string, delta: string | undefined, options: DataOptions & { ttl?: number }) =>
-      withClient(options, async (rondo) => {
-        const sum = await rondo.kv.increment(key, parseDelta(delta), { ttlMs: options.ttl });
-        // As text in JSON, too: a number there would lose digits beyond 2^53 in many readers.
-        if (options.json === true) printJson({ key, value: String(sum) });
-        else printLine(String(sum));
-      }),
+      withClient(
+        options,
+        async (rondo, by) => {
+          const sum = await rondo.kv.increment(key, by, { ttlMs: options.ttl });
+          // As text in JSON, too: a number there would lose digits beyond 2^53 in many readers.
+          if (options.json === true) printJson({ key, value: String(sum) });
+          else printLine(String(sum));
+        },
+        () => parseDelta(delta),
+      ),
     );
 }
 

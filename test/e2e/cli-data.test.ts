@@ -1,12 +1,18 @@
 // The data commands as a person or a script uses them: output, exit codes, and what they say when
 // something is wrong.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { text as readText } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatDuration, parseDuration } from '../../node/cli/data-duration.js';
 import { escapeControls } from '../../node/cli/data-format.js';
-import { type Run, run, runUnread, startTestNode, type TestNode } from './client-node.js';
+import { DIST, type Run, run, runUnread, startTestNode, type TestNode } from './client-node.js';
+
+/** Nothing listens there: port 9 of the loopback is the discard service. */
+const NOWHERE = 'ws://127.0.0.1:9';
 
 let node: TestNode;
 let folder: string;
@@ -90,6 +96,35 @@ describe('the data commands', () => {
     const facts: unknown = JSON.parse((await rondo(['status', '--json'])).stdout);
     expect(facts).toMatchObject({ url: node.url, durability: 'none', partitions: 64 });
     expect(facts).toHaveProperty('roundTripMs', expect.any(Number));
+    // The key that is read to time an answer was read as JSON, and failed where it was none.
+    await rondo(['put', 'rondo/status/probe', 'no JSON']);
+    expect((await rondo(['status'])).exitCode).toBe(0);
+    await rondo(['delete', 'rondo/status/probe']);
+  });
+
+  it('see a wrong command line without a node', async () => {
+    // It was told only after the connection, and where there was none, not at all.
+    for (const wrong of [
+      ['put', 'k'],
+      ['increment', 'k', 'x'],
+    ]) {
+      const { exitCode, stderr } = await run('node/main.js', [...wrong, '--url', NOWHERE]);
+      expect(exitCode).toBe(2);
+      expect(stderr).toContain('[USAGE]');
+    }
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('say that the output cannot be written', async () => {
+    // It ended with a stack trace.
+    await rondo(['put', 'k', 'v']);
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [`${DIST}node/main.js`, 'get', 'k', '--url', node.url], {
+      stdio: ['ignore', full, 'pipe'],
+    });
+    closeSync(full);
+    const stderr = await readText(child.stderr ?? []);
+    expect(stderr).toMatch(/^rondo: cannot write: .*ENOSPC.* \[OUTPUT_FAILED\]\n$/);
+    expect(child.exitCode ?? (await once(child, 'exit'))[0]).toBe(1);
   });
 
   it('exit with 2 where they are used wrongly', async () => {
@@ -114,7 +149,7 @@ describe('the data commands', () => {
   });
 
   it('say what to do where no node runs, and where a token is needed', async () => {
-    const nobody = await run('node/main.js', ['get', 'k', '--url', 'ws://127.0.0.1:9']);
+    const nobody = await run('node/main.js', ['get', 'k', '--url', NOWHERE]);
     expect(nobody.exitCode).toBe(1);
     expect(nobody.stderr).toMatch(/no node answers.*npm start.*rondo serve/);
 
