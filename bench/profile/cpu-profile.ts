@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { FOLD_SEPARATOR } from './flame.js';
-import type { Group } from './groups.js';
+import { type Group, groupOfScript } from './groups.js';
 
 const CpuProfile = z.object({
   nodes: z.array(
@@ -28,8 +28,7 @@ export function foldCpuProfile(text: string): Folded {
   const stacks = new Map<string, number>();
   const groups = new Map<Group, number>();
   for (const sample of samples) {
-    const leaf = byId.get(sample)?.callFrame.functionName ?? '';
-    if (leaf === '(idle)') continue;
+    if (byId.get(sample)?.callFrame.functionName === '(idle)') continue;
     const names: string[] = [];
     for (let id: number | undefined = sample; id !== undefined; id = parents.get(id)) {
       const frame = byId.get(id)?.callFrame;
@@ -40,15 +39,14 @@ export function foldCpuProfile(text: string): Folded {
     }
     const folded = names.reverse().join(FOLD_SEPARATOR);
     stacks.set(folded, (stacks.get(folded) ?? 0) + 1);
-    const group: Group =
-      leaf === '(garbage collector)'
-        ? 'garbage'
-        : leaf === '(program)'
-          ? 'other'
-          : (byId.get(sample)?.callFrame.url ?? '') === ''
-            ? 'crossing'
-            : 'javascript';
+    const group = groupOfLeaf(names.at(-1) ?? '');
     groups.set(group, (groups.get(group) ?? 0) + 1);
   }
   return { stacks, groups };
+}
+
+function groupOfLeaf(name: string): Group {
+  if (name === '(garbage collector)') return 'garbage';
+  if (name === '(program)') return 'other';
+  return name.startsWith('JS:') ? groupOfScript(name) : 'crossing';
 }

@@ -19,7 +19,7 @@ export const MEANINGS: Record<Group, string> = {
   receive: 'transport in: epoll, the kernel reading the socket, uWebSockets.js parsing',
   crossing:
     'between uWebSockets.js, JavaScript and the addon: V8, Node-API and the glue of napi-rs',
-  javascript: "the worker's own code, and the TypeScript engine where it runs",
+  javascript: "the worker's own code",
   decode: 'the check of the frame and of each operation (`request`, `operation`)',
   execute: 'keyspace, table, arena, index, expiry: what the operations do',
   encode: 'reply and effect records (`reply`, `records`)',
@@ -56,7 +56,26 @@ export function groupOfSource(source: string | undefined): Group | undefined {
 const ADDON = /rondo-core\.[^/]*\.node$/;
 const UWS = /uws_[^/]*\.node$/;
 const KERNEL = /^\[(?:kernel|guest\.kernel|vdso)/;
-const JAVASCRIPT = /^(?:JS:|Builtins_(?!HandleApiCall|JSEntry|CEntry))/;
+/** V8's own pieces of code belong to the function that uses them. */
+const BUILTIN = /^Builtins_(?!HandleApiCall|JSEntry|CEntry)/;
+
+/** By module of the TypeScript engine, and what the wire layer does for it. */
+const SCRIPTS: Record<string, Group> = {
+  request: 'decode',
+  walk: 'decode',
+  columns: 'decode',
+  operation: 'decode',
+  reply: 'encode',
+  records: 'encode',
+  'native-engine': 'javascript',
+};
+
+/** The group of a JavaScript function, named as `JS:name ts/engine/table.js:12`. */
+export function groupOfScript(symbol: string): Group {
+  const found = /\bts\/(engine|wire)\/([\w-]+)\.js/.exec(symbol);
+  if (!found) return 'javascript';
+  return SCRIPTS[found[2] ?? ''] ?? (found[1] === 'engine' ? 'execute' : 'javascript');
+}
 
 const SEND =
   /sys_(?:sendto|sendmsg|write|writev)|^__?(?:send|write|writev)$|us_socket_.*write|bsd_(?:send|write)/;
@@ -76,7 +95,7 @@ export function groupOf(stack: readonly Frame[]): Group {
       return stack.some(({ symbol }) => SEND.test(symbol)) ? 'send' : 'receive';
     if (group !== undefined) return group;
   }
-  return 'other';
+  return stack.some(({ symbol }) => BUILTIN.test(symbol)) ? 'javascript' : 'other';
 }
 
 function groupOfFrame({ symbol, library, source }: Frame): Group | 'kernel' | undefined {
@@ -85,7 +104,7 @@ function groupOfFrame({ symbol, library, source }: Frame): Group | 'kernel' | un
   if (bySource !== undefined) return bySource;
   if (ADDON.test(library)) return /napi/.test(symbol) ? 'crossing' : undefined;
   if (CROSSING.test(symbol)) return 'crossing';
-  if (JAVASCRIPT.test(symbol)) return 'javascript';
+  if (symbol.startsWith('JS:')) return groupOfScript(symbol);
   if (SEND.test(symbol)) return 'send';
   if (UWS.test(library)) {
     return /WebSocket_send|::send|formatMessage|write/i.test(symbol) ? 'send' : 'receive';

@@ -55,9 +55,9 @@ export function pageOf(page: Page): string {
         'nearest function, from the innermost outwards, that belongs to a part; functions that were ' +
         "inlined into one another are told apart by the addon's line tables. uWebSockets.js has no " +
         'frame pointers, so that a few of its samples end in `other`. Sampling itself costs some per cent.'
-      : "perf is not installed or may not sample: this is V8's profile. It knows JavaScript by " +
-        'function; uWebSockets.js, the kernel and most of the addon are `other`, and calls into the ' +
-        'addon that V8 names are `crossing`. Install linux-perf for the whole.',
+      : "This is V8's profile: perf is not installed, may not sample, or was not wanted. V8 sees " +
+        'JavaScript only: what a function calls in native code (the addon, the socket) counts for that ' +
+        'function, and uWebSockets.js outside of calls is `other`. Install linux-perf for the whole.',
     '',
     ...profiles.map(
       (it) =>

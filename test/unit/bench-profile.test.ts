@@ -14,7 +14,7 @@ const NODE = '/usr/bin/node';
 const KERNEL = '[kernel.kallsyms]';
 
 const SCRIPT = `  4711 
-	ffffffff82010ddb tcp_sendmsg+0x2b ([kernel.kallsyms])
+	ffff82010ddb tcp_sendmsg+0x2b ([kernel.kallsyms])
 	          10aba4 __send+0x64 (/usr/lib/libc.so.6)
 
   4711 
@@ -31,7 +31,7 @@ describe('samples of perf', () => {
     expect(samples[0]).toEqual({
       thread: 4711,
       stack: [
-        { address: Number.parseInt('ffffffff82010ddb', 16), symbol: 'tcp_sendmsg', library: KERNEL },
+        { address: 0xffff82010ddb, symbol: 'tcp_sendmsg', library: KERNEL },
         { address: 0x10aba4, symbol: '__send', library: '/usr/lib/libc.so.6' },
       ],
     });
@@ -59,6 +59,9 @@ describe('a sample belongs to', () => {
     ['crossing', [frame('v8::internal::Builtin_HandleApiCall', NODE)]],
     ['crossing', [engine('lib')]],
     ['javascript', [frame('JS:*onMessage node/worker.js:81', '/tmp/perf-1.map')]],
+    ['execute', [frame('Builtins_X', NODE), frame('JS:*find ts/engine/table.js:9', '/tmp/p.map')]],
+    ['decode', [frame('JS:*check ts/wire/walk.js:9', '/tmp/p.map')]],
+    ['javascript', [frame('JS:^execute ts/engine/native-engine.js:44', '/tmp/p.map')]],
     ['decode', [frame('memcmp', '/lib/libc.so.6'), engine('request'), engine('engine')]],
     ['execute', [frame('find', ADDON, '/cargo/hashbrown/raw.rs'), engine('table')]],
     ['encode', [engine('reply')]],
