@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import type { Readable } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatDuration, parseDuration } from '../../node/cli/data-duration.js';
@@ -122,7 +123,7 @@ describe('the data commands', () => {
       stdio: ['ignore', full, 'pipe'],
     });
     closeSync(full);
-    const stderr = await readText(child.stderr ?? []);
+    const stderr = await readText(child.stderr as Readable);
     expect(stderr).toMatch(/^rondo: cannot write: .*ENOSPC.* \[OUTPUT_FAILED\]\n$/);
     expect(child.exitCode ?? (await once(child, 'exit'))[0]).toBe(1);
   });
