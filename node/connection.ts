@@ -1,6 +1,7 @@
 // What a worker keeps of one connection, and how connections show in the log.
 
 import type { Logger } from 'pino';
+import type { Backlog } from './backlog.js';
 import type { Timer } from './clock.js';
 import { type Connection, isProtocolViolation } from './transport/transport.js';
 
@@ -15,6 +16,8 @@ export class ConnectionState {
   helloTimer: Timer | undefined;
   /** Operations answered while the peer left replies unread; 0 once it has taken them all. */
   outstanding = 0;
+  /** Frames that are not answered in full, in order; undefined where there are none. */
+  backlog: Backlog | undefined;
   /** Frames are being answered with OVERLOADED; so that it is logged once and not for each. */
   isOverloaded = false;
 

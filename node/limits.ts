@@ -39,3 +39,5 @@ export const STOP_DEADLINE_MS = 5_000;
 export const EXPIRY_INTERVAL_MS = 50;
 /** Operations of one connection whose replies its peer has not yet taken. */
 export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
+/** Bytes unread above which a frame with several replies waits for its peer before the next one. */
+export const SEND_PAUSE_BYTES = 1024 * 1024;

@@ -14,6 +14,7 @@ import {
 import type { EngineChoice } from '../ts/engine/load.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
+import { Backlog, mustPause } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
@@ -135,39 +136,44 @@ export class Worker implements TransportHandler<ConnectionState> {
 
   // The hot path: one engine call and one send a frame.
   onMessage(peer: Peer, message: ArrayBuffer): void {
+    const state = peer.data;
+    if (this.phase === 'failed') return;
+    this.counters.receivedBytes += message.byteLength;
+    if (!state.isGreeted) {
+      this.greet(peer, message);
+    } else if (state.backlog !== undefined) {
+      this.defer(peer, state.backlog, message);
+    } else {
+      const next = this.execute(peer, message, 0);
+      if (next > 0) this.postpone(peer, message, next);
+    }
+  }
+
+  /** Executes a frame from `first` on, up to one reply. The operation to go on with; 0: it is done. */
+  private execute(peer: Peer, frame: ArrayBuffer, first: number): number {
     const { engine, counters } = this;
     const { outcome } = engine;
     const { clock } = this.options;
-    const state = peer.data;
-    if (this.phase === 'failed') return;
-    counters.receivedBytes += message.byteLength;
-    if (!state.isGreeted) {
-      this.greet(peer, message);
-      return;
-    }
     const isTimed = (counters.frames++ & (FRAMES_PER_TIMED_FRAME - 1)) === 0;
     const startedAt = isTimed ? clock.monotonic() : 0;
+    let next = 0;
     try {
-      if (state.outstanding > 0 && this.answerOverload(peer, message)) return;
-      const now = clock.now();
-      let next = 0;
-      do {
-        const first = next;
-        const length = engine.execute(message, first, now);
-        if (length < 0) {
-          this.refuse(peer, -length);
-          return;
-        }
-        next = outcome[OUTCOME_NEXT] as number;
-        counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
-        counters.sentBytes += length;
-        const sent = peer.send(engine.reply.subarray(0, length));
-        if (sent !== 'sent') this.hold(peer, sent, next - first);
-      } while (next < (outcome[OUTCOME_COUNT] as number) && peer.isOpen);
+      if (peer.data.outstanding > 0 && first === 0 && this.answerOverload(peer, frame)) return 0;
+      const length = engine.execute(frame, first, clock.now());
+      if (length < 0) {
+        this.refuse(peer, -length);
+        return 0;
+      }
+      next = outcome[OUTCOME_NEXT] as number;
+      counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
+      counters.sentBytes += length;
+      const sent = peer.send(engine.reply.subarray(0, length));
+      if (sent !== 'sent') this.hold(peer, sent, next - first);
     } catch (error) {
       this.fail(error);
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
+    return next < (outcome[OUTCOME_COUNT] as number) ? next : 0;
   }
 
   onUpgrade(request: UpgradeRequest): UpgradeAnswer<ConnectionState> {
@@ -207,6 +213,8 @@ export class Worker implements TransportHandler<ConnectionState> {
   onDrain(peer: Peer): void {
     peer.data.outstanding = 0;
     peer.data.isOverloaded = false;
+    // Not from within this event: uWebSockets.js loses track of what is sent there and has to wait.
+    if (peer.data.backlog !== undefined) this.schedule(peer, peer.data.backlog);
   }
 
   onClose(peer: Peer, code: number, reason: string): void {
@@ -245,6 +253,38 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.counters.sentBytes += welcome.length;
     peer.send(welcome);
     this.options.logger.debug({ event: 'connection_greeted', ...describe(peer) }, 'client greeted');
+  }
+
+  /** Keeps the rest of a frame for later turns. */
+  private postpone(peer: Peer, frame: ArrayBuffer, next: number): void {
+    if (!peer.isOpen) return;
+    peer.data.backlog = new Backlog(frame, next);
+    this.schedule(peer, peer.data.backlog);
+  }
+
+  /** Keeps a frame that came behind an unfinished one. */
+  private defer(peer: Peer, backlog: Backlog, frame: ArrayBuffer): void {
+    const bytes = backlog.push(frame);
+    if (bytes > this.options.settings.sendBufferBytesMax) this.refuse(peer, Status.SlowReader);
+  }
+
+  private schedule(peer: Peer, backlog: Backlog): void {
+    if (backlog.isScheduled) return;
+    backlog.isScheduled = true;
+    this.options.clock.soon(() => {
+      backlog.isScheduled = false;
+      // Asked in a turn of its own: within a message's, bytes that are about to leave still count.
+      if (!mustPause(peer.bufferedBytes)) this.resume(peer);
+    });
+  }
+
+  /** One more reply of what a peer is owed. */
+  private resume(peer: Peer): void {
+    const { backlog } = peer.data;
+    if (backlog?.frame === undefined || !peer.isOpen || this.phase === 'failed') return;
+    backlog.goOn(this.execute(peer, backlog.frame, backlog.next));
+    if (backlog.frame === undefined) peer.data.backlog = undefined;
+    else this.schedule(peer, backlog);
   }
 
   /** A reply waits for the peer to read: counts its operations and bounds its bytes. */

@@ -42,7 +42,7 @@ use crate::engine::{Buffers, Engine, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Optio
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 20] = [
+    let figures: [u64; 21] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -59,6 +59,7 @@ pub fn abi() -> String {
         limits::RESULTS_PER_REPLY_MAX as u64,
         limits::SCAN_ENTRIES_MAX as u64,
         limits::SCAN_BYTES_MAX as u64,
+        limits::SCAN_EXPIRED_MAX as u64,
         limits::TTL_MS_MAX,
         limits::ENTRY_OVERHEAD_BYTES as u64,
         limits::EXPIRIES_PER_ADVANCE_MAX as u64,

@@ -9,6 +9,7 @@ pub const OPERATIONS_PER_FRAME_MAX: usize = 8192;
 pub const RESULTS_PER_REPLY_MAX: usize = 1024;
 pub const SCAN_ENTRIES_MAX: usize = 1000;
 pub const SCAN_BYTES_MAX: usize = 1024 * 1024;
+pub const SCAN_EXPIRED_MAX: usize = 1024;
 pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 /// Revisions and times stay below this, so that a double holds each exactly.
 pub const INTEGER_LIMIT: u64 = 1 << 53;

@@ -1,10 +1,10 @@
-//! Prefix scans: a page of live keys in byte order. Pages are cut by the limit and by bytes, never by
-//! the room left in a reply, so that a page does not depend on what else is in its frame.
+//! Prefix scans: a page of live keys in byte order. Pages are cut by the limit, by bytes and by how many
+//! expired keys stand between, never by the room left in a reply, so that a page does not depend on what else is in its frame.
 
 use crate::generated::Status;
 use crate::keyspace::Keyspace;
 use crate::layout::{FLAG_ENTRY, FLAG_MORE};
-use crate::limits::{KEY_BYTES_MAX, SCAN_BYTES_MAX};
+use crate::limits::{KEY_BYTES_MAX, SCAN_BYTES_MAX, SCAN_EXPIRED_MAX};
 use crate::operation::Operation;
 use crate::reply::{Head, ReplyWriter};
 
@@ -31,6 +31,7 @@ pub fn scan(keyspace: &Keyspace, operation: &Operation<'_>, now: u64, reply: &mu
         ttl_ms: 0,
     };
     let mut count = 0;
+    let mut expired = 0;
     let mut bytes = 0;
     let mut last: &[u8] = &[];
     let mut more = false;
@@ -40,7 +41,16 @@ pub fn scan(keyspace: &Keyspace, operation: &Operation<'_>, now: u64, reply: &mu
             break;
         }
         let expires_at = keyspace.expires_at(entry);
-        if key == cursor || (expires_at != 0 && expires_at <= now) {
+        if key == cursor {
+            continue;
+        }
+        if expires_at != 0 && expires_at <= now {
+            if expired == SCAN_EXPIRED_MAX {
+                more = true;
+                break;
+            }
+            expired += 1;
+            last = key;
             continue;
         }
         let value = if operation.keys_only() {

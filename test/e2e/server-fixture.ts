@@ -29,6 +29,8 @@ export class Fixture {
   readonly fatal: unknown[] = [];
   server!: Server;
   private readonly clients: RawClient[] = [];
+  /** Turns of the event loop happen by themselves; only time waits for the test. */
+  private readonly turns = setInterval(() => this.clock.advance(0), 1);
 
   /** `settings` over the defaults, with port 0. */
   static async start(
@@ -84,6 +86,7 @@ export class Fixture {
   async stop(): Promise<void> {
     for (const client of this.clients) client.socket.terminate();
     await this.pump(this.server.stop());
+    clearInterval(this.turns);
   }
 
   /** Moves time on in small steps until `promise` is settled. */

@@ -156,6 +156,43 @@ for (const { transport, engine, skip } of pairings()) {
       expect(results.every(({ value }) => value.length === 900_000)).toBe(true);
     });
 
+    // One frame's replies were all sent at once, so that a peer who asked for more than the bound was
+    // closed as a slow reader however fast it read.
+    it('paces the replies of one frame by its reader, and answers what comes behind in order', async () => {
+      fixture = await Fixture.start({ transport, engine, sendBufferBytesMax: 8 * 1024 * 1024 });
+      const client = await fixture.greet();
+      const other = await fixture.greet();
+      await client.put('large', new Uint8Array(1_000_000));
+      client.socket.pause();
+      client.socket.send(frameOf(Array.from({ length: 64 }, () => ({ code: Get, key: 'large' }))));
+      client.socket.send(frameOf([{ code: Put, key: 'behind', value: LARGE, id: 65 }]));
+      client.socket.send(frameOf([{ code: Get, key: 'behind', id: 66 }]));
+      await tick(50);
+      expect((await other.get('behind')).status).toBe(Status.NotFound);
+      client.socket.resume();
+      const results: Result[] = [];
+      while (results.length < 66) results.push(...(await client.results()));
+      expect(results.map(({ id }) => id)).toEqual(Array.from({ length: 66 }, (_, i) => i + 1));
+      expect(results.every(({ status }) => status === Status.Ok)).toBe(true);
+      expect((await other.get('behind')).status).toBe(Status.Ok);
+      expect(fixture.takeWarnings()).toEqual([]);
+    });
+
+    it('closes a peer that goes on sending behind a frame whose replies it does not read', async () => {
+      fixture = await Fixture.start({ transport, engine, sendBufferBytesMax: 8 * 1024 * 1024 });
+      const client = await fixture.greet();
+      await client.put('large', new Uint8Array(1_000_000));
+      client.socket.pause();
+      client.socket.send(frameOf(Array.from({ length: 64 }, () => ({ code: Get, key: 'large' }))));
+      const writes = frameOf([{ code: Put, key: 'behind', value: new Uint8Array(1_000_000) }]);
+      const { connections } = fixture.server.worker;
+      for (let index = 0; index < 30; index++) client.socket.send(writes);
+      await until(() => connections.size === 0, 'the close');
+      expect(fixture.takeWarnings()).toMatchObject([
+        { event: 'connection_refused', status: 'SLOW_READER' },
+      ]);
+    });
+
     it('refuses connections beyond the maximum, and takes one when another has left', async () => {
       fixture = await Fixture.start({ transport, engine, connectionsMax: 2 });
       const first = await fixture.greet();

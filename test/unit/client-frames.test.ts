@@ -267,7 +267,6 @@ describe('replies', () => {
   const badPages: [string, (writer: ReplyWriter, id: number) => void][] = [
     ['a wrong count', (writer, id) => writer.closing(id, 0, new Uint8Array(0), 3)],
     ['more, and no cursor', (writer, id) => writer.closing(id, FLAG_MORE, new Uint8Array(0), 0)],
-    ['more, and no entry', (writer, id) => writer.closing(id, FLAG_MORE, ENTRY, 0)],
     [
       'a key of another prefix',
       (writer, id) => {
@@ -294,6 +293,16 @@ describe('replies', () => {
       expect(error).toMatchObject({ code: 'PROTOCOL_ERROR' });
     });
   }
+
+  it('take a page without entries where its cursor goes on, and end the connection where not', async () => {
+    const [node, rondo] = await connected();
+    node.script = (peer, [operation]) =>
+      peer.reply((writer) => writer.closing(operation?.id ?? 0, FLAG_MORE, Buffer.from('p/5'), 0));
+    const page = await rondo.kv.scanPage('p/', { limit: 2 });
+    expect(page).toEqual({ entries: [], cursor: new Uint8Array(Buffer.from('p/5')) });
+    const again = failure(rondo.kv.scanPage('p/', { limit: 2, cursor: page.cursor }));
+    expect(await again).toMatchObject({ code: 'PROTOCOL_ERROR' });
+  });
 
   it('that miss an operation leave it to its deadline, and the others get theirs', async () => {
     const [node, rondo] = await connected();

@@ -1,6 +1,7 @@
 // From a result on the wire to what the caller gets. Nothing in a reply is taken on trust: what does
 // not fit the operation that was sent is a violation, and the connection ends.
 
+import { compareBytes } from '../wire/bytes.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../wire/layout.js';
 import type { ReplyReader } from '../wire/reply.js';
 import { Status } from '../wire/status.js';
@@ -82,10 +83,17 @@ function answerPage(call: Call, reader: ReplyReader): number {
   const cursor = (reader.flags & FLAG_MORE) === 0 ? undefined : reader.value.slice();
   // A page that promises more must get somewhere, or reading on would never end.
   if (reader.count !== entries.length) return VIOLATION;
-  if (cursor !== undefined && (cursor.length === 0 || entries.length === 0)) return VIOLATION;
+  if (cursor !== undefined && !isLater(cursor, call.value)) return VIOLATION;
   if (call.failure !== undefined) return FAILED;
   call.resolve({ entries, cursor });
   return ANSWERED;
+}
+
+/** Whether a cursor is beyond the one that was sent; expired keys can make a page without entries. */
+function isLater(cursor: Uint8Array, sent: Uint8Array | string | undefined): boolean {
+  if (cursor.length === 0) return false;
+  if (!(sent instanceof Uint8Array)) return true;
+  return compareBytes(cursor, 0, cursor.length, sent, 0, sent.length) > 0;
 }
 
 function entryOf(key: string, value: unknown, reader: ReplyReader): Entry<unknown> {

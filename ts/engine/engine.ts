@@ -30,7 +30,8 @@
 //    - touch: NOT_FOUND, or the new expiry under a new revision (every effect is a version).
 //    - scan: live keys that begin with the prefix and are greater than the cursor, in byte order, up
 //      to the limit and SCAN_BYTES_MAX of keys and values (the first always fits); MORE and the last
-//      key as cursor when live keys are left. Expired keys are passed over and make no record.
+//      key as cursor when live keys are left. Expired keys are passed over and make no record; after
+//      SCAN_EXPIRED_MAX of them the page ends too, with MORE and the last one as cursor.
 //    A write that would raise the memory in use above `memoryBytesMax`: RESOURCE_EXHAUSTED. One that
 //    does not raise it always passes.
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).

@@ -1,9 +1,9 @@
-// Prefix scans: a page of live keys in byte order. Pages are cut by the limit and by bytes, never by
-// the room left in a reply, so that a page does not depend on what else is in its frame.
+// Prefix scans: a page of live keys in byte order. Pages are cut by the limit, by bytes and by how many
+// expired keys stand between, never by the room left in a reply, so that a page does not depend on what else is in its frame.
 
 import { compareBytes } from '../wire/bytes.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../wire/layout.js';
-import { KEY_BYTES_MAX, SCAN_BYTES_MAX } from '../wire/limits.js';
+import { KEY_BYTES_MAX, SCAN_BYTES_MAX, SCAN_EXPIRED_MAX } from '../wire/limits.js';
 import type { ReplyWriter } from '../wire/reply.js';
 import type { Keyspace } from './keyspace.js';
 import type { Operation } from './operation.js';
@@ -30,6 +30,7 @@ export function scan(
   order.seek(cursor, frame, hasCursor ? valueAt : keyAt, hasCursor ? valueEnd : keyEnd);
 
   let count = 0;
+  let expired = 0;
   let bytes = 0;
   let last = 0;
   let more = false;
@@ -37,7 +38,15 @@ export function scan(
     if (!entries.keyStartsWith(handle, frame, keyAt, keyEnd)) break;
     if (valueEnd > valueAt && entries.compareKey(handle, frame, valueAt, valueEnd) === 0) continue;
     const expiresAt = expiry.expiresAt(handle);
-    if (expiresAt !== 0 && expiresAt <= now) continue;
+    if (expiresAt !== 0 && expiresAt <= now) {
+      if (expired === SCAN_EXPIRED_MAX) {
+        more = true;
+        break;
+      }
+      expired++;
+      last = handle;
+      continue;
+    }
     const keyStop = entries.keyEnd(handle);
     const valueStop = keysOnly ? keyStop : entries.valueEnd(handle);
     bytes += valueStop - entries.keyStart(handle);

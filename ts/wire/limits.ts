@@ -25,6 +25,8 @@ export const RESULTS_PER_REPLY_MAX = 1024;
 export const SCAN_ENTRIES_MAX = 1000;
 /** Bytes of keys and values that one scan returns; the first entry always fits. */
 export const SCAN_BYTES_MAX = 1024 * 1024;
+/** Expired keys that one scan passes over before its page ends. */
+export const SCAN_EXPIRED_MAX = 1024;
 /** Milliseconds to live: ten years. The least is 1. */
 export const TTL_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
 /** Revisions and times stay below this, so that a double holds each exactly. */

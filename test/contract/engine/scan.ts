@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { FLAG_ENTRY, FLAG_MORE } from '../../../ts/wire/layout.js';
-import { SCAN_BYTES_MAX, SCAN_ENTRIES_MAX } from '../../../ts/wire/limits.js';
+import { SCAN_BYTES_MAX, SCAN_ENTRIES_MAX, SCAN_EXPIRED_MAX } from '../../../ts/wire/limits.js';
 import { type Drive, text } from '../../drive/drive.js';
 import type { CreateEngine } from '../../drive/engines.js';
 import { bytes, del, get, put, scan } from '../../drive/operations.js';
@@ -247,6 +247,24 @@ export function scanContract(create: CreateEngine): void {
       expect(d.page(scan('')).keys).toEqual([]);
       d.one(put('again', ''));
       expect(d.page(scan('')).keys).toEqual(['again']);
+    });
+
+    // A scan walked over any number of expired keys in one go: a million took 70 to 140 ms.
+    it('ends a page after SCAN_EXPIRED_MAX expired keys, and goes on behind them', () => {
+      const d = drive();
+      const count = SCAN_EXPIRED_MAX + 10;
+      const name = (index: number) => `k${`${index}`.padStart(5, '0')}`;
+      for (let index = 0; index < count; index++) d.one(put(name(index), '', { ttl: 10 }));
+      d.one(put('k/first', ''));
+      d.one(put('kz/last', ''));
+      d.now += 10;
+      const first = d.page(scan('k'));
+      expect(first).toMatchObject({ keys: ['k/first'], more: true });
+      expect(text(first.cursor)).toBe(name(SCAN_EXPIRED_MAX - 1));
+      expect(pages(d, 'k', 100)).toEqual(['k/first', 'kz/last']);
+      const empty = d.page(scan('k0'));
+      expect(empty).toMatchObject({ keys: [], more: true });
+      expect(d.page(scan('k0', { cursor: empty.cursor }))).toMatchObject({ keys: [], more: false });
     });
 
     it('sees writes of the same frame, and several scans share a frame', () => {
