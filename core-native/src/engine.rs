@@ -7,13 +7,14 @@
 use crate::entries::Entry;
 use crate::fold::{can_fold, fold};
 use crate::generated::{OperationCode, Status};
-use crate::keyspace::{Keyspace, Place, entry_bytes};
+use crate::keyspace::{Keyspace, entry_bytes};
 use crate::layout::{OPERATION_BYTES, OPERATION_LIMIT, read_u32};
 use crate::limits::{
     EXPIRIES_PER_ADVANCE_MAX, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX, frame_bytes_max_for,
 };
 use crate::number::{DECIMAL_BYTES_MAX, Decimal, parse_decimal};
 use crate::operation::Operation;
+use crate::partition::partition_of_key;
 use crate::records::{Record, RecordKind, RecordWriter, record_bytes};
 use crate::reply::{Head, ReplyWriter};
 use crate::request::{Request, check_request};
@@ -125,11 +126,11 @@ impl Engine {
 
         let mut next = first;
         'frame: for group in operations.chunks(GROUP * OPERATION_BYTES) {
-            let places = self.prefetch_group(group, data);
-            for (bytes, place) in group.chunks_exact(OPERATION_BYTES).zip(places) {
+            let hashes = self.prefetch_group(group, data);
+            for (bytes, hash) in group.chunks_exact(OPERATION_BYTES).zip(hashes) {
                 let operation = Operation::decode(bytes, data);
                 if self
-                    .execute_operation(&operation, place, &mut output)
+                    .execute_operation(&operation, hash, &mut output)
                     .is_err()
                 {
                     break 'frame;
@@ -176,36 +177,36 @@ impl Engine {
     }
 
     pub fn partition_of(&self, key: &[u8]) -> usize {
-        crate::partition::partition_of_key(key, self.keyspace.partitions())
+        partition_of_key(key, self.keyspace.partitions())
     }
 
     /// Hashes the keys of a group and starts loading what their lookups will need.
     #[inline]
-    fn prefetch_group(&self, group: &[u8], data: &[u8]) -> [Place; GROUP] {
-        let mut places = [Place::default(); GROUP];
+    fn prefetch_group(&self, group: &[u8], data: &[u8]) -> [u32; GROUP] {
+        let mut hashes = [0; GROUP];
         let count = group.len() / OPERATION_BYTES;
         let mut rest = data;
-        for (bytes, place) in group.chunks_exact(OPERATION_BYTES).zip(&mut places) {
+        for (bytes, hash) in group.chunks_exact(OPERATION_BYTES).zip(&mut hashes) {
             let operation = Operation::decode(bytes, rest);
             rest = &rest[operation.data_bytes()..];
             if operation.key.len() <= KEY_BYTES_MAX {
-                *place = self.keyspace.place(operation.key);
-                self.keyspace.prefetch_cell(*place);
+                *hash = self.keyspace.hash(operation.key);
+                self.keyspace.prefetch_cell(*hash);
             }
         }
-        for place in &places[..count] {
-            if let Some(handle) = self.keyspace.candidate(*place) {
+        for hash in &hashes[..count] {
+            if let Some(handle) = self.keyspace.candidate(*hash) {
                 self.keyspace.prefetch_entry(handle);
             }
         }
-        places
+        hashes
     }
 
     #[inline]
     fn execute_operation(
         &mut self,
         operation: &Operation<'_>,
-        place: Place,
+        hash: u32,
         output: &mut Output<'_>,
     ) -> Result<(), Full> {
         if output.reply.result_room() < 1 {
@@ -235,13 +236,13 @@ impl Engine {
             return Err(Full);
         }
 
-        let handle = self.find_live(operation.key, place, &mut output.records);
+        let handle = self.find_live(operation.key, hash, &mut output.records);
         let end = match operation.code {
             OperationCode::Get => return self.get(operation, handle, output),
-            OperationCode::Put => self.put(operation, place, handle, &mut output.records),
+            OperationCode::Put => self.put(operation, hash, handle, &mut output.records),
             OperationCode::Delete => self.delete(operation, handle, &mut output.records),
             OperationCode::Touch => self.touch(operation, handle, &mut output.records),
-            _ => match self.increment(operation, place, handle, &mut output.records) {
+            _ => match self.increment(operation, hash, handle, &mut output.records) {
                 Ok((end, value)) => {
                     output.end(operation, end, value.as_bytes());
                     return Ok(());
@@ -255,13 +256,8 @@ impl Engine {
 
     /// The handle of a key; one that has expired is removed first, with its record.
     #[inline]
-    fn find_live(
-        &mut self,
-        key: &[u8],
-        place: Place,
-        records: &mut RecordWriter<'_>,
-    ) -> Option<u32> {
-        let handle = self.keyspace.find(place, key)?;
+    fn find_live(&mut self, key: &[u8], hash: u32, records: &mut RecordWriter<'_>) -> Option<u32> {
+        let handle = self.keyspace.find(hash, key)?;
         if self.is_expired(self.keyspace.entries.get(handle)) {
             self.remove(handle, RecordKind::Expire, records);
             return None;
@@ -301,7 +297,7 @@ impl Engine {
     fn put(
         &mut self,
         operation: &Operation<'_>,
-        place: Place,
+        hash: u32,
         handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> End {
@@ -312,7 +308,7 @@ impl Engine {
         if !self.memory_allows(handle, operation.key, operation.value.len()) {
             return refused(Status::ResourceExhausted, present);
         }
-        self.store(operation, place, handle, operation.value, records)
+        self.store(operation, hash, handle, operation.value, records)
     }
 
     fn delete(
@@ -334,7 +330,7 @@ impl Engine {
     fn increment(
         &mut self,
         operation: &Operation<'_>,
-        place: Place,
+        hash: u32,
         handle: Option<u32>,
         records: &mut RecordWriter<'_>,
     ) -> Result<(End, Decimal), End> {
@@ -354,7 +350,7 @@ impl Engine {
             return Err(refused(Status::ResourceExhausted, present));
         }
         Ok((
-            self.store(operation, place, handle, value.as_bytes(), records),
+            self.store(operation, hash, handle, value.as_bytes(), records),
             value,
         ))
     }
@@ -389,12 +385,15 @@ impl Engine {
     fn store(
         &mut self,
         operation: &Operation<'_>,
-        place: Place,
+        hash: u32,
         handle: Option<u32>,
         value: &[u8],
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let Place { partition, .. } = place;
+        let partition = match handle {
+            Some(handle) => self.keyspace.entries.get(handle).partition(),
+            None => self.partition_of(operation.key),
+        };
         let revision = self.keyspace.next_revision(partition);
         let before = handle.map_or(0, |handle| {
             self.keyspace.expires_at(self.keyspace.entries.get(handle))
@@ -403,10 +402,11 @@ impl Engine {
         match handle {
             Some(handle) => self
                 .keyspace
-                .replace(place, handle, value, revision, expires_at),
-            None => self
-                .keyspace
-                .insert(place, operation.key, value, revision, expires_at),
+                .replace(hash, handle, value, revision, expires_at),
+            None => {
+                self.keyspace
+                    .insert(hash, partition, operation.key, value, revision, expires_at)
+            }
         }
         records.append(Record {
             kind: RecordKind::Put,

@@ -52,12 +52,14 @@ pub fn fold(keyspace: &mut Keyspace, records: &[u8]) -> u64 {
             value,
             ..
         } = record;
-        let place = keyspace.place(key);
-        match (record.kind, keyspace.find(place, key)) {
+        let hash = keyspace.hash(key);
+        match (record.kind, keyspace.find(hash, key)) {
             (RecordKind::Put, Some(handle)) => {
-                keyspace.replace(place, handle, value, revision, expires_at);
+                keyspace.replace(hash, handle, value, revision, expires_at);
             }
-            (RecordKind::Put, None) => keyspace.insert(place, key, value, revision, expires_at),
+            (RecordKind::Put, None) => {
+                keyspace.insert(hash, partition, key, value, revision, expires_at)
+            }
             (_, None) => keyspace.skip(partition, revision),
             (RecordKind::Touch, Some(handle)) => keyspace.touch(handle, revision, expires_at),
             (_, Some(handle)) => keyspace.remove(handle, revision),

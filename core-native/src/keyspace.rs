@@ -8,18 +8,15 @@ use crate::entries::{Entries, Entry};
 use crate::expiry::ExpiryHeap;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
 use crate::ordered_index::OrderedIndex;
-use crate::partition::partition_of_key;
 use crate::table::Table;
 
-/// Where a key belongs: its partition and its hash within that partition's table.
-#[derive(Clone, Copy, Default)]
-pub struct Place {
-    pub partition: usize,
-    pub hash: u32,
-}
+/// Tables that share the keys by the top bits of their hash, so that a rehash moves one table's cells
+/// and not all.
+const SHARDS: usize = 64;
+const SHARD_SHIFT: u32 = u32::BITS - SHARDS.ilog2();
 
 pub struct Keyspace {
-    tables: Vec<Table>,
+    tables: [Table; SHARDS],
     /// The newest revision of each partition.
     revisions: Vec<u64>,
     pub entries: Entries,
@@ -33,7 +30,7 @@ pub struct Keyspace {
 impl Keyspace {
     pub fn new(partitions: usize, hash_seed: u32) -> Self {
         Self {
-            tables: (0..partitions).map(|_| Table::default()).collect(),
+            tables: std::array::from_fn(|_| Table::default()),
             revisions: vec![0; partitions],
             entries: Entries::default(),
             order: OrderedIndex::default(),
@@ -44,7 +41,7 @@ impl Keyspace {
     }
 
     pub fn partitions(&self) -> usize {
-        self.tables.len()
+        self.revisions.len()
     }
 
     pub fn revision_of(&self, partition: usize) -> u64 {
@@ -58,17 +55,14 @@ impl Keyspace {
 
     /// The hash is keyed with a secret seed, so that nobody can choose keys that collide.
     #[inline]
-    pub fn place(&self, key: &[u8]) -> Place {
-        Place {
-            partition: partition_of_key(key, self.tables.len()),
-            hash: xxh3_64_with_seed(key, self.hash_seed) as u32,
-        }
+    pub fn hash(&self, key: &[u8]) -> u32 {
+        xxh3_64_with_seed(key, self.hash_seed) as u32
     }
 
     #[inline]
-    pub fn find(&self, place: Place, key: &[u8]) -> Option<u32> {
-        self.tables[place.partition]
-            .find(place.hash, |handle| self.entries.get(handle).key() == key)
+    pub fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.table(hash)
+            .find(hash, |handle| self.entries.get(handle).key() == key)
     }
 
     /// When a key expires; 0 = never.
@@ -80,15 +74,16 @@ impl Keyspace {
     /// Adds a key that is not there yet.
     pub fn insert(
         &mut self,
-        place: Place,
+        hash: u32,
+        partition: usize,
         key: &[u8],
         value: &[u8],
         revision: u64,
         expires_at: u64,
     ) {
         self.memory_bytes += entry_bytes(key.len(), value.len());
-        let handle = self.entries.add(key, value, place.partition);
-        self.tables[place.partition].insert(place.hash, handle);
+        let handle = self.entries.add(key, value, partition);
+        self.table_mut(hash).insert(hash, handle);
         self.order.insert(&self.entries, handle);
         self.touch(handle, revision, expires_at);
     }
@@ -97,7 +92,7 @@ impl Keyspace {
     #[inline]
     pub fn replace(
         &mut self,
-        place: Place,
+        hash: u32,
         handle: u32,
         value: &[u8],
         revision: u64,
@@ -109,7 +104,7 @@ impl Keyspace {
         if self.entries.fits(handle, value.len()) {
             self.entries.overwrite(handle, value);
         } else {
-            handle = self.relocate(place, handle, value);
+            handle = self.relocate(hash, handle, value);
         }
         self.touch(handle, revision, expires_at);
     }
@@ -129,18 +124,18 @@ impl Keyspace {
     /// Removes a key that is there.
     pub fn remove(&mut self, handle: u32, revision: u64) {
         let entry = self.entries.get(handle);
-        let place = self.place(entry.key());
+        let (hash, partition) = (self.hash(entry.key()), entry.partition());
         self.memory_bytes -= entry_bytes(entry.key().len(), entry.value().len());
-        self.revisions[place.partition] = revision;
-        self.tables[place.partition].remove(place.hash, handle);
+        self.revisions[partition] = revision;
+        self.table_mut(hash).remove(hash, handle);
         self.order.remove(&self.entries, handle);
         self.expiry.remove(&mut self.entries, handle);
         self.entries.remove(handle);
     }
 
-    fn relocate(&mut self, place: Place, handle: u32, value: &[u8]) -> u32 {
+    fn relocate(&mut self, hash: u32, handle: u32, value: &[u8]) -> u32 {
         let copied = self.entries.copy(handle, value);
-        self.tables[place.partition].replace(place.hash, handle, copied);
+        self.table_mut(hash).replace(hash, handle, copied);
         self.order.replace(&self.entries, handle, copied);
         self.expiry.moved(&self.entries, copied);
         self.entries.remove(handle);
@@ -159,17 +154,27 @@ impl Keyspace {
             .map(|handle| self.entries.get(handle))
     }
 
+    #[inline]
+    fn table(&self, hash: u32) -> &Table {
+        &self.tables[(hash >> SHARD_SHIFT) as usize]
+    }
+
+    #[inline]
+    fn table_mut(&mut self, hash: u32) -> &mut Table {
+        &mut self.tables[(hash >> SHARD_SHIFT) as usize]
+    }
+
     // The three steps of a lookup, taken for many keys at once so that their cache misses overlap.
 
     #[inline]
-    pub fn prefetch_cell(&self, place: Place) {
-        self.tables[place.partition].prefetch(place.hash);
+    pub fn prefetch_cell(&self, hash: u32) {
+        self.table(hash).prefetch(hash);
     }
 
     /// The entry that the lookup will most likely end at.
     #[inline]
-    pub fn candidate(&self, place: Place) -> Option<u32> {
-        self.tables[place.partition].candidate(place.hash)
+    pub fn candidate(&self, hash: u32) -> Option<u32> {
+        self.table(hash).candidate(hash)
     }
 
     #[inline]
@@ -211,7 +216,7 @@ mod tests {
                     key[224..232].copy_from_slice(&[step, 32, 32, 0xc3, 0x81 - borrow, 58, 38, 76]);
                     let rest = [127 - step, 95, 95, 65, 0xcd + carry, 0xb4, 89, 49];
                     key[672..680].copy_from_slice(&rest);
-                    keyspace.place(&key).hash
+                    keyspace.hash(&key)
                 })
                 .collect();
             assert_eq!(hashes.len(), 64);

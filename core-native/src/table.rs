@@ -1,7 +1,6 @@
-//! The hash table of one partition: open addressing with linear probing over 8-byte cells, each the
-//! upper half a key's hash and the lower half its handle (0: empty). The keys themselves are in the
-//! entries, so a lookup tells a cell by its hash first and asks the caller for the rest. One table a
-//! partition keeps a rehash short: it moves one partition's cells, not all.
+//! A hash table of handles: open addressing with linear probing over 8-byte cells, each the upper half
+//! a key's hash and the lower half its handle (0: empty). The keys themselves are in the entries, so a
+//! lookup tells a cell by its hash first and asks the caller for the rest.
 
 use crate::prefetch::prefetch;
 

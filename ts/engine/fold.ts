@@ -2,21 +2,19 @@
 // same state on every machine and with every later version.
 
 import type { Keyspace } from './keyspace.js';
-import { Place } from './keyspace.js';
 import { DECIMAL_BYTES_MAX } from './number.js';
 import { RECORD_PUT, RECORD_TOUCH, RecordReader } from './records.js';
 
 /** Whether all of `records` are valid and go on from the state of `keyspace`. */
 export function canFold(keyspace: Keyspace, records: Uint8Array, valueBytesMax: number): boolean {
-  const place = new Place();
   const reader = new RecordReader(records);
   const newest = new Map<number, number>();
   while (!reader.done) {
     if (!reader.next()) return false;
     const { partition, revision, key, value } = reader;
-    keyspace.locate(place, key, 0, key.length);
+    const belongs = keyspace.partitionOf(key, 0, key.length) === partition;
     const before = newest.get(partition) ?? keyspace.revisions[partition];
-    if (place.partition !== partition || before === undefined || revision !== before + 1) {
+    if (!belongs || before === undefined || revision !== before + 1) {
       return false;
     }
     if (value.length > Math.max(valueBytesMax, DECIMAL_BYTES_MAX)) return false;
@@ -27,18 +25,28 @@ export function canFold(keyspace: Keyspace, records: Uint8Array, valueBytesMax: 
 
 /** Applies records for which `canFold` holds. Returns the newest time among them. */
 export function fold(keyspace: Keyspace, records: Uint8Array): number {
-  const place = new Place();
   const reader = new RecordReader(records);
   let time = 0;
   while (reader.next()) {
     time = Math.max(time, reader.time);
     const { kind, partition, revision, expiresAt, key, value } = reader;
-    keyspace.locate(place, key, 0, key.length);
-    const handle = keyspace.find(place, key, 0, key.length);
+    const hash = keyspace.hash(key, 0, key.length);
+    const handle = keyspace.find(hash, key, 0, key.length);
     if (kind === RECORD_PUT && handle !== 0) {
-      keyspace.replace(place, handle, value, 0, value.length, revision, expiresAt);
+      keyspace.replace(hash, handle, value, 0, value.length, revision, expiresAt);
     } else if (kind === RECORD_PUT) {
-      keyspace.insert(place, key, 0, key.length, value, 0, value.length, revision, expiresAt);
+      keyspace.insert(
+        hash,
+        partition,
+        key,
+        0,
+        key.length,
+        value,
+        0,
+        value.length,
+        revision,
+        expiresAt,
+      );
     } else if (handle === 0) {
       keyspace.revisions[partition] = revision;
     } else if (kind === RECORD_TOUCH) {

@@ -10,11 +10,12 @@ import { keyHash } from './key-hash.js';
 import { OrderedIndex } from './ordered-index.js';
 import { Table } from './table.js';
 
-/** Where a key belongs: its partition and its hash within that partition's table. */
-export class Place {
-  partition = 0;
-  hash = 0;
-}
+/**
+ * Tables that share the keys by the top bits of their hash, so that a rehash moves one table's cells
+ * and not all.
+ */
+const SHARDS = 64;
+const SHARD_SHIFT = 32 - Math.log2(SHARDS);
 
 export class Keyspace {
   readonly entries = new Entries();
@@ -24,36 +25,38 @@ export class Keyspace {
   readonly revisions: Float64Array;
   /** Logical bytes held. */
   memoryBytes = 0;
-  private readonly tables: Table[];
-  private readonly place = new Place();
+  private readonly tables = Array.from({ length: SHARDS }, () => new Table());
 
   constructor(
-    private readonly partitions: number,
+    readonly partitions: number,
     private readonly hashSeed: number,
   ) {
     this.revisions = new Float64Array(partitions);
-    this.tables = Array.from({ length: partitions }, () => new Table());
   }
 
   /** The hash is keyed with a secret seed, so that nobody can choose keys that collide. */
-  locate(place: Place, bytes: Uint8Array, start: number, end: number): void {
-    place.partition = partitionOfKey(bytes, start, end, this.partitions);
-    place.hash = keyHash(bytes, start, end, this.hashSeed);
+  hash(bytes: Uint8Array, start: number, end: number): number {
+    return keyHash(bytes, start, end, this.hashSeed);
+  }
+
+  /** The partition of the key `bytes[start, end)`. */
+  partitionOf(bytes: Uint8Array, start: number, end: number): number {
+    return partitionOfKey(bytes, start, end, this.partitions);
   }
 
   /** The entry of the key `bytes[start, end)`. */
-  find(place: Place, bytes: Uint8Array, start: number, end: number): number {
-    const table = this.tables[place.partition] as Table;
-    let handle = table.find(place.hash, 0);
+  find(hash: number, bytes: Uint8Array, start: number, end: number): number {
+    const table = this.tables[hash >>> SHARD_SHIFT] as Table;
+    let handle = table.find(hash, 0);
     while (handle !== 0 && !this.entries.keyEquals(handle, bytes, start, end)) {
-      handle = table.find(place.hash, handle);
+      handle = table.find(hash, handle);
     }
     return handle;
   }
 
   /** The first entry under the hash: nearly always the one that `find` will name. */
-  candidate(place: Place): number {
-    return (this.tables[place.partition] as Table).find(place.hash, 0);
+  candidate(hash: number): number {
+    return (this.tables[hash >>> SHARD_SHIFT] as Table).find(hash, 0);
   }
 
   nextRevision(partition: number): number {
@@ -62,7 +65,8 @@ export class Keyspace {
 
   /** Adds a key that is not there yet. */
   insert(
-    place: Place,
+    hash: number,
+    partition: number,
     bytes: Uint8Array,
     keyStart: number,
     keyEnd: number,
@@ -72,18 +76,17 @@ export class Keyspace {
     revision: number,
     expiresAt: number,
   ): void {
-    const { partition, hash } = place;
     const { entries } = this;
     this.memoryBytes += entryBytes(keyEnd - keyStart, valueEnd - valueStart);
     const handle = entries.add(bytes, keyStart, keyEnd, value, valueStart, valueEnd, partition);
-    (this.tables[partition] as Table).insert(hash, handle);
+    (this.tables[hash >>> SHARD_SHIFT] as Table).insert(hash, handle);
     this.order.insert(handle);
     this.touch(handle, revision, expiresAt);
   }
 
   /** Sets value, revision and expiry of a key that is there. */
   replace(
-    place: Place,
+    hash: number,
     handle: number,
     value: Uint8Array,
     start: number,
@@ -99,7 +102,7 @@ export class Keyspace {
       return;
     }
     const copied = entries.copy(handle, value, start, end);
-    (this.tables[place.partition] as Table).replace(place.hash, handle, copied);
+    (this.tables[hash >>> SHARD_SHIFT] as Table).replace(hash, handle, copied);
     this.order.replace(handle, copied);
     this.expiry.moved(copied);
     entries.remove(handle);
@@ -116,12 +119,12 @@ export class Keyspace {
 
   /** Removes a key that is there. */
   remove(handle: number, revision: number): void {
-    const { entries, place } = this;
+    const { entries } = this;
     const bytes = entries.bytes(handle);
-    this.locate(place, bytes, entries.keyStart(handle), entries.keyEnd(handle));
-    this.revisions[place.partition] = revision;
+    const hash = this.hash(bytes, entries.keyStart(handle), entries.keyEnd(handle));
+    this.revisions[entries.partition(handle)] = revision;
     this.memoryBytes -= entryBytes(entries.keyLength(handle), entries.valueLength(handle));
-    (this.tables[place.partition] as Table).remove(place.hash, handle);
+    (this.tables[hash >>> SHARD_SHIFT] as Table).remove(hash, handle);
     this.order.remove(handle);
     this.expiry.remove(handle);
     entries.remove(handle);

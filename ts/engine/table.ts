@@ -1,7 +1,6 @@
-// The hash table of one partition: open addressing with linear probing over cells of two words, a
-// key's hash and its handle (0: empty). The keys themselves are in the entries, so a lookup tells a
-// cell by its hash first and compares the key then. One table a partition keeps a rehash short: it
-// moves one partition's cells, not all.
+// A hash table of handles: open addressing with linear probing over cells of two words, a key's hash
+// and its handle (0: empty). The keys themselves are in the entries, so a lookup tells a cell by its
+// hash first and compares the key then.
 
 const CELLS_MIN = 8;
 

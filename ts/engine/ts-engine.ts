@@ -14,7 +14,6 @@ import {
   KEY_BYTES_MAX,
   RESULTS_PER_REPLY_MAX,
 } from '../wire/limits.js';
-import { partitionOfKey } from '../wire/partition.js';
 import { ReplyWriter } from '../wire/reply.js';
 import { checkRequest } from '../wire/request.js';
 import { STATUS_COUNT, Status } from '../wire/status.js';
@@ -33,7 +32,7 @@ import {
   recordsMalformed,
 } from './engine.js';
 import { canFold, fold } from './fold.js';
-import { entryBytes, Keyspace, Place } from './keyspace.js';
+import { entryBytes, Keyspace } from './keyspace.js';
 import { addChecked, DECIMAL_BYTES_MAX, parseDecimal, writeDecimal } from './number.js';
 import { Operation } from './operation.js';
 import {
@@ -61,7 +60,6 @@ class TsEngine implements Engine {
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
 
-  private readonly partitions: number;
   private readonly valueBytesMax: number;
   private readonly memoryBytesMax: number;
   private readonly frameBytesMax: number;
@@ -71,7 +69,7 @@ class TsEngine implements Engine {
   private readonly columns = new Columns();
   private readonly operation = new Operation();
   /** Of the group being executed. */
-  private readonly places = Array.from({ length: GROUP }, () => new Place());
+  private readonly hashes = new Uint32Array(GROUP);
   private readonly handles = new Uint32Array(GROUP);
   private readonly decimal = new Uint8Array(DECIMAL_BYTES_MAX);
   /** The frame being executed. */
@@ -80,7 +78,6 @@ class TsEngine implements Engine {
   private now = 0;
 
   constructor(options: EngineOptions) {
-    this.partitions = options.partitions;
     this.valueBytesMax = options.valueBytesMax;
     this.memoryBytesMax = options.memoryBytesMax;
     this.frameBytesMax = frameBytesMaxFor(options.valueBytesMax);
@@ -114,9 +111,9 @@ class TsEngine implements Engine {
     let next = first;
     for (; next < count; next++, at += OPERATION_BYTES) {
       const inGroup = (next - first) & (GROUP - 1);
-      if (inGroup === 0) this.locateGroup(at, dataAt, Math.min(count - next, GROUP));
+      if (inGroup === 0) this.hashGroup(at, dataAt, Math.min(count - next, GROUP));
       operation.decode(this.view, at, dataAt);
-      if (!this.executeOperation(this.places[inGroup] as Place)) break;
+      if (!this.executeOperation(this.hashes[inGroup] as number)) break;
       dataAt = operation.valueEnd;
     }
 
@@ -153,7 +150,7 @@ class TsEngine implements Engine {
   }
 
   partitionOf(key: Uint8Array): number {
-    return partitionOfKey(key, 0, key.length, this.partitions);
+    return this.keyspace.partitionOf(key, 0, key.length);
   }
 
   close(): void {
@@ -171,9 +168,9 @@ class TsEngine implements Engine {
     return Math.min(results, RESULTS_PER_REPLY_MAX);
   }
 
-  /** Finds the places of a group's keys and brings what their lookups will need into the cache. */
-  private locateGroup(operationsAt: number, groupDataAt: number, count: number): void {
-    const { operation, keyspace, places, handles } = this;
+  /** Hashes a group's keys and brings what their lookups will need into the cache. */
+  private hashGroup(operationsAt: number, groupDataAt: number, count: number): void {
+    const { operation, keyspace, hashes, handles } = this;
     const { arena } = keyspace.entries;
     let at = operationsAt;
     let dataAt = groupDataAt;
@@ -181,10 +178,10 @@ class TsEngine implements Engine {
       operation.decode(this.view, at, dataAt);
       dataAt = operation.valueEnd;
       if (operation.keyLength > KEY_BYTES_MAX) continue;
-      keyspace.locate(places[index] as Place, this.frame, operation.keyAt, operation.keyEnd);
+      hashes[index] = keyspace.hash(this.frame, operation.keyAt, operation.keyEnd);
     }
     for (let index = 0; index < count; index++) {
-      handles[index] = keyspace.candidate(places[index] as Place);
+      handles[index] = keyspace.candidate(hashes[index] as number);
     }
     let touched = 0;
     for (let index = 0; index < count; index++) {
@@ -196,7 +193,7 @@ class TsEngine implements Engine {
   }
 
   /** False, with nothing done, where the reply or the records have no room left for it. */
-  private executeOperation(place: Place): boolean {
+  private executeOperation(hash: number): boolean {
     const { operation, frame, replyWriter } = this;
     if (replyWriter.resultRoom < 1) return false;
     const finding = operation.check(frame, this.valueBytesMax);
@@ -216,25 +213,25 @@ class TsEngine implements Engine {
       return false;
     }
 
-    const handle = this.findLive(place);
+    const handle = this.findLive(hash);
     switch (operation.code) {
       case OperationCode.Get:
         return this.get(handle);
       case OperationCode.Put:
-        return this.put(place, handle);
+        return this.put(hash, handle);
       case OperationCode.Delete:
         return this.delete(handle);
       case OperationCode.Increment:
-        return this.increment(place, handle);
+        return this.increment(hash, handle);
       default:
         return this.touch(handle);
     }
   }
 
   /** The operation's key; one that has expired is removed first, with its record. */
-  private findLive(place: Place): number {
+  private findLive(hash: number): number {
     const { keyspace, operation } = this;
-    const handle = keyspace.find(place, this.frame, operation.keyAt, operation.keyEnd);
+    const handle = keyspace.find(hash, this.frame, operation.keyAt, operation.keyEnd);
     if (handle === 0) return 0;
     const expiresAt = keyspace.expiry.expiresAt(handle);
     if (expiresAt === 0 || expiresAt > this.now) return handle;
@@ -255,7 +252,7 @@ class TsEngine implements Engine {
     return this.count(Status.Ok);
   }
 
-  private put(place: Place, handle: number): boolean {
+  private put(hash: number, handle: number): boolean {
     const { operation, frame } = this;
     const present = this.revisionAt(handle);
     const refusal = operation.conditionStatus(present);
@@ -265,7 +262,7 @@ class TsEngine implements Engine {
     }
     const expiresAt = this.expiryAfter(handle);
     const { valueAt, valueEnd } = operation;
-    const revision = this.store(place, handle, frame, valueAt, valueEnd, expiresAt);
+    const revision = this.store(hash, handle, frame, valueAt, valueEnd, expiresAt);
     return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
@@ -277,7 +274,7 @@ class TsEngine implements Engine {
     return this.end(Status.Ok, this.remove(handle, RECORD_DELETE), 0);
   }
 
-  private increment(place: Place, handle: number): boolean {
+  private increment(hash: number, handle: number): boolean {
     const { operation, view, decimal, replyWriter } = this;
     const { entries } = this.keyspace;
     const present = this.revisionAt(handle);
@@ -294,7 +291,7 @@ class TsEngine implements Engine {
       return this.end(Status.ResourceExhausted, present, 0);
     }
     const expiresAt = this.expiryAfter(handle);
-    const revision = this.store(place, handle, decimal, 0, length, expiresAt);
+    const revision = this.store(hash, handle, decimal, 0, length, expiresAt);
     const ttlMs = this.msUntil(expiresAt);
     replyWriter.resultRange(operation.id, decimal, 0, length, revision, ttlMs);
     return this.count(Status.Ok);
@@ -314,7 +311,7 @@ class TsEngine implements Engine {
 
   /** Sets the value of the operation's key, makes the record and returns its revision. */
   private store(
-    place: Place,
+    hash: number,
     handle: number,
     value: Uint8Array,
     start: number,
@@ -323,12 +320,26 @@ class TsEngine implements Engine {
   ): number {
     const { keyspace, frame } = this;
     const { keyAt, keyEnd } = this.operation;
-    const { partition } = place;
+    const partition =
+      handle === 0
+        ? keyspace.partitionOf(frame, keyAt, keyEnd)
+        : keyspace.entries.partition(handle);
     const revision = keyspace.nextRevision(partition);
     if (handle !== 0) {
-      keyspace.replace(place, handle, value, start, end, revision, expiresAt);
+      keyspace.replace(hash, handle, value, start, end, revision, expiresAt);
     } else {
-      keyspace.insert(place, frame, keyAt, keyEnd, value, start, end, revision, expiresAt);
+      keyspace.insert(
+        hash,
+        partition,
+        frame,
+        keyAt,
+        keyEnd,
+        value,
+        start,
+        end,
+        revision,
+        expiresAt,
+      );
     }
     this.record(
       RECORD_PUT,
