@@ -1,15 +1,10 @@
 // `npm run bench:engine`: both engines and a bare Map, side by side in one run. Each contender has a
 // process of its own; within a cell they take turns, round by round, and the median round counts.
-//
-//   --quick       100,000 keys only, fewer and shorter rounds
-//   --json        figures as JSON on standard output
-//   --markdown    the table for the README
-//   --keys N,N    other numbers of keys
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { cpus, loadavg, platform, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command, InvalidArgumentError } from 'commander';
 import type { Answer, Order } from './contender.js';
 import {
   CONTENDERS,
@@ -32,21 +27,15 @@ interface Cell {
   readonly ns: Record<Contender, number | undefined>;
 }
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    markdown: { type: 'boolean', default: false },
-    keys: { type: 'string' },
-  },
-});
-const sizes = (options.keys ?? (options.quick ? '100000' : '100000,5000000'))
-  .split(',')
-  .map(Number);
-if (sizes.some((keys) => !Number.isInteger(keys) || keys < 1000)) {
-  console.error('--keys takes numbers of 1000 or more, separated by commas');
-  process.exit(2);
-}
+const options = new Command('bench:engine')
+  .description('Both engines and a bare Map, side by side on one core.')
+  .option('--quick', '100,000 keys only, fewer and shorter rounds')
+  .option('--json', 'figures as JSON on standard output')
+  .option('--markdown', 'the table for the README')
+  .option('--keys <N,N>', 'other numbers of keys, 1000 or more each', parseSizes)
+  .parse()
+  .opts<{ quick?: true; json?: true; markdown?: true; keys?: number[] }>();
+const sizes = options.keys ?? (options.quick ? [100_000] : [100_000, 5_000_000]);
 const rounds = options.quick ? 3 : 5;
 const timeMs = options.quick ? 100 : 250;
 
@@ -198,4 +187,12 @@ function count(keys: number): string {
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
   else if (text !== '') process.stderr.write(`${text}\n`);
+}
+
+function parseSizes(text: string): number[] {
+  const parsed = text.split(',').map(Number);
+  if (parsed.some((keys) => !Number.isInteger(keys) || keys < 1000)) {
+    throw new InvalidArgumentError('Numbers of 1000 or more, separated by commas.');
+  }
+  return parsed;
 }

@@ -5,6 +5,7 @@ mod arena;
 mod chunk;
 mod engine;
 mod entries;
+mod execute_call;
 mod expiry;
 mod fold;
 mod keyspace;
@@ -30,10 +31,12 @@ mod generated {
     pub use super::rondo_generated::rondo::wire::*;
 }
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
-use napi::bindgen_prelude::{ArrayBuffer, Float64Array, Uint8Array};
-use napi::{Error, Result};
+use napi::bindgen_prelude::{Float64Array, Uint8Array, Unknown};
+use napi::{Env, Error, Result};
 use napi_derive::napi;
 
 use crate::engine::{Buffers, Engine, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Options, STATUS_COUNT};
@@ -70,13 +73,19 @@ pub fn abi() -> String {
 
 /// The engine with the buffers that it was given at start. After a panic, which is a broken invariant,
 /// or after `close` it answers every call with an error.
-#[napi]
-pub struct NativeEngine {
+struct Core {
     engine: Option<Engine>,
     reply: Uint8Array,
     records: Uint8Array,
     outcome: Float64Array,
     counters: Float64Array,
+}
+
+/// What JavaScript holds. Calls come one at a time on one thread, so the borrow never fails; were it
+/// otherwise, the call would panic instead of doing harm.
+#[napi]
+pub struct NativeEngine {
+    core: Rc<RefCell<Core>>,
 }
 
 #[napi]
@@ -114,52 +123,66 @@ impl NativeEngine {
             memory_bytes_max: memory_bytes_max as usize,
             hash_seed,
         });
-        Ok(Self {
+        let core = Core {
             engine: Some(engine),
             reply,
             records,
             outcome,
             counters,
+        };
+        Ok(Self {
+            core: Rc::new(RefCell::new(core)),
         })
     }
 
-    /// Length of the reply, or minus the status that refuses the frame.
-    #[napi]
-    pub fn execute(&mut self, frame: ArrayBuffer<'_>, first: u32, now: f64) -> Result<f64> {
-        self.run(|engine, buffers| {
-            match engine.execute(&frame, first as usize, now as u64, buffers) {
-                Ok(length) => length as f64,
-                Err(status) => -f64::from(status.0),
-            }
-        })
+    /// The function `execute(frame, first, now)`: length of the reply, or minus the status that refuses
+    /// the frame.
+    #[napi(ts_return_type = "(frame: ArrayBuffer, first: number, now: number) => number")]
+    pub fn execute_function<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+        execute_call::execute_function(env, Rc::clone(&self.core))
     }
 
     /// Keys expired.
     #[napi]
-    pub fn advance(&mut self, now: f64) -> Result<u32> {
-        self.run(|engine, buffers| engine.advance(now as u64, buffers) as u32)
+    pub fn advance(&self, now: f64) -> Result<u32> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| engine.advance(now as u64, buffers) as u32)
     }
 
     /// Whether the records were applied.
     #[napi]
-    pub fn fold(&mut self, records: &[u8]) -> Result<bool> {
-        self.run(|engine, buffers| engine.fold(records, buffers))
+    pub fn fold(&self, records: &[u8]) -> Result<bool> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| engine.fold(records, buffers))
     }
 
     #[napi]
-    pub fn revision_of(&mut self, partition: u32) -> Result<f64> {
-        self.run(|engine, _| engine.revision_of(partition as usize) as f64)
+    pub fn revision_of(&self, partition: u32) -> Result<f64> {
+        self.core
+            .borrow_mut()
+            .run(|engine, _| engine.revision_of(partition as usize) as f64)
     }
 
     #[napi]
-    pub fn partition_of(&mut self, key: &[u8]) -> Result<u32> {
-        self.run(|engine, _| engine.partition_of(key) as u32)
+    pub fn partition_of(&self, key: &[u8]) -> Result<u32> {
+        self.core
+            .borrow_mut()
+            .run(|engine, _| engine.partition_of(key) as u32)
     }
 
     /// Frees the engine's memory.
     #[napi]
-    pub fn close(&mut self) {
-        self.engine = None;
+    pub fn close(&self) {
+        self.core.borrow_mut().engine = None;
+    }
+}
+
+impl Core {
+    /// Whether a frame lies in a buffer that the engine writes to.
+    fn owns(&self, frame: *const u8) -> bool {
+        self.reply.as_ptr_range().contains(&frame) || self.records.as_ptr_range().contains(&frame)
     }
 
     #[inline]

@@ -55,7 +55,7 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
         pid: process.pid,
       };
       process.stdout.write(`${JSON.stringify(ready)}\n`);
-    } else if (process.stdout.isTTY) {
+    } else {
       process.stdout.write(banner(server, settings));
     }
   } catch (error) {

@@ -70,7 +70,8 @@ export interface NativeAddon {
 }
 
 interface NativeHandle {
-  execute(frame: ArrayBuffer, first: number, now: number): number;
+  /** The function behind `Engine.execute`, without the cost of a generated binding. */
+  executeFunction(): Engine['execute'];
   advance(now: number): number;
   /** Whether the records were applied. */
   fold(records: Uint8Array): boolean;
@@ -85,6 +86,7 @@ export class NativeEngine implements Engine {
   readonly records: Uint8Array<ArrayBuffer>;
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
+  readonly execute: Engine['execute'];
   private readonly handle: NativeHandle;
 
   constructor(addon: NativeAddon, options: EngineOptions) {
@@ -101,10 +103,7 @@ export class NativeEngine implements Engine {
       this.outcome,
       this.counters,
     );
-  }
-
-  execute(frame: ArrayBuffer, first: number, now: number): number {
-    return this.handle.execute(frame, first, now);
+    this.execute = this.handle.executeFunction();
   }
 
   advance(now: number): number {
