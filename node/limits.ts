@@ -41,3 +41,5 @@ export const EXPIRY_INTERVAL_MS = 50;
 export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 /** Bytes unread above which a frame with several replies waits for its peer before the next one. */
 export const SEND_PAUSE_BYTES = 1024 * 1024;
+/** Bytes of a reply up to which its view is kept for the next reply of that length. */
+export const REPLY_VIEW_BYTES_MAX = 4096;

@@ -34,6 +34,7 @@ import {
 } from './limits.js';
 import { OverloadReply } from './overload.js';
 import { closeReason } from './refusal.js';
+import { ReplyViews } from './reply-views.js';
 import type { TransportChoice } from './transport/load.js';
 import type {
   HttpReply,
@@ -72,6 +73,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
   private readonly transport: Transport;
+  private readonly replies: ReplyViews;
   private readonly overload: OverloadReply;
   private readonly endpoints: Endpoints;
   private readonly startedAt: number;
@@ -87,6 +89,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       memoryBytesMax: settings.memoryMax,
       hashSeed: options.hashSeed,
     });
+    this.replies = new ReplyViews(this.engine.reply);
     this.overload = new OverloadReply(this.frameBytesMax);
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
@@ -167,7 +170,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       next = outcome[OUTCOME_NEXT] as number;
       counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
       counters.sentBytes += length;
-      const sent = peer.send(engine.reply.subarray(0, length));
+      const sent = peer.send(this.replies.of(length));
       if (sent !== 'sent') this.hold(peer, sent, next - first);
     } catch (error) {
       this.fail(error);

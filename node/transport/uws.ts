@@ -18,11 +18,12 @@ import type { NativeApp, UwsBinary } from './uws-binary.js';
 interface UserData<T> {
   readonly data: T;
   readonly remoteAddress: string;
-  /** Set in `open`, before any other event. */
-  connection: UwsConnection<T> | undefined;
 }
 
-type Socket<T> = WebSocket<UserData<T>>;
+type Socket<T> = WebSocket<UserData<T>> & {
+  /** Set in `open`, before any other event. A property of its own costs less than `getUserData()`. */
+  connection: UwsConnection<T>;
+};
 
 class UwsConnection<T> implements Connection<T> {
   isOpen = true;
@@ -77,15 +78,15 @@ export class UwsTransport<T> implements Transport {
       // No bound here: past one, uWebSockets.js would drop a reply. The worker closes slow readers.
       maxBackpressure: 0,
       upgrade: (response, request, context) => this.upgrade(response, request, context),
-      open: (socket) => this.open(socket),
+      open: (socket) => this.open(socket as Socket<T>),
       message: (socket, message, isBinary) => {
-        const connection = socket.getUserData().connection as UwsConnection<T>;
+        const { connection } = socket as Socket<T>;
         if (!connection.isOpen) return;
         if (isBinary) handler.onMessage(connection, message);
         else handler.onText(connection);
       },
-      drain: (socket) => this.drain(socket),
-      close: (socket, code, message) => this.closed(socket, code, message),
+      drain: (socket) => this.drain(socket as Socket<T>),
+      close: (socket, code, message) => this.closed(socket as Socket<T>, code, message),
     });
     this.app.any('/*', (response, request) => this.http(response, request));
   }
@@ -164,22 +165,20 @@ export class UwsTransport<T> implements Transport {
       writeReply(response, answer.refusal, false);
       return;
     }
-    const userData: UserData<T> = { data: answer.data, remoteAddress, connection: undefined };
+    const userData: UserData<T> = { data: answer.data, remoteAddress };
     response.upgrade(userData, request.getHeader('sec-websocket-key'), '', '', context);
   }
 
   private open(socket: Socket<T>): void {
-    const userData = socket.getUserData();
     const id = ++this.lastId;
-    const { data, remoteAddress } = userData;
-    const connection = new UwsConnection(id, data, remoteAddress, socket, this);
-    userData.connection = connection;
-    this.handler.onOpen(connection);
+    const { data, remoteAddress } = socket.getUserData();
+    socket.connection = new UwsConnection(id, data, remoteAddress, socket, this);
+    this.handler.onOpen(socket.connection);
   }
 
   private drain(socket: Socket<T>): void {
     if (socket.getBufferedAmount() > 0) return;
-    const connection = socket.getUserData().connection as UwsConnection<T>;
+    const connection = socket.connection;
     if (connection.isOpen) {
       this.handler.onDrain(connection);
     } else if (connection.closing) {
@@ -188,7 +187,7 @@ export class UwsTransport<T> implements Transport {
   }
 
   private closed(socket: Socket<T>, code: number, message: ArrayBuffer): void {
-    const connection = socket.getUserData().connection as UwsConnection<T>;
+    const connection = socket.connection;
     connection.socket = undefined;
     if (connection.closing) {
       clearTimeout(connection.closing.deadline);
