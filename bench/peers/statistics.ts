@@ -30,12 +30,12 @@ export function spreadOf(samples: readonly number[]): Spread {
 
 /**
  * The ratio of the medians, and the least and greatest ratio of two neighbouring runs: how much of it
- * the machine's noise may be. Undefined where the peer's figure is not above 0.
+ * the machine's noise may be. Undefined where a figure is not above 0, which memory on a tiny scale may not be.
  */
 export function ratioOf(ours: readonly number[], peer: readonly number[]): Spread | undefined {
   const top = spreadOf(ours);
   const bottom = spreadOf(peer);
-  if (bottom.min <= 0) return undefined;
+  if (top.min <= 0 || bottom.min <= 0) return undefined;
   const pairs = ours.slice(0, peer.length).map((sample, round) => sample / (peer[round] as number));
   const { min, max } = spreadOf(pairs);
   return { median: top.median / bottom.median, min, max };

@@ -43,7 +43,7 @@ export function notesOf(rows: readonly Row[]): string[] {
   if (rows.some(isGeneratorBound)) {
     notes.add(
       `* The load generator used ${GENERATOR_BOUND * 100} % of its core or more: the server may be ` +
-        'able to do more than this figure.',
+        'able to do more than this figure, and a latency holds the wait for the generator, too.',
     );
   }
   for (const { status, reason } of rows) {
@@ -74,7 +74,8 @@ function cellsOf(row: Row): string[] {
     ratio === null ? '' : `${ratio.toFixed(2)} x`,
     p99 === null ? '' : `${micros(p99.rondo)} / ${micros(p99.peer)}`,
     targetText(row.target ?? undefined),
-    met === null ? '' : met ? 'yes' : 'NO',
+    // A target that could not be judged shows that it was not.
+    met !== null ? (met ? 'yes' : 'NO') : isFilled && row.target !== null ? '?' : '',
   ];
 }
 

@@ -57,11 +57,13 @@ export function pageOf(page: Page): string {
         'frame pointers, so that a few of its samples end in `other`. Sampling itself costs some per cent.'
       : "This is V8's profile: perf is not installed, may not sample, or was not wanted. V8 sees " +
         'JavaScript only: what a function calls in native code (the addon, the socket) counts for that ' +
-        'function, and uWebSockets.js outside of calls is `other`. Install linux-perf for the whole.',
+        'function, and uWebSockets.js outside of calls is `other`. Its shares are of the whole life of ' +
+        'the node, start and filling included. Install linux-perf for the whole.',
     '',
     ...profiles.map(
       (it) =>
-        `- ${titleOf(it)}: ${it.samples} samples in ${page.seconds} s, ${it.frames} frames, ` +
+        `- ${titleOf(it)}: ${it.samples} samples` +
+        `${it.tool === 'perf' ? '' : ' from start to end'}, ${it.frames} frames in ${page.seconds} s, ` +
         `flame graph in \`${flameFile(it)}\``,
     ),
     '',

@@ -299,6 +299,19 @@ describe('a server that does not play', () => {
     );
   });
 
+  it('is a stall when it says everything but answers', async () => {
+    let timer: NodeJS.Timeout | undefined;
+    afterPrefill((peer) => {
+      timer ??= setInterval(() => peer.socket.ping(), 50);
+    });
+    const started = performance.now();
+    const run = generator.failure(options('--prefill --outstanding 2 --timeout 300ms'));
+    expect(await run.finally(() => clearInterval(timer))).toMatch(
+      /no answer for 0\.3 s with 2 operations outstanding/,
+    );
+    expect(performance.now() - started).toBeLessThan(5_000);
+  });
+
   it('is quoted when it closes the connection', async () => {
     afterPrefill((peer) => peer.socket.close(4041, 'read faster'));
     expect(await generator.failure(options('--prefill'))).toMatch(

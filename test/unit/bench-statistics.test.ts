@@ -36,6 +36,8 @@ describe('the ratio', () => {
   it('is undefined over nothing', () => {
     expect(ratioOf([1], [0])).toBeUndefined();
     expect(ratioOf([1, 1, 1], [1, -1, 1])).toBeUndefined();
+    // Less memory than nothing would meet any bound.
+    expect(ratioOf([1, -1, 1], [1, 1, 1])).toBeUndefined();
   });
 });
 

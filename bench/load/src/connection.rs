@@ -39,7 +39,8 @@ pub struct Connection<P> {
     pub backlog: VecDeque<u64>,
     /// Keys that are still to be filled in.
     pub unfilled: Range<u32>,
-    /// When it was last not the server's turn, or the server last said something.
+    /// When it was last not the server's turn, or the server last answered an operation. What else it
+    /// says (a ping, the beginning of a message) does not put a stall off.
     pub waiting_since: u64,
     random: Random,
     out: Outbox,
@@ -118,8 +119,11 @@ impl<P: Protocol> Connection<P> {
             let now = context.plan.clock.now();
             context.measure.tick(now);
             context.measure.received += length as u64;
+            let before = self.flight.count();
             self.take_in(length, now, context)?;
-            self.waiting_since = now;
+            if self.flight.count() < before {
+                self.waiting_since = now;
+            }
             // A short read emptied the socket: what comes later is a new event.
             if length < READ_BYTES {
                 return Ok(());

@@ -104,8 +104,9 @@ pub struct Options {
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(OUTSTANDING_MAX)))]
     pub outstanding: Option<u32>,
-    /// Operations in each frame, or Redis commands in each write; in an open loop the most
-    /// [default: as many as are due]
+    /// Operations in each frame; in an open loop the most. To Redis in a closed loop: commands that
+    /// must be due before any is sent. What is due at once on a connection leaves in one write, to
+    /// every target [default: as many as are due]
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH_MAX)))]
     pub batch: Option<u32>,
@@ -138,7 +139,7 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
     /// How the arrivals of an open loop are spaced
-    #[arg(long, value_enum, default_value = "even")]
+    #[arg(long, value_enum, default_value = "even", requires = "rate")]
     pub arrivals: Arrivals,
     /// Write every key before the run
     #[arg(long)]
@@ -347,6 +348,8 @@ mod tests {
         );
         assert!(!options.verify);
         assert_eq!(parse("--batch 16").expect("valid").outstanding(), 16);
+        let options = parse("--rate 5 --arrivals poisson").expect("valid");
+        assert_eq!(options.arrivals, Arrivals::Poisson);
     }
 
     #[test]
@@ -371,6 +374,7 @@ mod tests {
             "--keys 0",
             "--value-bytes 0",
             "--duration 0s",
+            "--arrivals poisson",
             "--rate 0",
             "--rate -1",
             "--distribution zipf:0",
