@@ -81,7 +81,9 @@ function instructionLines(
   instructions: readonly (Map<Group, number> | undefined)[],
 ): string[] {
   if (instructions.every((it) => it === undefined)) {
-    return ['Instructions are not counted: valgrind is not installed (apt-get install valgrind).'];
+    return [
+      'Instructions are not counted: not asked for, or valgrind is not installed (apt-get install valgrind).',
+    ];
   }
   const parts = GROUPS.filter((group) => instructions.some((it) => (it?.get(group) ?? 0) > 0));
   const head = profiles.map((it) => `${it.measurement.operation} x${it.measurement.batch}`);
