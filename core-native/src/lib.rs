@@ -11,6 +11,7 @@ mod fold;
 mod keyspace;
 mod layout;
 mod limits;
+mod log;
 mod number;
 mod operation;
 mod ordered_index;
