@@ -43,3 +43,9 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of a segment or snapshot that are read at a time; a larger batch is read whole. */
+export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
+/** Bytes of a segment that are searched at a time for batches behind its end. */
+export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
+/** Times its length that such a search may hash of a segment, where values look like batches. */
+export const LOG_SEARCH_HASHED_FACTOR = 16;
