@@ -68,14 +68,9 @@ export class SegmentReader {
   /** How the segment ends, once its stream has. */
   async endOf({ ended, offset, chain }: BatchStream): Promise<SegmentEnd> {
     if (ended === 'end') return { kind: 'clean', offset };
-    const start = new Uint8Array(BATCH_HEADER_BYTES);
-    const { bytesRead } = await reading(
-      this.path,
-      'read',
-      this.file.read(start, 0, start.length, offset),
-    );
+    const start = await this.bytesAt(offset, BATCH_HEADER_BYTES);
     if (start.every((byte) => byte === 0)) return { kind: 'clean', offset };
-    if (bytesRead < start.length) return { kind: 'torn', offset };
+    if (start.length < BATCH_HEADER_BYTES) return { kind: 'torn', offset };
     const header = readBatchHeader(new DataView(start.buffer), 0);
     const isClaim = header.before === chain.before || header.number === chain.next;
     return { kind: isClaim ? 'torn' : 'clean', offset };
@@ -118,18 +113,21 @@ export class SegmentReader {
     return undefined;
   }
 
+  /** Bytes of the file; fewer where it ends. */
+  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    const read = this.file.read(bytes, 0, length, offset);
+    const { bytesRead } = await reading(this.path, 'read', read);
+    return bytes.subarray(0, bytesRead);
+  }
+
   async close(): Promise<void> {
     await this.file.close();
   }
 
   private async isBatch(offset: number, length: number, logId: bigint): Promise<boolean> {
-    const batch = new Uint8Array(length);
-    const { bytesRead } = await reading(
-      this.path,
-      'read',
-      this.file.read(batch, 0, length, offset),
-    );
-    return bytesRead === length && isWhole(new DataView(batch.buffer), 0, length, logId);
+    const batch = await this.bytesAt(offset, length);
+    return batch.length === length && isWhole(new DataView(batch.buffer), 0, length, logId);
   }
 }
 
