@@ -20,7 +20,7 @@ import { BatchStream } from './batch-stream.js';
 import { BatchWriter } from './batch-writer.js';
 import { DataDamage, reading } from './data-errors.js';
 import { mergeRecords, type SortedRecords } from './record-merge.js';
-import type { SealedSegment } from './recovery-end.js';
+import type { SealedSegment } from './segment-list.js';
 import { SegmentReader } from './segment-reader.js';
 import { SnapshotReader } from './snapshot-reader.js';
 import { SnapshotWriter } from './snapshot-writer.js';
