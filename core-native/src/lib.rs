@@ -9,6 +9,7 @@ mod execute_call;
 mod expiry;
 mod fold;
 mod gate;
+mod key_order;
 mod keyspace;
 mod layout;
 mod limits;
