@@ -393,3 +393,133 @@ fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::gather_batches;
+    use super::super::files::ScriptedFiles;
+    use super::super::record_check::Checked;
+    use super::*;
+    use std::fs::File;
+    use std::sync::mpsc;
+
+    const CHAIN: Chain = Chain {
+        log_id: 7,
+        before: 7,
+        next: 1,
+    };
+
+    /// Runs a log over appends of 16 bytes, each flushed and waited for, and closes it. Returns the last
+    /// figures and what the first segment holds.
+    fn run(script: &str, appends: u64) -> (Shared, Vec<u8>) {
+        let path = std::env::temp_dir().join(format!(
+            "rondo-writer-{}-{}",
+            std::process::id(),
+            script.replace([':', ','], "-"),
+        ));
+        let file = File::create(&path).unwrap();
+        let shared = Arc::new(Shared::new(0));
+        let (told, progress) = mpsc::channel();
+        let options = Options {
+            batch_bytes_max: 1024,
+            sync_interval: Duration::ZERO,
+            space_retry: Duration::from_millis(1),
+        };
+        let files = Box::new(ScriptedFiles::parse(script).unwrap());
+        let notify = Box::new(move || told.send(()).unwrap_or_default());
+        let writer = Writer::new(Arc::clone(&shared), files, notify, options, CHAIN);
+        let thread = std::thread::spawn(move || writer.run());
+        let bytes = 1 << 16;
+        let segment = Segment {
+            number: 1,
+            file,
+            bytes,
+        };
+        shared.ask(|state| state.segments.push_back(segment));
+        for number in 1..=appends {
+            let checked = Checked {
+                records: 1,
+                time: number,
+            };
+            shared.ask(|state| {
+                state.append(&[number as u8; 16], checked, number, 1024);
+                state.is_flushed = true;
+            });
+            loop {
+                let state = shared.lock();
+                if state.progress.durable >= number || state.progress.has_ended {
+                    break;
+                }
+                drop(state);
+                progress.recv().unwrap();
+            }
+        }
+        shared.ask(|state| state.end = Some(End { time: 99 }));
+        thread.join().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let Ok(shared) = Arc::try_unwrap(shared) else {
+            panic!("the thread has let go of it");
+        };
+        (shared, bytes)
+    }
+
+    fn batches(bytes: &[u8]) -> u64 {
+        let mut chain = CHAIN;
+        let mut body = bytes
+            .get(FILE_HEADER_BYTES as usize..)
+            .unwrap_or_default()
+            .to_vec();
+        gather_batches(&mut body, &mut chain);
+        chain.next - 1
+    }
+
+    #[test]
+    fn writes_syncs_and_marks_its_end() {
+        let (shared, bytes) = run("none", 3);
+        let state = shared.lock();
+        assert!(state.failure.is_none());
+        assert_eq!(
+            (state.progress.durable, state.progress.newest_batch),
+            (3, 4)
+        );
+        assert_eq!(batches(&bytes), 4);
+    }
+
+    #[test]
+    fn goes_on_behind_what_passes() {
+        let (shared, bytes) = run(
+            "write:1:SHORT,write:3:EINTR,write:5:ENOSPC,write:6:ENOSPC",
+            4,
+        );
+        assert!(shared.lock().failure.is_none());
+        assert_eq!((shared.lock().progress.durable, batches(&bytes)), (4, 5));
+    }
+
+    #[test]
+    fn ends_at_a_failure_without_another_byte() {
+        for (script, call, errno) in [
+            ("write:3:EIO", "write", libc::EIO),
+            ("sync:3:EIO", "sync", libc::EIO),
+            ("sync:3:ENOSPC", "sync", libc::ENOSPC),
+            ("sync:3:PANIC", "panic", 0),
+        ] {
+            let (shared, bytes) = run(script, 5);
+            let state = shared.lock();
+            let failure = state.failure.clone().unwrap();
+            assert_eq!((failure.call, failure.errno), (call, errno), "{script}");
+            assert!(state.progress.has_ended);
+            assert_eq!(
+                (state.progress.durable, batches(&bytes)),
+                (2, 2),
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn canary_a_sync_that_was_not_made_loses_what_was_acknowledged() {
+        let (shared, bytes) = run("sync:2:LIE", 3);
+        assert_eq!((shared.lock().progress.durable, batches(&bytes)), (3, 1));
+    }
+}

@@ -114,6 +114,8 @@ export class LocalLog implements Log {
         { cause },
       );
     }
+    // An earlier opening may have ended without a mark.
+    if (options.recovered.chain.next > 1) log.armIdle();
     return log;
   }
 
@@ -167,8 +169,6 @@ export class LocalLog implements Log {
     this.writer = isNative
       ? new NativeWriter(addon, writerOptions, options.nativeFaults)
       : new TsWriter(writerOptions);
-    // An earlier opening may have ended without a mark.
-    if (recovered.chain.next > 1) this.armIdle();
   }
 
   get appended(): number {

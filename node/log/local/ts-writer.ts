@@ -247,7 +247,8 @@ export class TsWriter implements SegmentWriter {
       this.at += length;
       this.lastBatch = this.chain.next - 1;
       this.isFull = false;
-      then();
+      if (this.isAborted) this.stop();
+      else then();
     });
   }
 
