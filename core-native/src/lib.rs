@@ -13,6 +13,7 @@ mod layout;
 mod limits;
 mod log;
 pub mod log_api;
+mod log_call;
 mod number;
 mod operation;
 mod ordered_index;
