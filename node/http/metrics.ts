@@ -136,7 +136,7 @@ export class Metrics {
     this.info('rondo_node_info', 'The version of the node and what it was started with.', {
       version: VERSION,
       partitions: String(settings.partitions),
-      durability: 'none',
+      durability: settings.durability,
     });
   }
 
