@@ -8,7 +8,7 @@ import { checkExposure } from './config/exposure.js';
 import type { Settings } from './config/settings.js';
 import { readTokenFile } from './config/tokens.js';
 import type { RecoveryProgress } from './log/open-log.js';
-import { openState } from './state.js';
+import { openState, type State, type StateOptions } from './state.js';
 import { chooseTransport, type TransportChoice } from './transport/load.js';
 import { VERSION } from './version.js';
 import { Worker } from './worker.js';
@@ -24,6 +24,8 @@ export interface ServerOptions {
   readonly onFatal: (error: unknown) => void;
   /** See `StateOptions.onRecovery`. */
   readonly onRecovery?: (progress: RecoveryProgress) => void;
+  /** In place of the state that the settings name; for tests and simulations. */
+  readonly openState?: (options: StateOptions) => Promise<State>;
 }
 
 export interface Server {
@@ -68,7 +70,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const clock = options.clock ?? realClock;
   let worker: Worker | undefined;
-  const state = await openState({
+  const state = await (options.openState ?? openState)({
     settings,
     engine,
     clock,

@@ -35,7 +35,7 @@ export class Fixture {
   /** `settings` over the defaults, with port 0 and state in memory. */
   static async start(
     settings: Partial<Settings>,
-    more: Partial<Pick<ServerOptions, 'engine' | 'transport'>> = {},
+    more: Partial<Pick<ServerOptions, 'engine' | 'transport' | 'openState'>> = {},
   ): Promise<Fixture> {
     const fixture = new Fixture();
     const stream = { write: (line: string) => fixture.entries.push(JSON.parse(line) as LogEntry) };
