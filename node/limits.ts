@@ -54,3 +54,21 @@ export const HELD_CHUNK_BYTES = 256 * 1024;
 export const SETTLE_DEADLINE_MS = 30_000;
 /** Milliseconds that peers have to take their close frames when the log has failed. */
 export const FAILURE_LINGER_MS = 500;
+/** Bytes of a segment of the log, as long as the configuration does not say otherwise. */
+export const LOG_SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** Bytes of the smallest segment that can be configured. */
+export const LOG_SEGMENT_BYTES_MIN = 64 * 1024;
+/** Segments that are kept ready ahead of the one that is written to, made of ones that were freed. */
+export const LOG_SEGMENTS_SPARE_MAX = 2;
+/** Bytes of zeros that are written at once while a segment is made. */
+export const LOG_ZERO_PIECE_BYTES = 1024 * 1024;
+/** Bytes of records in one batch of the log, unless a single append is larger. */
+export const LOG_BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes appended and not durable above which the log refuses; until they are half of it. */
+export const LOG_PENDING_BYTES_MAX = 64 * 1024 * 1024;
+/** Milliseconds between two tries to write to a full disk. */
+export const LOG_SPACE_RETRY_MS = 500;
+/** Milliseconds without an append after which the log leaves a mark. */
+export const LOG_MARK_IDLE_MS = 20;
+/** Bytes that are read at once from a segment, unless a batch is larger. */
+export const LOG_READ_BYTES = 256 * 1024;

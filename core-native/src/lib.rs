@@ -13,6 +13,7 @@ mod keyspace;
 mod layout;
 mod limits;
 mod log;
+pub mod log_api;
 mod number;
 mod operation;
 mod ordered_index;
