@@ -43,9 +43,6 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
-/** Bytes of a segment of the log, and the least. */
-export const LOG_SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
-export const LOG_SEGMENT_BYTES_MIN = 64 * 1024;
 /** Bytes of replies that wait for the log, over all connections; past it writes are refused. */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes of one piece of the memory that held replies are copied to. */
@@ -72,3 +69,9 @@ export const LOG_SPACE_RETRY_MS = 500;
 export const LOG_MARK_IDLE_MS = 20;
 /** Bytes that are read at once from a segment, unless a batch is larger. */
 export const LOG_READ_BYTES = 256 * 1024;
+/** Bytes of a segment or snapshot that are read at a time; a larger batch is read whole. */
+export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
+/** Bytes of a segment that are searched at a time for batches behind its end. */
+export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
+/** Times its length that such a search may hash of a segment, where values look like batches. */
+export const LOG_SEARCH_HASHED_FACTOR = 16;
