@@ -1,0 +1,85 @@
+// A node in a process of its own, on a data directory, made to be killed.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../dist/node/main.js', import.meta.url));
+/** Milliseconds from the start of a process to its ready line, on a busy machine. */
+const READY_MS_MAX = 20_000;
+/** The environment variable that makes a node send replies without waiting for its log. */
+export const UNSAFE_ACK = 'RONDO_TEST_UNSAFE_ACK';
+/** Small, so that a run fills many segments and compacts them. */
+const SEGMENT_BYTES = '256KiB';
+
+export interface NodeOptions {
+  readonly engine: 'native' | 'ts';
+  /** Undefined: the node keeps its state in memory. */
+  readonly directory?: string | undefined;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export class NodeProcess {
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<unknown>;
+  private stdout = '';
+  private stderr = '';
+
+  constructor({ engine, directory, environment = {} }: NodeOptions) {
+    if (!existsSync(MAIN)) throw new Error(`${MAIN} is not built; run npx tsc first`);
+    const durable = ['--durability', 'sync', '--log-segment-bytes', SEGMENT_BYTES];
+    const log = directory === undefined ? [] : ['--data-dir', directory, ...durable];
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
+    const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
+    this.child = spawn(process.execPath, args, {
+      env: { ...Object.fromEntries(inherited), ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.ended = once(this.child, 'close');
+    this.child.stdout?.on('data', (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+    });
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr = (this.stderr + chunk.toString()).slice(-4_000);
+    });
+  }
+
+  /** The address; throws with what the node said where it ends or says nothing in time. */
+  async ready(): Promise<string> {
+    let isOver = false;
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), READY_MS_MAX);
+    const gone = this.ended.then(() => {
+      isOver = true;
+    });
+    while (!this.stdout.includes('\n') && !isOver) {
+      await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 2))]);
+    }
+    clearTimeout(timer);
+    if (!this.stdout.includes('\n')) throw new Error(`the node did not start: ${this.stderr}`);
+    return (JSON.parse(this.stdout.slice(0, this.stdout.indexOf('\n'))) as { url: string }).url;
+  }
+
+  /** Whether it ended by itself, and what it said then. */
+  fate(): string | undefined {
+    const { exitCode, signalCode } = this.child;
+    if (exitCode === null && signalCode === null) return undefined;
+    return `the node ended by itself (${signalCode ?? exitCode}): ${this.stderr}`;
+  }
+
+  /** SIGKILL, and the end of the process with all its threads. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+let durability: string | undefined;
+
+/** Why there is no durable node to crash; undefined where there is one. */
+export function durabilityAbsence(): string | undefined {
+  durability ??= spawnSync(process.execPath, [MAIN, 'serve', '--help'], {
+    encoding: 'utf8',
+  }).stdout;
+  return durability.includes('--data-dir') ? undefined : 'this node has no --data-dir yet';
+}
