@@ -28,6 +28,16 @@ export class Client {
     this.kv = this.rondo.kv.as(text);
   }
 
+  /** Settled when it is connected, or never will be. */
+  async ready(): Promise<void> {
+    try {
+      await this.rondo.ready();
+    } catch (error) {
+      if (!(error instanceof RondoError)) throw error;
+      this.isCut = true;
+    }
+  }
+
   async close(): Promise<void> {
     await this.rondo.close();
   }

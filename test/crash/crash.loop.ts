@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nativeAbsence } from '../e2e/client-node.js';
 import { freshSeed, Random } from '../parity/random.js';
-import { steadyGround, volatileGround } from './grounds.js';
+import { LOSSES, steadyGround, volatileGround } from './grounds.js';
 import { durabilityAbsence } from './node.js';
 import { crashLoop } from './round.js';
 import { compileShim, shimAbsence } from './shim.js';
@@ -44,10 +44,9 @@ describe(`crash loop, power cuts: ${noShim ?? 'yes'}, RONDO_SEED=${SEED}`, () =>
       const folder = join(root, `${engine}-${seed}`);
       mkdirSync(folder);
       const isSteady = noShim !== undefined || loop % STEADY_ONE_IN === STEADY_ONE_IN - 1;
-      const losses = ['everything', 'tail', 'scattered', 'nothing'] as const;
       const ground = isSteady
         ? steadyGround(folder)
-        : volatileGround(new VolatileDisk(folder, compileShim(root)), { losses });
+        : volatileGround(new VolatileDisk(folder, compileShim(root)), { losses: LOSSES });
       const report = await crashLoop({
         engine,
         rounds: Math.min(ROUNDS_PER_LOOP, rounds - done),

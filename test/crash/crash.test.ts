@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nativeAbsence } from '../e2e/client-node.js';
 import { Random, seedOf } from '../parity/random.js';
-import { forgetfulGround, steadyGround, volatileGround } from './grounds.js';
-import { durabilityAbsence } from './node.js';
+import { forgetfulGround, LOSSES, steadyGround, volatileGround } from './grounds.js';
+import { durabilityAbsence, UNSAFE_ACK } from './node.js';
 import { crashLoop } from './round.js';
 import { compileShim, shimAbsence } from './shim.js';
 import { VolatileDisk } from './volatile-disk.js';
@@ -68,8 +68,7 @@ describe.each([
   it.skipIf((skip ?? noDurability ?? noShim) !== undefined)(
     `lose nothing in power cuts (${noDurability ?? noShim ?? 'a disk that forgets'})`,
     async () => {
-      const losses = ['everything', 'tail', 'scattered', 'nothing'] as const;
-      const ground = volatileGround(disk(), { losses });
+      const ground = volatileGround(disk(), { losses: LOSSES });
       const report = await crashLoop({ engine, rounds: ROUNDS, random: random(), ground });
       expect(report.faults).toEqual([]);
       expect(report.operations).toBeGreaterThan(400);
@@ -81,7 +80,10 @@ describe.each([
   it.skipIf((skip ?? noDurability ?? noShim) !== undefined)(
     `are seen where replies do not wait for the log: a canary (${noDurability ?? noShim ?? 'gate open'})`,
     async () => {
-      const ground = volatileGround(disk(), { losses: ['everything'], isUnsafe: true });
+      const ground = volatileGround(disk(), {
+        losses: ['everything'],
+        environment: { [UNSAFE_ACK]: '1' },
+      });
       const report = await crashLoop({ engine, rounds: CANARY_ROUNDS, random: random(), ground });
       expect(report.faults.join('\n')).toMatch(/not linearizable/);
     },

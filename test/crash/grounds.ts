@@ -3,7 +3,6 @@
 
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import type { Random } from '../parity/random.js';
-import { UNSAFE_ACK } from './node.js';
 import type { Ground } from './round.js';
 import type { Loss } from './sectors.js';
 import type { VolatileDisk } from './volatile-disk.js';
@@ -11,19 +10,27 @@ import type { VolatileDisk } from './volatile-disk.js';
 /** Microseconds that a sync takes longer at most: as much as a busy disk needs. */
 const SYNC_US_MAX = 4_000;
 
+/** A sync that fails is one of so many, in the life of a node. */
+const FAIL_SYNC_MAX = 30;
+
 /** A plain directory: the kernel outlives the process. */
 export function steadyGround(directory: string): Ground {
   return {
     directory,
-    environment: () => ({}),
+    begin: () => ({ environment: {}, mayFail: false }),
     afterKill: () => 'the power stayed on',
   };
 }
 
+/** Every kind of crash. */
+export const LOSSES = ['everything', 'tail', 'scattered', 'nothing'] as const;
+
 export interface VolatileOptions {
   readonly losses: readonly (Loss | 'nothing')[];
-  /** The node answers before its log is durable: the canary. */
-  readonly isUnsafe?: boolean;
+  /** For the process besides what the disk needs. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** In one life in so many a sync fails, and nothing that it should have covered is ever durable. */
+  readonly failSyncOneIn?: number;
 }
 
 export interface VolatileGround extends Ground {
@@ -32,16 +39,22 @@ export interface VolatileGround extends Ground {
 }
 
 export function volatileGround(disk: VolatileDisk, options: VolatileOptions): VolatileGround {
+  const { losses, environment, failSyncOneIn = 0 } = options;
   const lost = { changes: 0, names: 0 };
+  let mayFail = false;
   return {
     lost,
     directory: disk.directory,
-    environment: () => ({
-      ...disk.environment({ syncUs: SYNC_US_MAX }),
-      ...(options.isUnsafe === true ? { [UNSAFE_ACK]: '1' } : {}),
-    }),
+    begin(random) {
+      mayFail = failSyncOneIn > 0 && random.oneIn(failSyncOneIn);
+      const failSync = mayFail ? random.between(1, FAIL_SYNC_MAX) : 0;
+      const of = disk.environment({ syncUs: SYNC_US_MAX, failSync });
+      return { environment: { ...of, ...environment }, mayFail };
+    },
     afterKill(random) {
-      const loss = random.pick(options.losses);
+      // After a failed sync the kernel shows bytes as clean that are not on the disk. With the power on,
+      // the next process would read them and no sync of its own could help; so it goes off.
+      const loss = mayFail ? 'everything' : random.pick(losses);
       if (loss === 'nothing') {
         disk.settle();
         return 'the power stayed on';
@@ -58,7 +71,7 @@ export function volatileGround(disk: VolatileDisk, options: VolatileOptions): Vo
 export function forgetfulGround(directory?: string): Ground {
   return {
     directory,
-    environment: () => ({}),
+    begin: () => ({ environment: {}, mayFail: false }),
     afterKill(_: Random) {
       if (directory === undefined) return 'its memory was lost';
       if (existsSync(directory)) rmSync(directory, { recursive: true });

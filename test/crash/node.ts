@@ -5,7 +5,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../dist/node/main.js', import.meta.url));
+const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+const MAIN = `${DIST}node/main.js`;
+/** A durable node of a few lines, which takes the same arguments. */
+export const STAND_IN = `${DIST}test/crash/stand-in.js`;
 /** Milliseconds from the start of a process to its ready line, on a busy machine. */
 const READY_MS_MAX = 20_000;
 /** The environment variable that makes a node send replies without waiting for its log. */
@@ -14,6 +17,8 @@ export const UNSAFE_ACK = 'RONDO_TEST_UNSAFE_ACK';
 const SEGMENT_BYTES = '256KiB';
 
 export interface NodeOptions {
+  /** `STAND_IN`, or undefined: the node. */
+  readonly program?: string | undefined;
   readonly engine: 'native' | 'ts';
   /** Undefined: the node keeps its state in memory. */
   readonly directory?: string | undefined;
@@ -26,12 +31,12 @@ export class NodeProcess {
   private stdout = '';
   private stderr = '';
 
-  constructor({ engine, directory, environment = {} }: NodeOptions) {
-    if (!existsSync(MAIN)) throw new Error(`${MAIN} is not built; run npx tsc first`);
+  constructor({ program = MAIN, engine, directory, environment = {} }: NodeOptions) {
+    if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
     const durable = ['--durability', 'sync', '--log-segment-bytes', SEGMENT_BYTES];
     const log = directory === undefined ? [] : ['--data-dir', directory, ...durable];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
-    const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
+    const args = [program, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
     this.child = spawn(process.execPath, args, {
       env: { ...Object.fromEntries(inherited), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -12,12 +12,15 @@ import { type KeyGroup, keyGroup, Workload } from './workload.js';
 export interface Ground {
   /** Undefined: memory alone. */
   readonly directory: string | undefined;
-  environment(random: Random): Record<string, string>;
+  /** For the next process: its environment, and whether a fault is in wait that may end it. */
+  begin(random: Random): { environment: Record<string, string>; mayFail: boolean };
   /** The process is dead; gives how it was, for the report. */
   afterKill(random: Random): string;
 }
 
 export interface LoopOptions {
+  /** See `NodeOptions`. */
+  readonly program?: string;
   readonly engine: 'native' | 'ts';
   readonly rounds: number;
   readonly random: Random;
@@ -36,6 +39,8 @@ export interface LoopReport {
 
 /** Rounds with the same keys. */
 const ROUNDS_PER_GROUP = 4;
+/** One round in so many has no load: what was recovered is shown, and then there is a crash. */
+const IDLE_ONE_IN = 5;
 /** Milliseconds of load before a kill. */
 const LOAD_MS_MIN = 30;
 const LOAD_MS_MAX = 400;
@@ -44,20 +49,23 @@ const EARLY_KILL_ONE_IN = 4;
 const EARLY_KILL_MS_MAX = 300;
 
 export async function crashLoop(options: LoopOptions): Promise<LoopReport> {
-  const { engine, rounds, random, ground, onRound } = options;
+  const { program, engine, rounds, random, ground, onRound } = options;
   const history = new History();
   const workload = new Workload(history, random);
   const groups: KeyGroup[] = [];
   const crashes: string[] = [];
   const faults: string[] = [];
 
+  let mayFail = false;
   const start = (): NodeProcess => {
     const { directory } = ground;
-    return new NodeProcess({ engine, directory, environment: ground.environment(random) });
+    const begun = ground.begin(random);
+    mayFail = begun.mayFail;
+    return new NodeProcess({ program, engine, directory, environment: begun.environment });
   };
   const crash = async (node: NodeProcess, when: string): Promise<void> => {
     const fate = node.fate();
-    if (fate !== undefined) faults.push(fate);
+    if (fate !== undefined && !mayFail) faults.push(fate);
     await node.kill();
     history.crash();
     crashes.push(`${when}, ${ground.afterKill(random)}`);
@@ -81,13 +89,18 @@ export async function crashLoop(options: LoopOptions): Promise<LoopReport> {
       // In the last round all keys of the run are read, else those in use and those just before.
       faults.push(...(await restarted(url, round === rounds ? groups : groups.slice(-2))));
       if (faults.length > 0) break;
-      const load = workload.run(url, group);
+      if (random.oneIn(IDLE_ONE_IN)) {
+        await crash(node, 'killed after the first reads');
+        continue;
+      }
+      const load = workload.run(await workload.connect(url), group);
       const time = random.between(LOAD_MS_MIN, LOAD_MS_MAX);
       await sleep(time);
       await crash(node, `killed after ${time} ms of load`);
       faults.push(...(await load));
     } catch (error) {
-      faults.push(error instanceof Error ? error.message : String(error));
+      if (mayFail) await crash(node, 'ended by its fault at the start');
+      else faults.push(error instanceof Error ? error.message : String(error));
     } finally {
       await node.kill();
     }
@@ -105,7 +118,7 @@ export async function crashLoop(options: LoopOptions): Promise<LoopReport> {
   async function restarted(url: string, swept: readonly KeyGroup[]): Promise<string[]> {
     const since = history.now;
     const unread = await workload.sweep(url, swept);
-    if (unread.length > 0) return unread;
+    if (unread.length > 0 && !mayFail) return unread;
     const keys = swept.flatMap(({ keys }) => keys);
     const lost = keys.flatMap((key) => missing(history.of(key), since));
     const { failures } = checkHistory(keys.flatMap((key) => history.of(key)));

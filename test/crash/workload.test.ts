@@ -29,8 +29,9 @@ describe(`the load, RONDO_SEED=${SEED}`, () => {
     const workload = new Workload(history, new Random(SEED));
     const group = keyGroup(0);
     for (let round = 0; round < ROUNDS; round++) {
+      const clients = await workload.connect(url);
       const cut = AbortSignal.timeout(LOAD_MS);
-      expect(await workload.run(url, group, cut)).toEqual([]);
+      expect(await workload.run(clients, group, cut)).toEqual([]);
       await new Promise((resolve) => setTimeout(resolve, CALM_MS));
       history.crash();
       const since = history.now;

@@ -11,11 +11,14 @@ const CLIENTS = 6;
 const BURST_MAX = 4;
 const REGISTERS = 6;
 const COUNTERS = 2;
-/** Bytes of a large value. */
+/** Bytes of a large value: a few fill a segment. One put in so many has one. */
 const LARGE_MIN = 20_000;
 const LARGE_MAX = 60_000;
-/** One put in so many is a large one. */
 const LARGE_ONE_IN = 40;
+/** Bytes of a middling value: more than a sector, so that writes can be torn. */
+const MIDDLING_MIN = 500;
+const MIDDLING_MAX = 4_000;
+const MIDDLING_ONE_IN = 3;
 
 /** Some keys that are used together, for a few rounds; all begin with `prefix`. */
 export interface KeyGroup {
@@ -50,15 +53,19 @@ export class Workload {
       : [];
   }
 
+  /** The clients of a load, connected. */
+  async connect(url: string): Promise<Client[]> {
+    const ids = Array.from({ length: CLIENTS }, (_, index) => index + 1);
+    const clients = ids.map((id) => new Client(id, url, this.history));
+    await Promise.all(clients.map((client) => client.ready()));
+    return clients;
+  }
+
   /**
    * Goes on until the node is gone, or until `signal` cuts the connections with calls outstanding; gives
    * what else went wrong.
    */
-  async run(url: string, group: KeyGroup, signal?: AbortSignal): Promise<string[]> {
-    const clients = Array.from(
-      { length: CLIENTS },
-      (_, index) => new Client(index + 1, url, this.history),
-    );
+  async run(clients: readonly Client[], group: KeyGroup, signal?: AbortSignal): Promise<string[]> {
     signal?.addEventListener('abort', () => {
       for (const client of clients) void client.close();
     });
@@ -79,9 +86,15 @@ export class Workload {
     if (random.oneIn(25)) return client.scan(prefix, keys);
     const key = random.pick(keys);
     const isCounter = key.includes('counter');
-    const isLarge = !isCounter && random.oneIn(LARGE_ONE_IN);
-    const length = isLarge ? random.between(LARGE_MIN, LARGE_MAX) : 0;
+    const length = isCounter ? 0 : this.valueBytes();
     return client.run(key, this.action(key, isCounter), length);
+  }
+
+  /** 0: as long as its name. */
+  private valueBytes(): number {
+    const { random } = this;
+    if (random.oneIn(LARGE_ONE_IN)) return random.between(LARGE_MIN, LARGE_MAX);
+    return random.oneIn(MIDDLING_ONE_IN) ? random.between(MIDDLING_MIN, MIDDLING_MAX) : 0;
   }
 
   private action(key: string, isCounter: boolean): Action {
