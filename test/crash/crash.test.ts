@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nativeAbsence } from '../e2e/client-node.js';
 import { Random, seedOf } from '../parity/random.js';
 import { forgetfulGround, LOSSES, steadyGround, volatileGround } from './grounds.js';
-import { durabilityAbsence, UNSAFE_ACK } from './node.js';
+import { UNSAFE_ACK, unsafeAbsence } from './node.js';
 import { crashLoop } from './round.js';
 import { compileShim, shimAbsence } from './shim.js';
 import { VolatileDisk } from './volatile-disk.js';
@@ -21,8 +21,8 @@ const ROUNDS_STEADY = 2;
 const CANARY_ROUNDS = 8;
 const LIMIT_MS = 120_000;
 
-const noDurability = durabilityAbsence();
 const noShim = shimAbsence();
+const noUnsafe = unsafeAbsence();
 
 describe.each([
   { engine: 'native', skip: nativeAbsence() },
@@ -46,7 +46,7 @@ describe.each([
   it.skipIf(skip !== undefined)(
     'are seen where a node keeps nothing: a canary',
     async () => {
-      const ground = forgetfulGround(noDurability === undefined ? folder() : undefined);
+      const ground = forgetfulGround();
       const report = await crashLoop({ engine, rounds: CANARY_ROUNDS, random: random(), ground });
       expect(report.faults.join('\n')).toMatch(/after the restart/);
       expect(report.faults.join('\n')).toMatch(/not linearizable/);
@@ -54,8 +54,8 @@ describe.each([
     LIMIT_MS,
   );
 
-  it.skipIf((skip ?? noDurability) !== undefined)(
-    `lose nothing when the process dies (${noDurability ?? 'a plain directory'})`,
+  it.skipIf(skip !== undefined)(
+    'lose nothing when the process dies',
     async () => {
       const ground = steadyGround(folder());
       const report = await crashLoop({ engine, rounds: ROUNDS_STEADY, random: random(), ground });
@@ -65,8 +65,8 @@ describe.each([
     LIMIT_MS,
   );
 
-  it.skipIf((skip ?? noDurability ?? noShim) !== undefined)(
-    `lose nothing in power cuts (${noDurability ?? noShim ?? 'a disk that forgets'})`,
+  it.skipIf((skip ?? noShim) !== undefined)(
+    `lose nothing in power cuts (${noShim ?? 'a disk that forgets'})`,
     async () => {
       const ground = volatileGround(disk(), { losses: LOSSES });
       const report = await crashLoop({ engine, rounds: ROUNDS, random: random(), ground });
@@ -77,8 +77,8 @@ describe.each([
     LIMIT_MS,
   );
 
-  it.skipIf((skip ?? noDurability ?? noShim) !== undefined)(
-    `are seen where replies do not wait for the log: a canary (${noDurability ?? noShim ?? 'gate open'})`,
+  it.skipIf((skip ?? noShim ?? noUnsafe) !== undefined)(
+    `are seen where replies do not wait for the log: a canary (${noShim ?? noUnsafe ?? 'the gate is open'})`,
     async () => {
       const ground = volatileGround(disk(), {
         losses: ['everything'],

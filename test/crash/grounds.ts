@@ -1,8 +1,6 @@
 // What a crash does to the data: nothing (the process alone dies), a power cut on a disk that forgets, or
 // everything (the canary: the loop must see a node that keeps nothing).
 
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import type { Random } from '../parity/random.js';
 import type { Ground } from './round.js';
 import type { Loss } from './sectors.js';
 import type { VolatileDisk } from './volatile-disk.js';
@@ -67,16 +65,11 @@ export function volatileGround(disk: VolatileDisk, options: VolatileOptions): Vo
   };
 }
 
-/** Nothing is left: a node in memory, or one whose directory is emptied. */
-export function forgetfulGround(directory?: string): Ground {
+/** A node that keeps its state in memory alone. */
+export function forgetfulGround(): Ground {
   return {
-    directory,
+    directory: undefined,
     begin: () => ({ environment: {}, mayFail: false }),
-    afterKill(_: Random) {
-      if (directory === undefined) return 'its memory was lost';
-      if (existsSync(directory)) rmSync(directory, { recursive: true });
-      mkdirSync(directory);
-      return 'its directory was emptied';
-    },
+    afterKill: () => 'its memory was lost',
   };
 }

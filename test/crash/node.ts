@@ -20,7 +20,7 @@ export interface NodeOptions {
   /** `STAND_IN`, or undefined: the node. */
   readonly program?: string | undefined;
   readonly engine: 'native' | 'ts';
-  /** Undefined: the node keeps its state in memory. */
+  /** Undefined: the node keeps its state in memory alone. */
   readonly directory?: string | undefined;
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -34,7 +34,8 @@ export class NodeProcess {
   constructor({ program = MAIN, engine, directory, environment = {} }: NodeOptions) {
     if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
     const durable = ['--durability', 'sync', '--log-segment-bytes', SEGMENT_BYTES];
-    const log = directory === undefined ? [] : ['--data-dir', directory, ...durable];
+    const log =
+      directory === undefined ? ['--durability', 'none'] : ['--data-dir', directory, ...durable];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
     const args = [program, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
     this.child = spawn(process.execPath, args, {
@@ -79,12 +80,12 @@ export class NodeProcess {
   }
 }
 
-let durability: string | undefined;
-
-/** Why there is no durable node to crash; undefined where there is one. */
-export function durabilityAbsence(): string | undefined {
-  durability ??= spawnSync(process.execPath, [MAIN, 'serve', '--help'], {
+/** Why the gate of this node can't be held open; undefined where it can. */
+export function unsafeAbsence(): string | undefined {
+  const { stdout, stderr } = spawnSync(process.execPath, [MAIN, 'doctor', '--port', '0'], {
     encoding: 'utf8',
-  }).stdout;
-  return durability.includes('--data-dir') ? undefined : 'this node has no --data-dir yet';
+    env: { ...process.env, [UNSAFE_ACK]: '1' },
+  });
+  const isUnknown = `${stdout}${stderr}`.includes(`${UNSAFE_ACK}: no such environment variable`);
+  return isUnknown ? `this node does not know ${UNSAFE_ACK}` : undefined;
 }
