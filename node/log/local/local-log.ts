@@ -295,8 +295,8 @@ export class LocalLog implements Log {
     this.isBacklogged = pendingBytes > limit;
     // Small segments would otherwise never have the room.
     const reserve = Math.min(bounds.reserveBytes, bounds.segmentBytes / 2);
-    const isShort = pool.isBehind && this.writer.rest - pendingBytes < reserve;
-    if (isShort) return pool.isFull ? 'disk_full' : 'overloaded';
+    // A segment that is only late is waited for: what is appended meanwhile is bounded as it is.
+    if (pool.isFull && this.writer.rest - pendingBytes < reserve) return 'disk_full';
     return this.isBacklogged ? 'overloaded' : 'none';
   }
 
