@@ -6,6 +6,7 @@ import {
   fdatasyncSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -62,6 +63,7 @@ const ways = {
     const fd = openSync(join(directory, 'made'), 'w');
     writeSync(fd, 'made;');
     fsyncSync(fd);
+    linkSync(join(directory, 'made'), join(directory, 'linked'));
     mkdirSync(join(directory, 'folder'));
     writeFileSync(join(directory, 'folder', 'within'), 'x');
   },

@@ -88,8 +88,13 @@ describe.skipIf(absence !== undefined)(
 
     it('forgets names whose directory was not synced', async () => {
       await killed('names');
-      expect(readdirSync(disk.directory).toSorted()).toEqual(['folder', 'made', 'replaced']);
-      expect(lose()).toMatchObject({ names: 5 });
+      expect(readdirSync(disk.directory).toSorted()).toEqual([
+        'folder',
+        'linked',
+        'made',
+        'replaced',
+      ]);
+      expect(lose()).toMatchObject({ names: 6 });
       expect(readdirSync(disk.directory).toSorted()).toEqual(['removed', 'renamed', 'replaced']);
       expect(content('replaced')).toBe('replaced;');
       expect(content('renamed')).toBe('renamed;');
@@ -99,7 +104,12 @@ describe.skipIf(absence !== undefined)(
     it('keeps names whose directory was synced', async () => {
       await killed('names-synced');
       expect(lose()).toMatchObject({ names: 0 });
-      expect(readdirSync(disk.directory).toSorted()).toEqual(['folder', 'made', 'replaced']);
+      expect(readdirSync(disk.directory).toSorted()).toEqual([
+        'folder',
+        'linked',
+        'made',
+        'replaced',
+      ]);
       expect(content('replaced')).toBe('renamed;');
       expect(content('made')).toBe('made;');
       expect(content('folder/within')).toBe('');

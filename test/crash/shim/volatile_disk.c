@@ -13,8 +13,8 @@
  * The position of a record in the journal is its number, so that numbers go on where a process ends
  * and the next one begins. A sync covers the records before the position at which it began.
  *
- * What has no record here is refused loudly: writable shared mappings, copy_file_range, sendfile, hard
- * links and remove() leave an UNSUPPORTED record, at which `../disk.ts` throws. Not seen at all are
+ * What has no record here is refused loudly: writable shared mappings, copy_file_range, sendfile and
+ * remove() leave an UNSUPPORTED record, at which `../disk.ts` throws. Not seen at all are
  * stdio, io_uring and system calls made without libc. */
 
 #define _GNU_SOURCE
@@ -542,6 +542,25 @@ int mkdirat(int directory, const char *path, mode_t mode) {
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
+/* A further name of a file: taken back like one that was made. */
+int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags) {
+    char full[PATH_MAX];
+    if (!resolve(to_directory, to, full)) {
+        return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    }
+    pthread_mutex_lock(&lock);
+    struct stat status;
+    if (syscall(SYS_newfstatat, AT_FDCWD, full, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        append((struct record){.kind = CREATE}, full, NULL, NULL, 0);
+    }
+    int result = syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    int error = errno;
+    pthread_mutex_unlock(&lock);
+    errno = error;
+    return result;
+}
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
 /* --- what has no record --- */
 
 int remove(const char *path) {
@@ -550,13 +569,6 @@ int remove(const char *path) {
     if (syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0) return 0;
     return errno == EISDIR ? syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR) : -1;
 }
-int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags) {
-    char full[PATH_MAX];
-    if (resolve(to_directory, to, full)) unsupported("link", full);
-    return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
-}
-int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
-
 static void refuse(int fd, const char *what) {
     struct stat status;
     char path[PATH_MAX];
