@@ -26,6 +26,13 @@ function serve(...more: string[]): ReturnType<typeof run> {
   return run('node/main.js', ['serve', '--port', '0', ...more]);
 }
 
+async function doctor(dataDir: string, ...more: string[]): Promise<Record<string, string>> {
+  const arguments_ = ['doctor', '--json', '--port', '0', '--data-dir', dataDir, ...more];
+  const { stdout } = await run('node/main.js', arguments_);
+  const { findings } = JSON.parse(stdout) as { findings: Record<string, string>[] };
+  return findings.find(({ name }) => name === 'data') ?? {};
+}
+
 async function start(dataDir: string, ...more: string[]): Promise<TestNode> {
   const small = ['--log-segment-bytes', '64KiB'];
   const node = await startTestNode('--data-dir', dataDir, ...small, ...more);
@@ -89,6 +96,19 @@ describe('a data directory', () => {
       event: 'error',
       code: 'DATA_LOCKED',
     });
+  });
+
+  it('is looked at by doctor', async () => {
+    const dataDir = freshDirectory();
+    expect((await doctor(dataDir)).found).toMatch(/to be made.*free, durability sync/);
+    await start(dataDir, '--partitions', '16');
+    expect(await doctor(dataDir)).toMatchObject({
+      status: 'broken',
+      advice: 'start with --partitions 16',
+    });
+    const used = await doctor(dataDir, '--partitions', '16');
+    expect(used).toMatchObject({ status: 'warning' });
+    expect(used.advice).toMatch(/process \d+ uses it/);
   });
 
   it('of another number of partitions is refused, with the figure to use', async () => {

@@ -239,6 +239,7 @@ describe('rondo, when it can not', () => {
       'engine',
       'transport',
       'access',
+      'data',
       'port',
       'descriptors',
       'memory',
