@@ -1,19 +1,34 @@
-// The node itself, with one of its engines: `rondo serve` as a user would start it.
+// The node itself, with one of its engines and one promise about writes: `rondo serve` as a user would
+// start it.
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { SETTINGS } from '../../node/config/settings.js';
 import { VERSION } from '../../node/version.js';
 import type { Peer, Server, StartContext } from './peer.js';
 import { readyLine } from './ready-line.js';
 
 const MAIN = fileURLToPath(new URL('../../node/main.js', import.meta.url));
 
-export function rondo(engine: 'native' | 'ts'): Peer {
+/** A node of before the log takes no such flags, and nothing of it is durable. */
+const HAS_LOG = Object.hasOwn(SETTINGS, 'durability');
+
+/** Flags that say what a positive answer to a write means, with all data in `folder`. */
+export function durabilityFlags(durability: 'sync' | 'none', folder: string): string[] {
+  if (!HAS_LOG && durability === 'none') return [];
+  return ['--durability', durability, '--data-dir', join(folder, 'data')];
+}
+
+export function rondo(engine: 'native' | 'ts', durability: 'sync' | 'none'): Peer {
   const name = engine === 'native' ? 'Rondo' : 'Rondo, TypeScript engine';
   return {
     name,
-    find: () => ({ program: MAIN, version: VERSION }),
-    async start(_found, { processes, core }: StartContext): Promise<Server> {
-      const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
+    install: 'a node with a durable log',
+    find: () =>
+      HAS_LOG || durability === 'none' ? { program: MAIN, version: VERSION } : undefined,
+    async start(_found, { processes, core, folder }: StartContext): Promise<Server> {
+      const flags = durabilityFlags(durability, folder);
+      const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...flags];
       const options = { core, isServer: true };
       const server = processes.start(`the node (${engine})`, process.execPath, args, options);
       const ready = await readyLine(server);
