@@ -43,3 +43,35 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of replies that wait for the log, over all connections; past it writes are refused. */
+export const HELD_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of one piece of the memory that held replies are copied to. */
+export const HELD_CHUNK_BYTES = 256 * 1024;
+/** Milliseconds that a graceful stop waits for the log to take what was written. */
+export const SETTLE_DEADLINE_MS = 30_000;
+/** Milliseconds that peers have to take their close frames when the log has failed. */
+export const FAILURE_LINGER_MS = 500;
+/** Bytes of a segment of the log, as long as the configuration does not say otherwise. */
+export const LOG_SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** Bytes of the smallest segment that can be configured. */
+export const LOG_SEGMENT_BYTES_MIN = 64 * 1024;
+/** Segments that are kept ready ahead of the one that is written to, made of ones that were freed. */
+export const LOG_SEGMENTS_SPARE_MAX = 2;
+/** Bytes of zeros that are written at once while a segment is made. */
+export const LOG_ZERO_PIECE_BYTES = 1024 * 1024;
+/** Bytes of records in one batch of the log, unless a single append is larger. */
+export const LOG_BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes appended and not durable above which the log refuses; until they are half of it. */
+export const LOG_PENDING_BYTES_MAX = 64 * 1024 * 1024;
+/** Milliseconds between two tries to write to a full disk. */
+export const LOG_SPACE_RETRY_MS = 500;
+/** Milliseconds without an append after which the log leaves a mark. */
+export const LOG_MARK_IDLE_MS = 20;
+/** Bytes that are read at once from a segment, unless a batch is larger. */
+export const LOG_READ_BYTES = 256 * 1024;
+/** Bytes of a segment or snapshot that are read at a time; a larger batch is read whole. */
+export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
+/** Bytes of a segment that are searched at a time for batches behind its end. */
+export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
+/** Times its length that such a search may hash of a segment, where values look like batches. */
+export const LOG_SEARCH_HASHED_FACTOR = 16;

@@ -5,12 +5,14 @@
 //! misses of a group overlap; then its operations run in order and find everything near.
 
 use crate::entries::Entry;
-use crate::fold::{can_fold, fold};
+use crate::fold::{Unfit, check_fold, check_restore, fold, restore};
+use crate::gate::Gate;
 use crate::generated::{OperationCode, Status};
 use crate::keyspace::{Keyspace, entry_bytes};
 use crate::layout::{OPERATION_BYTES, OPERATION_LIMIT, read_u32};
 use crate::limits::{
-    EXPIRIES_PER_ADVANCE_MAX, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX, frame_bytes_max_for,
+    EXPIRIES_PER_ADVANCE_MAX, INTEGER_LIMIT, KEY_BYTES_MAX, RESULTS_PER_REPLY_MAX,
+    frame_bytes_max_for,
 };
 use crate::number::{DECIMAL_BYTES_MAX, Decimal, parse_decimal};
 use crate::operation::Operation;
@@ -31,7 +33,14 @@ const OUTCOME_COUNT: usize = 1;
 const OUTCOME_RECORD_BYTES: usize = 2;
 const OUTCOME_KEYS: usize = 3;
 const OUTCOME_MEMORY_BYTES: usize = 4;
+const OUTCOME_APPEND: usize = 5;
+const OUTCOME_GATE: usize = 6;
 pub const OUTCOME_LENGTH: usize = 8;
+
+// Indices into `input`.
+const INPUT_DURABLE: usize = 0;
+const INPUT_WRITE_REFUSAL: usize = 1;
+pub const INPUT_LENGTH: usize = 8;
 
 /// Operations whose lookups overlap: enough to hide a miss, few enough for the first-level cache.
 const GROUP: usize = 64;
@@ -45,20 +54,26 @@ pub struct Options {
 }
 
 /// The buffers that the caller registered: `reply` and `records` hold `frame_bytes_max_for` bytes,
-/// `outcome` OUTCOME_LENGTH figures, `counters` STATUS_COUNT by OPERATION_CODE_COUNT.
+/// `outcome` OUTCOME_LENGTH figures, `input` INPUT_LENGTH, `counters` STATUS_COUNT by OPERATION_CODE_COUNT.
 pub struct Buffers<'a> {
     pub reply: &'a mut [u8],
     pub records: &'a mut [u8],
     pub outcome: &'a mut [f64],
+    pub input: &'a [f64],
     pub counters: &'a mut [f64],
 }
 
 pub struct Engine {
     keyspace: Keyspace,
+    gate: Gate,
     value_bytes_max: usize,
     memory_bytes_max: usize,
     frame_bytes_max: usize,
     now: u64,
+    /// What every write is answered with; Ok: writes are taken.
+    write_refusal: Status,
+    /// Memory of `check_fold`.
+    newest: Vec<u64>,
 }
 
 /// What a call writes to.
@@ -82,10 +97,13 @@ impl Engine {
     pub fn new(options: &Options) -> Self {
         Self {
             keyspace: Keyspace::new(options.partitions, options.hash_seed),
+            gate: Gate::new(),
             value_bytes_max: options.value_bytes_max,
             memory_bytes_max: options.memory_bytes_max,
             frame_bytes_max: frame_bytes_max_for(options.value_bytes_max),
             now: 0,
+            write_refusal: Status::Ok,
+            newest: Vec::new(),
         }
     }
 
@@ -102,9 +120,12 @@ impl Engine {
             reply,
             records,
             outcome,
+            input,
             counters,
         } = buffers;
         outcome[OUTCOME_RECORD_BYTES] = 0.0;
+        outcome[OUTCOME_GATE] = 0.0;
+        self.begin(input);
         let Request {
             operations,
             count,
@@ -142,34 +163,64 @@ impl Engine {
 
         outcome[OUTCOME_NEXT] = next as f64;
         outcome[OUTCOME_COUNT] = count as f64;
-        self.settle(outcome, &output.records);
+        self.finish(outcome, output.records.length());
         Ok(output.reply.finish())
     }
 
     /// Moves time to `now` and expires what is due, within the bound of one call. How many.
     pub fn advance(&mut self, now: u64, buffers: Buffers<'_>) -> usize {
         let mut records = RecordWriter::new(buffers.records);
+        self.begin(buffers.input);
         self.now = self.now.max(now);
         let mut expired = 0;
-        while expired < EXPIRIES_PER_ADVANCE_MAX {
+        while self.write_refusal == Status::Ok && expired < EXPIRIES_PER_ADVANCE_MAX {
             let Some(handle) = self.keyspace.expiry.first_due(self.now) else {
                 break;
             };
             self.remove(handle, RecordKind::Expire, &mut records);
             expired += 1;
         }
-        self.settle(buffers.outcome, &records);
+        self.finish(buffers.outcome, records.length());
         expired
     }
 
-    /// Applies records; false, with nothing changed, where they cannot follow this state.
-    pub fn fold(&mut self, records: &[u8], buffers: Buffers<'_>) -> bool {
-        if !can_fold(&self.keyspace, records, self.value_bytes_max) {
-            return false;
+    /// Applies records, or changes nothing where they cannot follow this state.
+    pub fn fold(&mut self, records: &[u8], buffers: Buffers<'_>) -> Result<(), Unfit> {
+        check_fold(
+            &self.keyspace,
+            records,
+            self.value_bytes_max,
+            &mut self.newest,
+        )?;
+        let time = fold(&mut self.keyspace, records);
+        self.restored(time, buffers.outcome);
+        Ok(())
+    }
+
+    /// Applies a part of a snapshot, or changes nothing where it cannot follow this state.
+    pub fn restore(&mut self, records: &[u8], buffers: Buffers<'_>) -> Result<(), Unfit> {
+        check_restore(&self.keyspace, records, self.value_bytes_max)?;
+        let time = restore(&mut self.keyspace, records);
+        self.restored(time, buffers.outcome);
+        Ok(())
+    }
+
+    /// Sets the revisions of all partitions; false, with nothing changed, where that cannot be.
+    pub fn restore_revisions(&mut self, revisions: &[f64], buffers: Buffers<'_>) -> bool {
+        let present = self.keyspace.revisions();
+        let go_on = revisions.len() == present.len()
+            && revisions.iter().zip(present).all(|(&revision, &present)| {
+                revision.fract() == 0.0
+                    && revision >= present as f64
+                    && revision < INTEGER_LIMIT as f64
+            });
+        if go_on {
+            for (partition, &revision) in revisions.iter().enumerate() {
+                self.keyspace.set_revision(partition, revision as u64);
+            }
+            self.restored(0, buffers.outcome);
         }
-        self.now = self.now.max(fold(&mut self.keyspace, records));
-        self.settle(buffers.outcome, &RecordWriter::new(buffers.records));
-        true
+        go_on
     }
 
     pub fn revision_of(&self, partition: usize) -> u64 {
@@ -178,6 +229,43 @@ impl Engine {
 
     pub fn partition_of(&self, key: &[u8]) -> usize {
         partition_of_key(key, self.keyspace.partitions())
+    }
+
+    /// Begins a call that may make records.
+    #[inline]
+    fn begin(&mut self, input: &[f64]) {
+        self.gate
+            .begin(input[INPUT_DURABLE], self.keyspace.partitions());
+        let refusal = input[INPUT_WRITE_REFUSAL];
+        let is_status = refusal.fract() == 0.0 && refusal > 0.0 && refusal < STATUS_COUNT as f64;
+        self.write_refusal = if is_status {
+            Status(refusal as u8)
+        } else {
+            Status::Ok
+        };
+    }
+
+    /// Ends a call that may have made records.
+    #[inline]
+    fn finish(&mut self, outcome: &mut [f64], record_bytes: usize) {
+        outcome[OUTCOME_RECORD_BYTES] = record_bytes as f64;
+        outcome[OUTCOME_GATE] = self.gate.end(record_bytes > 0) as f64;
+        self.show_state(outcome);
+    }
+
+    /// Ends a call that took records of some time from elsewhere.
+    fn restored(&mut self, time: u64, outcome: &mut [f64]) {
+        self.now = self.now.max(time);
+        outcome[OUTCOME_RECORD_BYTES] = 0.0;
+        outcome[OUTCOME_GATE] = 0.0;
+        self.show_state(outcome);
+    }
+
+    #[inline]
+    fn show_state(&self, outcome: &mut [f64]) {
+        outcome[OUTCOME_KEYS] = self.keyspace.entries.count as f64;
+        outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
+        outcome[OUTCOME_APPEND] = self.gate.appends() as f64;
     }
 
     /// Hashes the keys of a group and starts loading what their lookups will need.
@@ -220,8 +308,18 @@ impl Engine {
             if !scan_fits(operation, &output.reply, self.value_bytes_max) {
                 return Err(Full);
             }
-            scan(&self.keyspace, operation, self.now, &mut output.reply);
+            let Self {
+                keyspace,
+                gate,
+                now,
+                ..
+            } = self;
+            scan(keyspace, gate, operation, *now, &mut output.reply);
             tally(output.counters, operation.code, Status::Ok);
+            return Ok(());
+        }
+        if self.write_refusal != Status::Ok && operation.code != OperationCode::Get {
+            output.end(operation, refused(self.write_refusal, 0), &[]);
             return Ok(());
         }
 
@@ -238,7 +336,11 @@ impl Engine {
 
         let handle = self.find_live(operation.key, hash, &mut output.records);
         let end = match operation.code {
-            OperationCode::Get => return self.get(operation, handle, output),
+            OperationCode::Get => {
+                self.get(operation, handle, output)?;
+                self.see(operation, hash, handle);
+                return Ok(());
+            }
             OperationCode::Put => self.put(operation, hash, handle, &mut output.records),
             OperationCode::Delete => self.delete(operation, handle, &mut output.records),
             OperationCode::Touch => self.touch(operation, handle, &mut output.records),
@@ -250,8 +352,28 @@ impl Engine {
                 Err(end) => end,
             },
         };
+        self.see(operation, hash, handle);
         output.end(operation, end, &[]);
         Ok(())
+    }
+
+    /// What an operation has seen: the entry that it found, or that its key is gone. The handle is good
+    /// where the gate still watches, because then the call has changed nothing.
+    #[inline]
+    fn see(&mut self, operation: &Operation<'_>, hash: u32, handle: Option<u32>) {
+        if !self.gate.watching() {
+            return;
+        }
+        match handle {
+            Some(handle) => self.see_entry(handle),
+            None => self.gate.see_absence(hash, operation.key),
+        }
+    }
+
+    #[inline]
+    fn see_entry(&mut self, handle: u32) {
+        let entry = self.keyspace.entries.get(handle);
+        self.gate.see(entry.partition(), entry.revision());
     }
 
     /// The handle of a key; one that has expired is removed first, with its record.
@@ -259,7 +381,11 @@ impl Engine {
     fn find_live(&mut self, key: &[u8], hash: u32, records: &mut RecordWriter<'_>) -> Option<u32> {
         let handle = self.keyspace.find(hash, key)?;
         if self.is_expired(self.keyspace.entries.get(handle)) {
-            self.remove(handle, RecordKind::Expire, records);
+            if self.write_refusal == Status::Ok {
+                self.remove(handle, RecordKind::Expire, records);
+            } else if self.gate.watching() {
+                self.see_entry(handle);
+            }
             return None;
         }
         Some(handle)
@@ -368,6 +494,7 @@ impl Engine {
         let revision = self.keyspace.next_revision(partition);
         let expires_at = operation.expiry_after(0, self.now);
         self.keyspace.touch(handle, revision, expires_at);
+        self.gate.made(partition, revision);
         records.append(Record {
             kind: RecordKind::Touch,
             partition,
@@ -408,6 +535,7 @@ impl Engine {
                     .insert(hash, partition, operation.key, value, revision, expires_at)
             }
         }
+        self.gate.made(partition, revision);
         records.append(Record {
             kind: RecordKind::Put,
             partition,
@@ -425,6 +553,9 @@ impl Engine {
         let entry = self.keyspace.entries.get(handle);
         let partition = entry.partition();
         let revision = self.keyspace.next_revision(partition);
+        self.gate.made(partition, revision);
+        self.gate
+            .removed(entry.key(), || self.keyspace.hash(entry.key()));
         records.append(Record {
             kind,
             partition,
@@ -474,12 +605,6 @@ impl Engine {
     #[inline]
     fn ms_until(&self, expires_at: u64) -> u64 {
         expires_at.saturating_sub(self.now)
-    }
-
-    fn settle(&self, outcome: &mut [f64], records: &RecordWriter<'_>) {
-        outcome[OUTCOME_RECORD_BYTES] = records.length() as f64;
-        outcome[OUTCOME_KEYS] = self.keyspace.entries.count as f64;
-        outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
     }
 }
 

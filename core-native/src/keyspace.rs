@@ -8,6 +8,7 @@ use crate::entries::{Entries, Entry};
 use crate::expiry::ExpiryHeap;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
 use crate::ordered_index::OrderedIndex;
+use crate::records::Record;
 use crate::table::Table;
 
 /// Tables that share the keys by the top bits of their hash, so that a rehash moves one table's cells
@@ -42,6 +43,10 @@ impl Keyspace {
 
     pub fn partitions(&self) -> usize {
         self.revisions.len()
+    }
+
+    pub fn revisions(&self) -> &[u64] {
+        &self.revisions
     }
 
     pub fn revision_of(&self, partition: usize) -> u64 {
@@ -142,8 +147,30 @@ impl Keyspace {
         copied
     }
 
+    /// Adds the key of a snapshot's record, which is not there yet and comes after every other.
+    pub fn restore(&mut self, hash: u32, record: &Record<'_>) {
+        let Record {
+            partition,
+            revision,
+            expires_at,
+            key,
+            value,
+            ..
+        } = *record;
+        let newest = self.revisions[partition].max(revision);
+        self.insert(hash, partition, key, value, revision, expires_at);
+        self.revisions[partition] = newest;
+    }
+
+    /// The greatest key; empty where there is none.
+    pub fn greatest_key(&self) -> &[u8] {
+        self.order
+            .greatest()
+            .map_or(&[], |handle| self.entries.get(handle).key())
+    }
+
     /// A partition gets a revision whose record changes no key.
-    pub fn skip(&mut self, partition: usize, revision: u64) {
+    pub fn set_revision(&mut self, partition: usize, revision: u64) {
         self.revisions[partition] = revision;
     }
 

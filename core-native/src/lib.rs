@@ -8,16 +8,19 @@ mod entries;
 mod execute_call;
 mod expiry;
 mod fold;
+mod gate;
 mod keyspace;
 mod layout;
 mod limits;
 mod log;
+pub mod log_api;
 mod number;
 mod operation;
 mod ordered_index;
 mod partition;
 mod prefetch;
 mod records;
+mod removals;
 mod reply;
 mod request;
 mod scan;
@@ -40,13 +43,16 @@ use napi::bindgen_prelude::{Float64Array, Uint8Array, Unknown};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
-use crate::engine::{Buffers, Engine, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Options, STATUS_COUNT};
+use crate::engine::{
+    Buffers, Engine, INPUT_LENGTH, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Options, STATUS_COUNT,
+};
+use crate::fold::Unfit;
 
 /// The layouts and limits that both sides must share, in the order of `ADDON_ABI` in
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 21] = [
+    let figures: [u64; 23] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -55,6 +61,7 @@ pub fn abi() -> String {
         STATUS_COUNT as u64,
         OPERATION_CODE_COUNT as u64,
         OUTCOME_LENGTH as u64,
+        INPUT_LENGTH as u64,
         limits::KEY_BYTES_MAX as u64,
         limits::VALUE_BYTES_CONFIGURABLE_MAX as u64,
         limits::FRAME_BYTES_MAX_DEFAULT as u64,
@@ -68,6 +75,7 @@ pub fn abi() -> String {
         limits::ENTRY_OVERHEAD_BYTES as u64,
         limits::EXPIRIES_PER_ADVANCE_MAX as u64,
         limits::PARTITIONS_MAX as u64,
+        limits::GATE_REMOVALS_EXAMINED_MAX as u64,
     ];
     figures.map(|figure| figure.to_string()).join(" ")
 }
@@ -79,6 +87,7 @@ struct Core {
     reply: Uint8Array,
     records: Uint8Array,
     outcome: Float64Array,
+    input: Float64Array,
     counters: Float64Array,
 }
 
@@ -103,6 +112,7 @@ impl NativeEngine {
         reply: Uint8Array,
         records: Uint8Array,
         outcome: Float64Array,
+        input: Float64Array,
         counters: Float64Array,
     ) -> Result<Self> {
         let value_bytes_max = value_bytes_max as usize;
@@ -110,6 +120,7 @@ impl NativeEngine {
         let fits = reply.len() == frame_bytes
             && records.len() == frame_bytes
             && outcome.len() == OUTCOME_LENGTH
+            && input.len() == INPUT_LENGTH
             && counters.len() == STATUS_COUNT * OPERATION_CODE_COUNT
             && partitions.is_power_of_two()
             && partitions as usize <= limits::PARTITIONS_MAX;
@@ -129,6 +140,7 @@ impl NativeEngine {
             reply,
             records,
             outcome,
+            input,
             counters,
         };
         Ok(Self {
@@ -151,12 +163,28 @@ impl NativeEngine {
             .run(|engine, buffers| engine.advance(now as u64, buffers) as u32)
     }
 
-    /// Whether the records were applied.
+    /// 0 where the records were applied; the length of a value that is too large; or -1.
     #[napi]
-    pub fn fold(&self, records: &[u8]) -> Result<bool> {
+    pub fn fold(&self, records: &[u8]) -> Result<f64> {
         self.core
             .borrow_mut()
-            .run(|engine, buffers| engine.fold(records, buffers))
+            .run(|engine, buffers| taken(engine.fold(records, buffers)))
+    }
+
+    /// As `fold`.
+    #[napi]
+    pub fn restore(&self, records: &[u8]) -> Result<f64> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| taken(engine.restore(records, buffers)))
+    }
+
+    /// Whether the revisions were set.
+    #[napi]
+    pub fn restore_revisions(&self, revisions: &[f64]) -> Result<bool> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| engine.restore_revisions(revisions, buffers))
     }
 
     #[napi]
@@ -180,6 +208,15 @@ impl NativeEngine {
     }
 }
 
+/// What became of records, as a number.
+fn taken(answer: std::result::Result<(), Unfit>) -> f64 {
+    match answer {
+        Ok(()) => 0.0,
+        Err(Unfit::TooLarge(length)) => length as f64,
+        Err(Unfit::Malformed) => -1.0,
+    }
+}
+
 impl Core {
     /// Whether a frame lies in a buffer that the engine writes to.
     fn owns(&self, frame: *const u8) -> bool {
@@ -194,13 +231,14 @@ impl Core {
             ));
         };
         // SAFETY: the buffers belong to the engine's thread; JavaScript made them for this engine
-        // alone, keeps their length and reads them only between calls, and the typed arrays held here
-        // keep their memory alive. They are four distinct allocations, so no slice overlaps another.
+        // alone, keeps their length and touches them only between calls, and the typed arrays held here
+        // keep their memory alive. They are five distinct allocations, so no slice overlaps another.
         let buffers = unsafe {
             Buffers {
                 reply: self.reply.as_mut(),
                 records: self.records.as_mut(),
                 outcome: self.outcome.as_mut(),
+                input: self.input.as_ref(),
                 counters: self.counters.as_mut(),
             }
         };

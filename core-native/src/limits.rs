@@ -15,6 +15,7 @@ pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 pub const INTEGER_LIMIT: u64 = 1 << 53;
 pub const ENTRY_OVERHEAD_BYTES: usize = 96;
 pub const EXPIRIES_PER_ADVANCE_MAX: usize = 1024;
+pub const GATE_REMOVALS_EXAMINED_MAX: usize = 256;
 pub const PARTITIONS_MAX: usize = 65_536;
 
 /// The frame bound that goes with a value bound: a reply must hold the largest value.

@@ -16,6 +16,11 @@ pub struct OrderedIndex {
 }
 
 impl OrderedIndex {
+    /// The handle of the greatest key.
+    pub fn greatest(&self) -> Option<u32> {
+        self.blocks.last()?.last().copied()
+    }
+
     /// Adds a handle whose key is not there yet.
     pub fn insert(&mut self, entries: &Entries, handle: u32) {
         let key = entries.get(handle).key();

@@ -132,3 +132,13 @@ pub fn read_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let rest = bytes.get(RECORD_HEADER_BYTES + body.len()..)?;
     valid.then_some((record, rest))
 }
+
+/// The key of the record at the head of `bytes`, which is whole, and the bytes after that record.
+#[inline]
+pub fn key_at(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let header = bytes.get(..RECORD_HEADER_BYTES)?;
+    let key_length = usize::from(read_u16(header, 4));
+    let key = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + key_length)?;
+    let rest = bytes.get(record_bytes(key_length, read_u32(header, 0) as usize)..)?;
+    Some((key, rest))
+}

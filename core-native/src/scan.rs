@@ -1,6 +1,7 @@
 //! Prefix scans: a page of live keys in byte order. Pages are cut by the limit, by bytes and by how many
 //! expired keys stand between, never by the room left in a reply, so that a page does not depend on what else is in its frame.
 
+use crate::gate::Gate;
 use crate::generated::Status;
 use crate::keyspace::Keyspace;
 use crate::layout::{FLAG_ENTRY, FLAG_MORE};
@@ -18,8 +19,16 @@ pub fn scan_fits(
     reply.result_room() > operation.limit && (reply.is_empty() || reply.data_room() >= data_room)
 }
 
-/// Writes a page and its closing result.
-pub fn scan(keyspace: &Keyspace, operation: &Operation<'_>, now: u64, reply: &mut ReplyWriter<'_>) {
+/// Writes a page and its closing result. The gate is told of every entry that the page depends on:
+/// returned, passed over as expired, or the one after it.
+pub fn scan(
+    keyspace: &Keyspace,
+    gate: &mut Gate,
+    operation: &Operation<'_>,
+    now: u64,
+    reply: &mut ReplyWriter<'_>,
+) {
+    let watching = gate.watching();
     let (prefix, cursor) = (operation.key, operation.value);
     let id = operation.id;
     let head = Head {
@@ -43,6 +52,9 @@ pub fn scan(keyspace: &Keyspace, operation: &Operation<'_>, now: u64, reply: &mu
         let expires_at = keyspace.expires_at(entry);
         if key == cursor {
             continue;
+        }
+        if watching {
+            gate.see(entry.partition(), entry.revision());
         }
         if expires_at != 0 && expires_at <= now {
             if expired == SCAN_EXPIRED_MAX {
@@ -76,6 +88,9 @@ pub fn scan(keyspace: &Keyspace, operation: &Operation<'_>, now: u64, reply: &mu
         );
         count += 1;
         last = key;
+    }
+    if watching {
+        gate.see_page(prefix, cursor, more.then_some(last));
     }
     let flags = if more { FLAG_MORE } else { 0 };
     reply.result(

@@ -6,9 +6,12 @@ import type { CreateEngine } from '../drive/engines.js';
 import { checksContract } from './engine/checks.js';
 import { expiryContract } from './engine/expiry.js';
 import { foldContract } from './engine/fold.js';
+import { gateContract } from './engine/gate.js';
 import { limitsContract } from './engine/limits.js';
 import { operationsContract } from './engine/operations.js';
 import { partitionsContract } from './engine/partitions.js';
+import { refusalContract } from './engine/refusal.js';
+import { restoreContract } from './engine/restore.js';
 import { scanContract } from './engine/scan.js';
 
 export function engineContract(name: string, create: CreateEngine): void {
@@ -20,5 +23,8 @@ export function engineContract(name: string, create: CreateEngine): void {
     limitsContract(create);
     partitionsContract(create);
     foldContract(create);
+    restoreContract(create);
+    gateContract(create);
+    refusalContract(create);
   });
 }

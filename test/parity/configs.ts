@@ -3,7 +3,7 @@
 
 import type { EngineOptions } from '../../ts/engine/engine.js';
 import { type CreateEngine, OPTIONS } from '../drive/engines.js';
-import type { Pair } from './lockstep.js';
+import { type Pair, withLog } from './lockstep.js';
 import type { Mix } from './steps.js';
 
 export interface Config {
@@ -13,11 +13,12 @@ export interface Config {
 }
 
 const MIB = 1024 * 1024;
-const mix = (keys: number, valueBytesMax: number, operationsPerFrameMax: number): Mix => ({
-  keys,
-  valueBytesMax,
-  operationsPerFrameMax,
-});
+const mix = (
+  keys: number,
+  valueBytesMax: number,
+  operationsPerFrameMax: number,
+  durable = false,
+): Mix => ({ keys, valueBytesMax, operationsPerFrameMax, durable });
 
 export const CONFIGS: readonly Config[] = [
   { name: 'one partition', options: { ...OPTIONS, partitions: 1 }, mix: mix(20, MIB, 20) },
@@ -47,6 +48,18 @@ export const CONFIGS: readonly Config[] = [
     options: { ...OPTIONS, partitions: 16, valueBytesMax: 1 },
     mix: mix(400, 1, 3000),
   },
+  {
+    name: 'a log, one partition, single operations',
+    options: { ...OPTIONS, partitions: 1 },
+    mix: mix(30, 64, 1, true),
+  },
+  { name: 'a log, 64 partitions', options: OPTIONS, mix: mix(120, 64, 6, true) },
+  {
+    name: 'a log, 65,536 partitions, little memory',
+    options: { ...OPTIONS, partitions: 65_536, memoryBytesMax: 2500 },
+    mix: mix(60, 64, 4, true),
+  },
+  { name: 'a log, many operations a frame', options: OPTIONS, mix: mix(600, 16, 3000, true) },
 ];
 
 /** Both engines with these options; their hash seeds differ, since those may not show. */
@@ -54,9 +67,13 @@ export function pairOf(
   left: CreateEngine,
   right: CreateEngine,
   options: EngineOptions,
+  durable = false,
 ): () => Pair {
-  return () => ({
-    left: left(options),
-    right: right({ ...options, hashSeed: ~options.hashSeed >>> 0 }),
-  });
+  return () => {
+    const pair = {
+      left: left(options),
+      right: right({ ...options, hashSeed: ~options.hashSeed >>> 0 }),
+    };
+    return durable ? withLog(pair) : pair;
+  };
 }

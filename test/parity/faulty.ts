@@ -3,6 +3,9 @@
 import {
   type Engine,
   type EngineOptions,
+  INPUT_WRITE_REFUSAL,
+  OUTCOME_APPEND,
+  OUTCOME_GATE,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_RECORD_BYTES,
 } from '../../ts/engine/engine.js';
@@ -22,6 +25,9 @@ export const FAULTS = [
   'a refused frame taken for another reason',
   'a revision',
   'a partition',
+  'a gate that forgets what was read',
+  'an append that counts twice',
+  'writes taken although they are refused',
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];
@@ -42,10 +48,18 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     reply: engine.reply,
     records: engine.records,
     outcome: engine.outcome,
+    input: engine.input,
     counters: engine.counters,
     execute(frame, first, now) {
       const late = fault === 'an expiry one millisecond late' ? 1 : 0;
+      const refusal = engine.input[INPUT_WRITE_REFUSAL] ?? 0;
+      if (fault === 'writes taken although they are refused') engine.input[INPUT_WRITE_REFUSAL] = 0;
       const returned = engine.execute(frame, first, now - late);
+      engine.input[INPUT_WRITE_REFUSAL] = refusal;
+      // A reply without records of its own would leave before those that it shows.
+      const readOnly = engine.outcome[OUTCOME_RECORD_BYTES] === 0;
+      if (fault === 'a gate that forgets what was read' && readOnly)
+        engine.outcome[OUTCOME_GATE] = 0;
       if (returned < 0) {
         const other = fault === 'a refused frame taken for another reason' && due(3);
         return other ? -Status.FrameTooLarge : returned;
@@ -54,6 +68,7 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
       spoil();
       if (fault === 'a reply byte') engine.reply[HEADER_BYTES + RESULT_BYTES - 1]! ^= 0x80;
       if (fault === 'a scalar of the outcome') engine.outcome[OUTCOME_MEMORY_BYTES]! += 1;
+      if (fault === 'an append that counts twice') engine.outcome[OUTCOME_APPEND]! += 1;
       if (fault === 'a counter') engine.counters[STATUS_COUNT]! += 1;
       return fault === 'a return value' ? returned + 1 : returned;
     },
@@ -63,6 +78,8 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
       return returned;
     },
     fold: (records) => engine.fold(records),
+    restore: (records) => engine.restore(records),
+    restoreRevisions: (revisions) => engine.restoreRevisions(revisions),
     revisionOf: (partition) => engine.revisionOf(partition) + (fault === 'a revision' ? 1 : 0),
     partitionOf: (key) => engine.partitionOf(key) ^ (fault === 'a partition' ? 1 : 0),
     close: () => engine.close(),

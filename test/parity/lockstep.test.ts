@@ -21,21 +21,22 @@ describe(`random histories, ${note}, RONDO_SEED=${SEED}`, { timeout: 120_000 }, 
       0,
     );
     expect(operations).toBeGreaterThanOrEqual(OPERATIONS_PER_CONFIG);
-    expectLockstep(pairOf(left, right, options), steps, options.partitions, SEED);
+    expectLockstep(pairOf(left, right, options, mix.durable), steps, options.partitions, SEED);
   });
 });
 
 describe('canaries', () => {
-  const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10 };
+  const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10, durable: true };
   it.each(FAULTS)('sees %s', (fault) => {
     const steps = randomSteps(new Random(7), 6000, mix);
-    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS);
+    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS, true);
     expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
   });
 
   it('sees none in an engine beside itself', () => {
     const steps = randomSteps(new Random(7), 2000, mix);
-    expect(runLockstep(pairOf(createTsEngine, createTsEngine, OPTIONS), steps, 64)).toBeUndefined();
+    const make = pairOf(createTsEngine, createTsEngine, OPTIONS, true);
+    expect(runLockstep(make, steps, 64)).toBeUndefined();
   });
 
   it('cuts a history down to the steps that matter', () => {

@@ -4,6 +4,9 @@
 
 import {
   type Engine,
+  INPUT_DURABLE,
+  INPUT_WRITE_REFUSAL,
+  OUTCOME_APPEND,
   OUTCOME_COUNT,
   OUTCOME_NEXT,
   OUTCOME_RECORD_BYTES,
@@ -18,6 +21,12 @@ import { describeStep, type PlannedOperation, type Step } from './steps.js';
 export interface Pair {
   readonly left: Engine;
   readonly right: Engine;
+}
+
+/** Sets both engines' `input` as one that has a durable log, of which nothing is durable yet. */
+export function withLog({ left, right }: Pair): Pair {
+  for (const engine of [left, right]) engine.input[INPUT_DURABLE] = 0;
+  return { left, right };
 }
 
 /** Where two engines part. */
@@ -113,12 +122,16 @@ export class Lockstep {
   /** Last seen revision by key, to make conditions that hold. */
   private readonly revisions = new Map<string, number>();
   private readonly cursors = new Map<string, Uint8Array>();
+  /** How many more appends the left engine has made before this run. */
+  private readonly appendsAhead: number;
 
   constructor(
     private readonly left: Engine,
     private readonly right: Engine,
     private readonly partitions: number,
-  ) {}
+  ) {
+    this.appendsAhead = appendsOf(left) - appendsOf(right);
+  }
 
   /** What differs after this step, or undefined. */
   step(step: Step): string | undefined {
@@ -127,6 +140,14 @@ export class Lockstep {
     if (step.kind === 'advance') {
       const returned = [left.advance(now), right.advance(now)] as const;
       return this.compare('advance', returned, false) ?? this.compareRevisions();
+    }
+    if (step.kind === 'log') {
+      const durable = appendsOf(left) - step.unsettled;
+      for (const { input } of [left, right]) {
+        input[INPUT_DURABLE] = durable;
+        input[INPUT_WRITE_REFUSAL] = step.writeRefusal;
+      }
+      return undefined;
     }
     if (step.kind === 'bytes') {
       return this.frame(copyOf(step.frame));
@@ -185,7 +206,9 @@ export class Lockstep {
     if (left !== right) return `${call} returned ${left} and ${right}`;
     const reply = replies && left > 0 ? differ(this.left.reply, this.right.reply, left) : -1;
     if (reply >= 0) return `${call}: replies differ at byte ${reply} of ${left}`;
-    const outcome = differAt(this.left.outcome, this.right.outcome);
+    const ours = this.left.outcome.slice();
+    ours[OUTCOME_APPEND] = appendsOf(this.left) - this.appendsAhead;
+    const outcome = differAt(ours, this.right.outcome);
     if (outcome !== undefined) return `${call}: outcome${outcome}`;
     const recordBytes = this.left.outcome[OUTCOME_RECORD_BYTES] ?? 0;
     const record = differ(this.left.records, this.right.records, recordBytes);
@@ -230,6 +253,10 @@ export class Lockstep {
       }
     }
   }
+}
+
+function appendsOf(engine: Engine): number {
+  return engine.outcome[OUTCOME_APPEND] ?? 0;
 }
 
 /** The first place where the first `length` bytes differ, or -1. */

@@ -12,11 +12,20 @@
 //   operation code=N [flags=N] [limit=N] [ttl=N] [expected=N] [id=N] [key=K] [value=V]
 //   bytes HEX                  a frame as it is
 //   state | memory | revision K | partition K
+//   durable N | refuse STATUS  the newest append that is durable | what writes are refused with (OK: not);
+//                              from the first `durable` on, each answer ends with its append and gate
 //   fold                       folds all records so far into a second engine and goes on with that
 
-import type { Engine, EngineOptions } from '../../ts/engine/engine.js';
+import {
+  type Engine,
+  type EngineOptions,
+  INPUT_DURABLE,
+  INPUT_WRITE_REFUSAL,
+  OUTCOME_APPEND,
+  OUTCOME_GATE,
+} from '../../ts/engine/engine.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../../ts/wire/layout.js';
-import { Status, statusName } from '../../ts/wire/status.js';
+import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
 import { Drive, type Outcome, type Result } from '../drive/drive.js';
 import { type CreateEngine, OPTIONS } from '../drive/engines.js';
 import {
@@ -132,6 +141,12 @@ class Run {
               ].join(' '),
             );
       }
+      case 'durable':
+        drive.engine.input[INPUT_DURABLE] = Number(ascii(first));
+        return [];
+      case 'refuse':
+        drive.engine.input[INPUT_WRITE_REFUSAL] = statusNamed(ascii(first));
+        return [];
       case 'memory':
         return [`${drive.keys} keys, ${drive.memoryBytes} bytes`];
       case 'partition':
@@ -162,6 +177,7 @@ class Run {
     return [
       ...outcome.results.map((result) => (many ? `#${result.id} ` : '') + showResult(result)),
       ...outcome.records.map(showRecord),
+      ...showGate(this.drive.engine),
     ];
   }
 }
@@ -258,6 +274,21 @@ function showRecord(record: EffectRecord): string {
   parts.push(`partition=${partition} revision=${revision} time=${time}`);
   if (expiresAt !== 0) parts.push(`expires=${expiresAt}`);
   return parts.join(' ');
+}
+
+/** The newest append and what the reply waits for, where there is a log to wait for. */
+function showGate({ input, outcome }: Engine): string[] {
+  if (input[INPUT_DURABLE] === Infinity) return [];
+  const gate = outcome[OUTCOME_GATE];
+  const waits = gate === 0 ? 'leaves at once' : `waits for append ${gate}`;
+  return [`  reply ${waits}, newest append ${outcome[OUTCOME_APPEND]}`];
+}
+
+function statusNamed(name: string): number {
+  for (let status = 0; status < STATUS_COUNT; status++) {
+    if (statusName(status) === name) return status;
+  }
+  throw new Error(`no such status: ${name}`);
 }
 
 /** As a word where it is one, as JSON where it is UTF-8, as hex where not; long runs abridged. */

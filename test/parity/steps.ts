@@ -4,6 +4,7 @@
 
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../../ts/wire/limits.js';
+import { Status } from '../../ts/wire/status.js';
 import {
   bytes,
   del,
@@ -30,7 +31,14 @@ export interface PlannedOperation {
 export type Step =
   | { readonly kind: 'frame'; readonly elapsed: number; readonly operations: PlannedOperation[] }
   | { readonly kind: 'bytes'; readonly elapsed: number; readonly frame: Uint8Array }
-  | { readonly kind: 'advance'; readonly elapsed: number };
+  | { readonly kind: 'advance'; readonly elapsed: number }
+  /** The log has caught up to all but the newest `unsettled` appends; the status that refuses writes. */
+  | {
+      readonly kind: 'log';
+      readonly elapsed: number;
+      readonly unsettled: number;
+      readonly writeRefusal: number;
+    };
 
 export interface Mix {
   /** Keys that operations choose from. */
@@ -38,6 +46,8 @@ export interface Mix {
   /** Bytes of a value at most; one in 50 is a little larger. */
   readonly valueBytesMax: number;
   readonly operationsPerFrameMax: number;
+  /** Whether there is a log that becomes durable at random; without, nothing ever waits. */
+  readonly durable: boolean;
 }
 
 export function randomSteps(random: Random, operations: number, mix: Mix): Step[] {
@@ -50,6 +60,13 @@ export function randomSteps(random: Random, operations: number, mix: Mix): Step[
       : random.below(12);
     if (random.oneIn(15)) {
       steps.push({ kind: 'advance', elapsed });
+      continue;
+    }
+    if (mix.durable && random.oneIn(6)) {
+      // A number below an earlier one now and then, and nothing durable for a long while.
+      const unsettled = random.oneIn(8) ? 1e9 : random.below(random.pick([1, 4, 40]));
+      const writeRefusal = random.oneIn(5) ? Status.ResourceExhausted : Status.Ok;
+      steps.push({ kind: 'log', elapsed, unsettled, writeRefusal });
       continue;
     }
     if (random.oneIn(60)) {
@@ -182,6 +199,10 @@ function spoiled(random: Random, operation: Operation): Operation {
 /** A step in words, for the report of a divergence. */
 export function describeStep(step: Step): string {
   if (step.kind === 'advance') return `+${step.elapsed} ms: advance`;
+  if (step.kind === 'log') {
+    const refusal = step.writeRefusal === 0 ? '' : `, writes refused with ${step.writeRefusal}`;
+    return `+${step.elapsed} ms: ${step.unsettled} appends are not durable${refusal}`;
+  }
   if (step.kind === 'bytes') {
     return `+${step.elapsed} ms: frame of bytes ${Buffer.from(step.frame).toString('hex')}`;
   }

@@ -22,7 +22,8 @@ describe(`soak, ${note}, RONDO_SEED=${SEED}`, () => {
     for (let round = 0; round < rounds; round++) {
       const seed = (SEED + round) >>> 0;
       const steps = randomSteps(new Random(seed), OPERATIONS_PER_ROUND, mix);
-      expectLockstep(pairOf(left, right, options), steps, options.partitions, seed);
+      const make = pairOf(left, right, options, mix.durable);
+      expectLockstep(make, steps, options.partitions, seed);
       process.stderr.write(`\r${name}: round ${round + 1} of ${rounds} `);
     }
     process.stderr.write('\n');

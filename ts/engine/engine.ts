@@ -36,6 +36,22 @@
 //    does not raise it always passes.
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
 //
+// What lies outside an operation reaches the engine through `input`:
+//
+// - Appends and the gate. Each `execute` or `advance` that leaves records is one append, numbered from 1
+//   on; `fold` and `restore` are none. After `execute`, OUTCOME_GATE is the append that must be durable
+//   before the reply may leave, 0 where all that it shows is settled: durable, or not made by an append.
+//   A call that made a record waits for its own append; any other for the highest that its operations
+//   saw. One that found its key, whatever it answered, saw the key's newest record. One that found no
+//   key saw the newest unsettled delete or expire record of just that key. A scan saw the newest records
+//   of the keys that it returned, passed over as expired, or met after the end of its page, and the
+//   newest unsettled removal of a key with its prefix, above its cursor and, on a page with MORE, not
+//   beyond the page's last key; of the removals it looks at the newest GATE_REMOVALS_EXAMINED_MAX, and
+//   the next one counts as seen. An operation refused by steps 1 to 4 or by a write refusal saw nothing.
+// - Write refusal. While INPUT_WRITE_REFUSAL holds a status, step 5 is: put, delete, increment and touch
+//   end with that status and revision 0. Then no record is made at all: a get of an expired key is
+//   NOT_FOUND and saw the key's newest record; `advance` moves time and expires nothing.
+//
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
 // `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
@@ -65,7 +81,29 @@ export const OUTCOME_RECORD_BYTES = 2;
 export const OUTCOME_KEYS = 3;
 /** Logical bytes held. */
 export const OUTCOME_MEMORY_BYTES = 4;
+/** The newest append; 0 before the first. */
+export const OUTCOME_APPEND = 5;
+/** After `execute`: the append that must be durable before the reply may leave; 0: it may leave now. */
+export const OUTCOME_GATE = 6;
 export const OUTCOME_LENGTH = 8;
+
+// Indices into `Engine.input`.
+/**
+ * The newest append that is durable. Infinity, as at start: nothing ever waits, and nothing is kept to
+ * find out. A caller with a durable log sets 0 before the first `execute` or `advance`. A figure below
+ * an earlier one counts as the earlier one.
+ */
+export const INPUT_DURABLE = 0;
+/** The `Status` that refuses every write; 0, or what is no status: none. */
+export const INPUT_WRITE_REFUSAL = 1;
+export const INPUT_LENGTH = 8;
+
+/** `Engine.input` as an engine starts with it. */
+export function initialInput(): Float64Array {
+  const input = new Float64Array(INPUT_LENGTH);
+  input[INPUT_DURABLE] = Infinity;
+  return input;
+}
 
 /** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
 export const OPERATION_CODE_COUNT = 16;
@@ -78,6 +116,8 @@ export interface Engine {
   readonly records: Uint8Array<ArrayBuffer>;
   /** Scalars of the last call; see OUTCOME_*. */
   readonly outcome: Float64Array;
+  /** What the caller sets between calls and `execute` and `advance` read; see INPUT_*. */
+  readonly input: Float64Array;
   /** Operations ended since start, at `code * STATUS_COUNT + status`. */
   readonly counters: Float64Array;
 
@@ -101,9 +141,23 @@ export interface Engine {
   /**
    * Applies records made by an engine of the same number of partitions, in their order. Takes no
    * decisions: no expiry, no bounds. Throws `EngineError` (`RECORDS_MALFORMED`) before it changes
-   * anything when the bytes are not whole, valid records whose revisions go on from this engine's.
+   * anything when the bytes are not whole, valid records whose revisions go on from this engine's, and
+   * `RECORD_TOO_LARGE` when a value is longer than this engine takes.
    */
   fold(records: Uint8Array): void;
+
+  /**
+   * Applies a part of a snapshot: put records of any revision from 1 on, their keys in strictly
+   * ascending byte order and above every key held. A partition's revision becomes the highest seen.
+   * Time moves as in `fold`; so does what is thrown, before anything changes.
+   */
+  restore(records: Uint8Array): void;
+
+  /**
+   * Sets the newest revision of each partition, one figure each: integers below 2^53, none below the
+   * present one. Throws `EngineError` (`RECORDS_MALFORMED`) before it changes anything otherwise.
+   */
+  restoreRevisions(revisions: Float64Array): void;
 
   /** The newest revision of a partition; 0 before its first record. */
   revisionOf(partition: number): number;
@@ -119,7 +173,12 @@ export interface Engine {
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   constructor(
-    readonly code: 'OPTIONS_INVALID' | 'RECORDS_MALFORMED' | 'ADDON_BROKEN' | 'ADDON_ABSENT',
+    readonly code:
+      | 'OPTIONS_INVALID'
+      | 'RECORDS_MALFORMED'
+      | 'RECORD_TOO_LARGE'
+      | 'ADDON_BROKEN'
+      | 'ADDON_ABSENT',
     message: string,
     options?: { cause?: unknown },
   ) {
@@ -152,10 +211,18 @@ function invalid(option: string, value: number, allowed: string): EngineError {
   return new EngineError('OPTIONS_INVALID', `${option} is ${value}; use ${allowed}.`);
 }
 
-/** The answer of `fold` to records that it cannot apply. */
+/** The answer to records that an engine cannot apply. */
 export function recordsMalformed(): EngineError {
   return new EngineError(
     'RECORDS_MALFORMED',
-    'The records are not whole, hold a value above valueBytesMax or do not go on from this state; nothing was applied.',
+    'The records are not whole and valid or do not go on from this state; nothing was applied.',
+  );
+}
+
+/** The answer to a record with a value of `valueBytes`, where the bound is lower. */
+export function recordTooLarge(valueBytes: number): EngineError {
+  return new EngineError(
+    'RECORD_TOO_LARGE',
+    `A record holds a value of ${valueBytes} bytes, above the bound; raise --value-bytes-max to at least ${valueBytes}. Nothing was applied.`,
   );
 }

@@ -8,6 +8,7 @@ import {
   FRAME_BYTES_MAX_DEFAULT,
   FRAME_BYTES_SLACK,
   frameBytesMaxFor,
+  GATE_REMOVALS_EXAMINED_MAX,
   KEY_BYTES_MAX,
   OPERATIONS_PER_FRAME_MAX,
   PARTITIONS_MAX,
@@ -23,9 +24,12 @@ import {
   checkOptions,
   type Engine,
   type EngineOptions,
+  INPUT_LENGTH,
+  initialInput,
   OPERATION_CODE_COUNT,
   OUTCOME_LENGTH,
   recordsMalformed,
+  recordTooLarge,
 } from './engine.js';
 import { RECORD_HEADER_BYTES } from './records.js';
 
@@ -39,6 +43,7 @@ export const ADDON_ABI = [
   STATUS_COUNT,
   OPERATION_CODE_COUNT,
   OUTCOME_LENGTH,
+  INPUT_LENGTH,
   KEY_BYTES_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
   FRAME_BYTES_MAX_DEFAULT,
@@ -52,6 +57,7 @@ export const ADDON_ABI = [
   ENTRY_OVERHEAD_BYTES,
   EXPIRIES_PER_ADVANCE_MAX,
   PARTITIONS_MAX,
+  GATE_REMOVALS_EXAMINED_MAX,
 ].join(' ');
 
 /** What the addon exports. */
@@ -65,6 +71,7 @@ export interface NativeAddon {
     reply: Uint8Array,
     records: Uint8Array,
     outcome: Float64Array,
+    input: Float64Array,
     counters: Float64Array,
   ) => NativeHandle;
 }
@@ -73,8 +80,12 @@ interface NativeHandle {
   /** The function behind `Engine.execute`, without the cost of a generated binding. */
   executeFunction(): Engine['execute'];
   advance(now: number): number;
-  /** Whether the records were applied. */
-  fold(records: Uint8Array): boolean;
+  /** 0 where the records were applied; the length of a value that is too large; or -1. */
+  fold(records: Uint8Array): number;
+  /** As `fold`. */
+  restore(records: Uint8Array): number;
+  /** Whether the revisions were set. */
+  restoreRevisions(revisions: Float64Array): boolean;
   revisionOf(partition: number): number;
   partitionOf(key: Uint8Array): number;
   close(): void;
@@ -85,6 +96,7 @@ export class NativeEngine implements Engine {
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
+  readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
   readonly execute: Engine['execute'];
   private readonly handle: NativeHandle;
@@ -101,6 +113,7 @@ export class NativeEngine implements Engine {
       this.reply,
       this.records,
       this.outcome,
+      this.input,
       this.counters,
     );
     this.execute = this.handle.executeFunction();
@@ -111,8 +124,15 @@ export class NativeEngine implements Engine {
   }
 
   fold(records: Uint8Array): void {
-    if (this.handle.fold(records)) return;
-    throw recordsMalformed();
+    checkTaken(this.handle.fold(records));
+  }
+
+  restore(records: Uint8Array): void {
+    checkTaken(this.handle.restore(records));
+  }
+
+  restoreRevisions(revisions: Float64Array): void {
+    if (!this.handle.restoreRevisions(revisions)) throw recordsMalformed();
   }
 
   revisionOf(partition: number): number {
@@ -126,4 +146,10 @@ export class NativeEngine implements Engine {
   close(): void {
     this.handle.close();
   }
+}
+
+/** Throws what the addon's answer to records stands for. */
+function checkTaken(answer: number): void {
+  if (answer > 0) throw recordTooLarge(answer);
+  if (answer < 0) throw recordsMalformed();
 }

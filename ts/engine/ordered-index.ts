@@ -44,6 +44,12 @@ export class OrderedIndex {
 
   constructor(private readonly entries: Entries) {}
 
+  /** The entry of the greatest key; 0 where there is none. */
+  get greatest(): number {
+    const last = this.blocks.at(-1);
+    return last === undefined ? 0 : (last.handles[last.count - 1] as number);
+  }
+
   /** Adds an entry whose key is not there yet. */
   insert(handle: number): void {
     const { blocks, entries } = this;
@@ -52,9 +58,9 @@ export class OrderedIndex {
     const end = entries.keyEnd(handle);
 
     const last = blocks.at(-1);
-    const greatest = last === undefined ? undefined : last.handles[last.count - 1];
+    const { greatest } = this;
     // Keys often come in order: no search, and full blocks stay full.
-    if (greatest === undefined || entries.compareKey(greatest, bytes, start, end) < 0) {
+    if (greatest === 0 || entries.compareKey(greatest, bytes, start, end) < 0) {
       if (last !== undefined && last.count < BLOCK_KEYS_MAX) {
         last.insert(last.count, handle);
         return;

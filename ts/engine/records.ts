@@ -80,20 +80,30 @@ export class RecordWriter {
   }
 }
 
-/** Reads records one after another; the fields hold the current one, as views of the bytes. */
+/** Reads records one after another; the fields hold the current one, its key and value as ranges. */
 export class RecordReader {
   kind = 0;
   partition = 0;
   revision = 0;
   time = 0;
   expiresAt = 0;
-  key = new Uint8Array(0);
-  value = new Uint8Array(0);
+  keyAt = 0;
+  /** Also where the key ends. */
+  valueAt = 0;
+  valueEnd = 0;
   private readonly view: DataView;
   private at = 0;
 
   constructor(private readonly bytes: Uint8Array) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get key(): Uint8Array {
+    return this.bytes.subarray(this.keyAt, this.valueAt);
+  }
+
+  get value(): Uint8Array {
+    return this.bytes.subarray(this.valueAt, this.valueEnd);
   }
 
   /** Whether all bytes were read. */
@@ -125,13 +135,12 @@ export class RecordReader {
     if (this.revision >= INTEGER_LIMIT || this.time >= INTEGER_LIMIT) return false;
     if (this.expiresAt >= INTEGER_LIMIT) return false;
 
-    const keyAt = at + RECORD_HEADER_BYTES;
-    const valueAt = keyAt + keyLength;
-    for (let padding = valueAt + valueLength; padding < end; padding++) {
+    this.keyAt = at + RECORD_HEADER_BYTES;
+    this.valueAt = this.keyAt + keyLength;
+    this.valueEnd = this.valueAt + valueLength;
+    for (let padding = this.valueEnd; padding < end; padding++) {
       if (bytes[padding] !== 0) return false;
     }
-    this.key = bytes.subarray(keyAt, valueAt) as Uint8Array<ArrayBuffer>;
-    this.value = bytes.subarray(valueAt, valueAt + valueLength) as Uint8Array<ArrayBuffer>;
     this.at = end;
     return true;
   }

@@ -5,6 +5,7 @@ import { compareBytes } from '../wire/bytes.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../wire/layout.js';
 import { KEY_BYTES_MAX, SCAN_BYTES_MAX, SCAN_EXPIRED_MAX } from '../wire/limits.js';
 import type { ReplyWriter } from '../wire/reply.js';
+import type { Gate } from './gate.js';
 import type { Keyspace } from './keyspace.js';
 import type { Operation } from './operation.js';
 import { IndexCursor } from './ordered-index.js';
@@ -15,9 +16,13 @@ export function scanFits(operation: Operation, reply: ReplyWriter, valueBytesMax
   return reply.isEmpty || reply.dataRoom >= SCAN_BYTES_MAX + valueBytesMax + 2 * KEY_BYTES_MAX;
 }
 
-/** Writes a page and its closing result. Key and value of the operation are ranges of `frame`. */
+/**
+ * Writes a page and its closing result. Key and value of the operation are ranges of `frame`. The gate is
+ * told of every entry that the page depends on: returned, passed over as expired, or the one after it.
+ */
 export function scan(
   keyspace: Keyspace,
+  gate: Gate,
   operation: Operation,
   frame: Uint8Array,
   now: number,
@@ -37,6 +42,7 @@ export function scan(
   for (let handle = order.next(cursor); handle !== 0; handle = order.next(cursor)) {
     if (!entries.keyStartsWith(handle, frame, keyAt, keyEnd)) break;
     if (valueEnd > valueAt && entries.compareKey(handle, frame, valueAt, valueEnd) === 0) continue;
+    if (gate.watching) gate.see(entries.partition(handle), entries.revision(handle));
     const expiresAt = expiry.expiresAt(handle);
     if (expiresAt !== 0 && expiresAt <= now) {
       if (expired === SCAN_EXPIRED_MAX) {
@@ -66,6 +72,11 @@ export function scan(
     );
     count++;
     last = handle;
+  }
+  if (gate.watching) {
+    const { removals } = gate;
+    const upTo = more ? last : 0;
+    gate.seeAppend(removals.appendOfPage(frame, keyAt, keyEnd, valueAt, valueEnd, entries, upTo));
   }
   if (more) {
     const [start, end] = [entries.keyStart(last), entries.keyEnd(last)];

@@ -11,6 +11,7 @@ import { OPERATION_BYTES, OPERATION_LIMIT } from '../wire/layout.js';
 import {
   EXPIRIES_PER_ADVANCE_MAX,
   frameBytesMaxFor,
+  INTEGER_LIMIT,
   KEY_BYTES_MAX,
   RESULTS_PER_REPLY_MAX,
 } from '../wire/limits.js';
@@ -22,8 +23,13 @@ import {
   checkOptions,
   type Engine,
   type EngineOptions,
+  INPUT_DURABLE,
+  INPUT_WRITE_REFUSAL,
+  initialInput,
   OPERATION_CODE_COUNT,
+  OUTCOME_APPEND,
   OUTCOME_COUNT,
+  OUTCOME_GATE,
   OUTCOME_KEYS,
   OUTCOME_LENGTH,
   OUTCOME_MEMORY_BYTES,
@@ -31,7 +37,8 @@ import {
   OUTCOME_RECORD_BYTES,
   recordsMalformed,
 } from './engine.js';
-import { canFold, fold } from './fold.js';
+import { checkFold, checkRestore, fold, restore } from './fold.js';
+import { Gate } from './gate.js';
 import { entryBytes, Keyspace } from './keyspace.js';
 import { addChecked, DECIMAL_BYTES_MAX, parseDecimal, writeDecimal } from './number.js';
 import { Operation } from './operation.js';
@@ -58,12 +65,14 @@ class TsEngine implements Engine {
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
+  readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
 
   private readonly valueBytesMax: number;
   private readonly memoryBytesMax: number;
   private readonly frameBytesMax: number;
   private readonly keyspace: Keyspace;
+  private readonly gate: Gate;
   private readonly replyWriter: ReplyWriter;
   private readonly recordWriter: RecordWriter;
   private readonly columns = new Columns();
@@ -76,12 +85,15 @@ class TsEngine implements Engine {
   private frame = new Uint8Array(0);
   private view = new DataView(this.frame.buffer);
   private now = 0;
+  /** What every write is answered with; Ok: writes are taken. */
+  private writeRefusal: Status = Status.Ok;
 
   constructor(options: EngineOptions) {
     this.valueBytesMax = options.valueBytesMax;
     this.memoryBytesMax = options.memoryBytesMax;
     this.frameBytesMax = frameBytesMaxFor(options.valueBytesMax);
     this.keyspace = new Keyspace(options.partitions, options.hashSeed);
+    this.gate = new Gate(options.partitions);
     this.reply = new Uint8Array(this.frameBytesMax);
     this.records = new Uint8Array(this.frameBytesMax);
     this.replyWriter = new ReplyWriter(this.reply);
@@ -90,11 +102,12 @@ class TsEngine implements Engine {
 
   execute(frame: ArrayBuffer, first: number, now: number): number {
     const { operation, columns, replyWriter, outcome } = this;
-    this.recordWriter.clear();
+    this.begin();
     this.view = new DataView(frame);
     const refusal = checkRequest(this.view, this.frameBytesMax, columns);
     if (refusal !== Status.Ok) {
       outcome[OUTCOME_RECORD_BYTES] = 0;
+      outcome[OUTCOME_GATE] = 0;
       return -refusal;
     }
     this.frame = new Uint8Array(frame);
@@ -119,30 +132,46 @@ class TsEngine implements Engine {
 
     outcome[OUTCOME_NEXT] = next;
     outcome[OUTCOME_COUNT] = count;
-    this.settle();
+    this.finish();
     return replyWriter.finish();
   }
 
   advance(now: number): number {
     const { expiry } = this.keyspace;
-    this.recordWriter.clear();
+    this.begin();
     this.now = Math.max(this.now, now);
     let expired = 0;
-    while (expired < EXPIRIES_PER_ADVANCE_MAX) {
+    while (this.writeRefusal === Status.Ok && expired < EXPIRIES_PER_ADVANCE_MAX) {
       const handle = expiry.firstDue(this.now);
       if (handle === 0) break;
       this.remove(handle, RECORD_EXPIRE);
       expired++;
     }
-    this.settle();
+    this.finish();
     return expired;
   }
 
   fold(records: Uint8Array): void {
-    if (!canFold(this.keyspace, records, this.valueBytesMax)) throw recordsMalformed();
-    this.now = Math.max(this.now, fold(this.keyspace, records));
-    this.recordWriter.clear();
-    this.settle();
+    checkFold(this.keyspace, records, this.valueBytesMax);
+    this.restored(fold(this.keyspace, records));
+  }
+
+  restore(records: Uint8Array): void {
+    checkRestore(this.keyspace, records, this.valueBytesMax);
+    this.restored(restore(this.keyspace, records));
+  }
+
+  restoreRevisions(revisions: Float64Array): void {
+    const { revisions: present } = this.keyspace;
+    const goOn = revisions.every(
+      (revision, partition) =>
+        Number.isInteger(revision) &&
+        revision >= (present[partition] as number) &&
+        revision < INTEGER_LIMIT,
+    );
+    if (revisions.length !== present.length || !goOn) throw recordsMalformed();
+    present.set(revisions);
+    this.restored(0);
   }
 
   revisionOf(partition: number): number {
@@ -155,6 +184,24 @@ class TsEngine implements Engine {
 
   close(): void {
     this.frame = new Uint8Array(0);
+  }
+
+  /** Begins a call that may make records. */
+  private begin(): void {
+    const { input } = this;
+    this.recordWriter.clear();
+    this.gate.begin(input[INPUT_DURABLE] as number);
+    const refusal = input[INPUT_WRITE_REFUSAL] as number;
+    const isStatus = Number.isInteger(refusal) && refusal > 0 && refusal < STATUS_COUNT;
+    this.writeRefusal = isStatus ? refusal : Status.Ok;
+  }
+
+  /** Ends a call that took records of some time from elsewhere. */
+  private restored(time: number): void {
+    this.now = Math.max(this.now, time);
+    this.recordWriter.clear();
+    this.showState();
+    this.outcome[OUTCOME_GATE] = 0;
   }
 
   /** Results to set room aside for: one an operation, and a scan's entries. */
@@ -200,8 +247,11 @@ class TsEngine implements Engine {
     if (finding !== Status.Ok) return this.end(finding, 0, 0);
     if (operation.code === OperationCode.Scan) {
       if (!scanFits(operation, replyWriter, this.valueBytesMax)) return false;
-      scan(this.keyspace, operation, frame, this.now, replyWriter);
+      scan(this.keyspace, this.gate, operation, frame, this.now, replyWriter);
       return this.count(Status.Ok);
+    }
+    if (this.writeRefusal !== Status.Ok && operation.code !== OperationCode.Get) {
+      return this.end(this.writeRefusal, 0, 0);
     }
 
     // Room for an expire record and the operation's own, and for the number that an increment shows.
@@ -214,7 +264,13 @@ class TsEngine implements Engine {
     }
 
     const handle = this.findLive(hash);
-    switch (operation.code) {
+    const done = this.executeOn(hash, handle);
+    if (done && this.gate.watching) this.see(hash, handle);
+    return done;
+  }
+
+  private executeOn(hash: number, handle: number): boolean {
+    switch (this.operation.code) {
       case OperationCode.Get:
         return this.get(handle);
       case OperationCode.Put:
@@ -235,8 +291,22 @@ class TsEngine implements Engine {
     if (handle === 0) return 0;
     const expiresAt = keyspace.expiry.expiresAt(handle);
     if (expiresAt === 0 || expiresAt > this.now) return handle;
-    this.remove(handle, RECORD_EXPIRE);
+    if (this.writeRefusal === Status.Ok) this.remove(handle, RECORD_EXPIRE);
+    else if (this.gate.watching) this.seeEntry(handle);
     return 0;
+  }
+
+  /** What the operation has seen: the entry that it found, or that its key is gone. */
+  private see(hash: number, handle: number): void {
+    const { gate, operation, frame } = this;
+    const { keyAt, keyEnd } = operation;
+    if (handle !== 0) this.seeEntry(handle);
+    else gate.seeAppend(gate.removals.appendOf(hash, frame, keyAt, keyEnd));
+  }
+
+  private seeEntry(handle: number): void {
+    const { entries } = this.keyspace;
+    this.gate.see(entries.partition(handle), entries.revision(handle));
   }
 
   private get(handle: number): boolean {
@@ -365,6 +435,7 @@ class TsEngine implements Engine {
     const bytes = entries.bytes(handle);
     const [start, end] = [entries.keyStart(handle), entries.keyEnd(handle)];
     this.record(kind, partition, revision, 0, bytes, start, end, bytes, 0, 0);
+    this.gate.removed(keyspace, bytes, start, end);
     keyspace.remove(handle, revision);
     return revision;
   }
@@ -382,6 +453,7 @@ class TsEngine implements Engine {
     end: number,
   ): void {
     const { recordWriter, now } = this;
+    this.gate.made(partition, revision);
     recordWriter.append(
       kind,
       partition,
@@ -436,9 +508,18 @@ class TsEngine implements Engine {
     return true;
   }
 
-  private settle(): void {
-    this.outcome[OUTCOME_RECORD_BYTES] = this.recordWriter.length;
-    this.outcome[OUTCOME_KEYS] = this.keyspace.entries.count;
-    this.outcome[OUTCOME_MEMORY_BYTES] = this.keyspace.memoryBytes;
+  /** Ends a call that may have made records. */
+  private finish(): void {
+    const { outcome, recordWriter, gate } = this;
+    outcome[OUTCOME_GATE] = gate.end(recordWriter.length > 0);
+    this.showState();
+  }
+
+  private showState(): void {
+    const { outcome, keyspace } = this;
+    outcome[OUTCOME_RECORD_BYTES] = this.recordWriter.length;
+    outcome[OUTCOME_KEYS] = keyspace.entries.count;
+    outcome[OUTCOME_MEMORY_BYTES] = keyspace.memoryBytes;
+    outcome[OUTCOME_APPEND] = this.gate.appends;
   }
 }

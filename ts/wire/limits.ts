@@ -35,6 +35,8 @@ export const INTEGER_LIMIT = 2 ** 53;
 export const ENTRY_OVERHEAD_BYTES = 96;
 /** Keys that one call of `advance` expires; their records always fit the buffer. */
 export const EXPIRIES_PER_ADVANCE_MAX = 1024;
+/** Unsettled removals that one scan looks at, newest first, to find out what it must wait for. */
+export const GATE_REMOVALS_EXAMINED_MAX = 256;
 /** Partitions of a node. A power of two, 1 to 65,536. */
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 65_536;

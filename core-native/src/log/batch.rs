@@ -27,6 +27,8 @@ pub struct Gathered {
     pub consumed: usize,
     /// Bytes of their bodies, which now stand at the front, one after another.
     pub body_bytes: usize,
+    /// Records in them, as their headers count them.
+    pub records: u64,
     /// What is left cannot be the beginning of a batch of the chain.
     pub is_invalid: bool,
     /// Of the newest batch; 0 where there was none. Milliseconds since 1970.
@@ -63,6 +65,7 @@ pub fn gather_batches(bytes: &mut [u8], chain: &mut Chain) -> Gathered {
     let mut gathered = Gathered {
         consumed: 0,
         body_bytes: 0,
+        records: 0,
         is_invalid: false,
         time: 0,
     };
@@ -84,6 +87,7 @@ pub fn gather_batches(bytes: &mut [u8], chain: &mut Chain) -> Gathered {
         chain.before = checksum;
         chain.next += 1;
         gathered.time = read_u64(batch, 24);
+        gathered.records += u64::from(read_u32(batch, 36));
         let body_at = gathered.consumed + BATCH_HEADER_BYTES;
         gathered.consumed += length;
         bytes.copy_within(body_at..gathered.consumed, gathered.body_bytes);

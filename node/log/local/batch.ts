@@ -91,6 +91,8 @@ export interface Gathered {
   consumed: number;
   /** Bytes of their bodies, which now stand at the front, one after another. */
   bodyBytes: number;
+  /** Records in them, as their headers count them. */
+  records: number;
   /** `end`: all was consumed, or what is left is the beginning of a batch. */
   ended: 'end' | 'invalid';
   /** Of the newest batch; 0 where there was none. Milliseconds since 1970. */
@@ -103,7 +105,7 @@ export interface Gathered {
  */
 export function gatherBatches(bytes: Uint8Array, chain: Chain): Gathered {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const gathered: Gathered = { consumed: 0, bodyBytes: 0, ended: 'end', time: 0 };
+  const gathered: Gathered = { consumed: 0, bodyBytes: 0, records: 0, ended: 'end', time: 0 };
   while (gathered.consumed < bytes.length) {
     const at = gathered.consumed;
     const length = nextBatch(view, at, chain);
@@ -115,6 +117,7 @@ export function gatherBatches(bytes: Uint8Array, chain: Chain): Gathered {
     chain.before = view.getBigUint64(at, true);
     chain.next++;
     gathered.time = Number(view.getBigUint64(at + 24, true));
+    gathered.records += view.getUint32(at + 36, true);
     bytes.copyWithin(gathered.bodyBytes, at + BATCH_HEADER_BYTES, at + length);
     gathered.bodyBytes += length - BATCH_HEADER_BYTES;
     gathered.consumed += length;

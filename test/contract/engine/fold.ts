@@ -178,8 +178,6 @@ export function foldContract(create: CreateEngine): void {
       const encoded = new Uint8Array(encodeRecords([record({})]));
       return encoded.fill(0xff, 0, 4);
     },
-    'a value above the bound': () =>
-      encodeRecords([record({ value: new Uint8Array(1024 * 1024 + 1) })]),
   };
   const partitionOf = () => drive().engine.partitionOf(bytes('k'));
 

@@ -1,0 +1,280 @@
+// Recovery: the snapshot and the segments behind it become the engine's state again.
+//
+// Batches are numbered and each carries the checksum of the one before, so that the chain proves by
+// itself that nothing is missing before its newest batch. The log ends where the chain does, and that
+// this is its true end is what has to be shown: no whole batch with that number or a higher one lies
+// behind, neither in the rest of that segment nor in a later one. Then what stands there is a write that
+// a crash cut short, or nothing; it was never durable and is left as it is, because the log goes on in
+// a new segment, whose first batch then proves that nothing was between. Otherwise bytes that were
+// durable are gone, and recovery refuses to go on without them.
+//
+// Crashes leave: segments made ready and not yet used (also such with a header that is not whole, or
+// with the name of the new number and the header of the old one, in the midst of being used again);
+// segments that the snapshot covers, not yet removed; an older snapshot; temporary files. None of
+// these is damage. Nothing on disk is changed but that temporary files go, and those only when all is
+// well.
+
+import { EngineError } from '../../../ts/engine/engine.js';
+import { LogError } from '../log.js';
+import { type Chain, firstChain } from './batch.js';
+import type { Gather } from './batch-stream.js';
+import type { DataFormat, DataPaths } from './data-directory.js';
+import { DataDamage } from './data-errors.js';
+import { FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
+import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
+import { type Cut, checkEnd, cutOf, type ReadSegment, type SealedSegment } from './recovery-end.js';
+import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
+import { type SegmentEnd, SegmentReader } from './segment-reader.js';
+
+/** What recovery needs of an engine, which is empty. */
+export interface RecoveringEngine {
+  /** Puts, in ascending order of their keys, of any revision. */
+  restore(records: Uint8Array): void;
+  restoreRevisions(revisions: Float64Array): void;
+  fold(records: Uint8Array): void;
+  revisionOf(partition: number): number;
+}
+
+export interface RecoveryProgress {
+  readonly phase: 'snapshot' | 'segments' | 'end';
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface RecoveryOptions {
+  /** The native one where there is an addon. */
+  readonly gather?: Gather | undefined;
+  readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
+}
+
+export interface Recovered {
+  /** What the next batch must carry. */
+  readonly chain: Chain;
+  /** The highest of all segments; 0 without any. The next opening's is above it. */
+  readonly epoch: number;
+  /** Number of the segment to go on in; a file of that name may be among `unused`. */
+  readonly nextSegment: number;
+  /** The newest of each partition. */
+  readonly revisions: Float64Array;
+  /** Not covered by the snapshot, oldest first. */
+  readonly sealed: readonly SealedSegment[];
+  /** Covered by the snapshot: to be removed or used again. */
+  readonly covered: readonly NumberedFile[];
+  /** Made ready and not used, numbered from `nextSegment` on: to be replaced or used again. */
+  readonly unused: readonly NumberedFile[];
+  readonly snapshot: NumberedFile | undefined;
+  /** Older than `snapshot`: to be removed. Newer ones that are damaged are in `damagedSnapshots`. */
+  readonly olderSnapshots: readonly NumberedFile[];
+  /** The damage of newer snapshots, for which older files stood in. */
+  readonly damagedSnapshots: readonly DataDamage[];
+  /** The write at the end of the log that a crash cut short. */
+  readonly cut: Cut | undefined;
+  /** The newest time in snapshot and batches, ms since 1970; 0 where there is none. */
+  readonly time: number;
+  /** Records that were read. */
+  readonly records: number;
+  /** Bytes of them. */
+  readonly bytes: number;
+}
+
+/**
+ * Throws `DATA_DAMAGED`, `DATA_FORMAT` (a file of a later version), `DATA_UNREADABLE`, and what the
+ * engine throws of records that it cannot hold. The engine is of no use then.
+ */
+export async function recover(
+  directory: DataPaths & DataFormat,
+  engine: RecoveringEngine,
+  options: RecoveryOptions = {},
+): Promise<Recovered> {
+  return new Recovery(directory, engine, options).run();
+}
+
+class Recovery {
+  private chain: Chain;
+  private epoch = 0;
+  private time = 0;
+  private records = 0;
+  private bytes = 0;
+  private bytesDone = 0;
+  private bytesTotal = 0;
+
+  constructor(
+    private readonly directory: DataPaths & DataFormat,
+    private readonly engine: RecoveringEngine,
+    private readonly options: RecoveryOptions,
+  ) {
+    this.chain = firstChain(directory.logId);
+  }
+
+  async run(): Promise<Recovered> {
+    const { directory, engine } = this;
+    const files = listLogFiles(directory);
+    const { chosen, damaged } = await chooseSnapshot(
+      files.snapshots,
+      files.segments,
+      this.snapshotOptions(),
+    );
+    const covered = files.segments.filter(({ number }) => number <= (chosen?.number ?? 0));
+    const later = files.segments.filter(({ number }) => number > (chosen?.number ?? 0));
+    this.checkConsecutive(later, chosen);
+    this.bytesTotal = [...later, ...(chosen ? [chosen] : [])].reduce((sum, f) => sum + f.bytes, 0);
+    if (chosen !== undefined) await this.restore(chosen);
+
+    const segments: ReadSegment[] = [];
+    for (const file of later) segments.push(await this.readSegment(file, segments));
+    const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
+    await checkEnd(segments, last, this.chain);
+
+    removeFiles(files.temporary);
+    this.progress('end', this.bytesTotal - this.bytesDone);
+    const { chain, epoch, time, records, bytes } = this;
+    const used = segments.slice(0, last + 1);
+    return {
+      chain,
+      epoch,
+      nextSegment: (used.at(-1)?.file.number ?? chosen?.number ?? 0) + 1,
+      revisions: Float64Array.from({ length: directory.partitions }, (_, partition) =>
+        engine.revisionOf(partition),
+      ),
+      sealed: used.map(({ sealed }) => sealed),
+      covered,
+      unused: segments.slice(last + 1).map(({ file }) => file),
+      snapshot: chosen,
+      olderSnapshots: files.snapshots.filter(({ number }) => number < (chosen?.number ?? 0)),
+      damagedSnapshots: damaged,
+      cut: await cutOf(segments.slice(Math.max(0, last)).find(({ end }) => end.kind === 'torn')),
+      time,
+      records,
+      bytes,
+    };
+  }
+
+  private snapshotOptions() {
+    const { logId, partitions } = this.directory;
+    return { logId, partitions, gather: this.options.gather };
+  }
+
+  /** Throws where a number is missing. */
+  private checkConsecutive(
+    segments: readonly NumberedFile[],
+    snapshot: NumberedFile | undefined,
+  ): void {
+    const before = snapshot?.number ?? 0;
+    for (const [index, { number, path }] of segments.entries()) {
+      const expected = before + 1 + index;
+      if (number === expected) continue;
+      const or = index === 0 && snapshot === undefined ? ', or a snapshot that covers it' : '';
+      throw new DataDamage(path, 0, `segment ${expected} before this one${or}`, 'none');
+    }
+  }
+
+  private async restore(file: NumberedFile): Promise<void> {
+    const reader = await restoreSnapshot(
+      file,
+      this.snapshotOptions(),
+      (bodies, { path, offset }) => {
+        this.feed(path, offset - bodies.length, bodies, () => this.engine.restore(bodies));
+        this.progress('snapshot', bodies.length);
+      },
+    );
+    const { header, revisions, path } = reader;
+    this.feed(path, FILE_HEADER_BYTES, new Uint8Array(0), () =>
+      this.engine.restoreRevisions(revisions),
+    );
+    this.records += reader.records;
+    this.time = header.time;
+    this.chain.before = header.lastChecksum;
+    this.chain.next = header.lastBatch + 1;
+  }
+
+  private async readSegment(
+    file: NumberedFile,
+    before: readonly ReadSegment[],
+  ): Promise<ReadSegment> {
+    const { chain, engine } = this;
+    const reader = await SegmentReader.open(file.path, this.options.gather);
+    try {
+      const first = chain.next;
+      const header = this.checkHeader(file, reader.header);
+      let end: SegmentEnd = { kind: 'clean', offset: FILE_HEADER_BYTES };
+      if (header !== undefined) {
+        const stream = reader.batches(chain);
+        let at = stream.offset;
+        for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) {
+          if (at === FILE_HEADER_BYTES) checkOrder(file, header, before);
+          const { bodies, records, time } = piece;
+          this.feed(file.path, at, bodies, () => engine.fold(bodies));
+          this.records += records;
+          this.time = Math.max(this.time, time);
+          this.progress('segments', stream.offset - at);
+          at = stream.offset;
+        }
+        end = await reader.endOf(stream);
+        this.epoch = Math.max(this.epoch, header.epoch);
+      }
+      this.progress('segments', Math.max(0, file.bytes - end.offset));
+      const sealed = { ...file, lastBatch: chain.next - 1, lastChecksum: chain.before };
+      return { file, header, end, sealed, hasBatches: chain.next !== first };
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** Undefined where a crash may have left the segment without a header of its own. */
+  private checkHeader(
+    { path, number }: NumberedFile,
+    header: SegmentReader['header'],
+  ): SegmentHeader | undefined {
+    if (header === 'version') {
+      throw new LogError(
+        'DATA_FORMAT',
+        `${path} is a segment of a version that this rondo does not know. Start the rondo that wrote it`,
+      );
+    }
+    if (typeof header === 'string') return undefined;
+    const { logId, partitions } = this.directory;
+    if (header.logId !== logId) {
+      throw new DataDamage(path, 16, 'a segment of this log', 'one of another log');
+    }
+    if (header.partitions !== partitions) {
+      throw new DataDamage(path, 12, `${partitions} partitions`, `${header.partitions}`);
+    }
+    return header.segment === number ? header : undefined;
+  }
+
+  /** Lets the engine have records; that they are none is damage, as their checksums were right. */
+  private feed(path: string, offset: number, bodies: Uint8Array, step: () => void): void {
+    try {
+      step();
+    } catch (cause) {
+      if (!(cause instanceof EngineError) || cause.code !== 'RECORDS_MALFORMED') throw cause;
+      const expected = 'records that go on from those before';
+      throw new DataDamage(path, offset, expected, 'others, in batches from there on', { cause });
+    }
+    this.bytes += bodies.length;
+  }
+
+  private progress(phase: RecoveryProgress['phase'], bytes: number): void {
+    this.bytesDone += bytes;
+    const { bytesDone, bytesTotal } = this;
+    this.options.onProgress?.({ phase, bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
+  }
+}
+
+/** A segment with batches: those before it have headers, and no newer epoch. */
+function checkOrder(
+  { path }: NumberedFile,
+  { epoch }: SegmentHeader,
+  before: readonly ReadSegment[],
+): void {
+  const broken = before.find(({ header }) => header === undefined);
+  if (broken !== undefined) {
+    const expected = 'the header of a segment that was used';
+    throw new DataDamage(broken.file.path, 0, expected, 'one with a fault');
+  }
+  const newest = Math.max(
+    0,
+    ...before.map(({ header, hasBatches }) => (hasBatches && header?.epoch) || 0),
+  );
+  if (epoch < newest) throw new DataDamage(path, 32, `epoch ${newest} or newer`, `epoch ${epoch}`);
+}

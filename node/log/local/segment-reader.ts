@@ -1,0 +1,143 @@
+// Reads a segment: its header, its batches, how it ends, and whether anything that was durable lies
+// behind that end. Stale batches of a segment's earlier use have lower numbers than the next one of the
+// chain; the id of the log, seed of the checksums, keeps users from planting others inside values.
+
+import type { FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
+import { type Chain, isWhole, readBatchHeader } from './batch.js';
+import { BatchStream, type Gather } from './batch-stream.js';
+import { reading } from './data-errors.js';
+import {
+  BATCH_BODY_BYTES_MAX,
+  BATCH_HEADER_BYTES,
+  decodeSegmentHeader,
+  FILE_HEADER_BYTES,
+  type HeaderFault,
+  type SegmentHeader,
+} from './format.js';
+
+/** The least bytes of a record: header, a key of one byte, padding. */
+const RECORD_BYTES_MIN = 48;
+
+/**
+ * `clean`: no further batch of the chain begins there. `torn`: one begins there and is not whole, or the
+ * file ends or holds what is neither zero nor a header that a batch could have.
+ */
+export interface SegmentEnd {
+  readonly kind: 'clean' | 'torn';
+  readonly offset: number;
+}
+
+export interface FoundBatch {
+  readonly offset: number;
+  readonly number: number;
+}
+
+export class SegmentReader {
+  private constructor(
+    readonly path: string,
+    /** Length of the file. */
+    readonly bytes: number,
+    readonly header: SegmentHeader | HeaderFault,
+    private readonly file: FileHandle,
+    private readonly gather: Gather | undefined,
+  ) {}
+
+  /** Throws `DATA_UNREADABLE`. `gather` is the native one where there is an addon. */
+  static async open(path: string, gather?: Gather): Promise<SegmentReader> {
+    const file = await reading(path, 'open', open(path, 'r'));
+    try {
+      const { size } = await reading(path, 'read', file.stat());
+      const start = new Uint8Array(Math.min(FILE_HEADER_BYTES, size));
+      const { bytesRead } = await reading(path, 'read', file.read(start, 0, start.length, 0));
+      const header = decodeSegmentHeader(start.subarray(0, bytesRead));
+      return new SegmentReader(path, size, header, file, gather);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** The batches from the header on; moves `chain` on. */
+  batches(chain: Chain): BatchStream {
+    const { file, path, bytes, gather } = this;
+    return new BatchStream(file, path, FILE_HEADER_BYTES, bytes, chain, LOG_PIECE_BYTES, gather);
+  }
+
+  /** How the segment ends, once its stream has. */
+  async endOf({ ended, offset, chain }: BatchStream): Promise<SegmentEnd> {
+    if (ended === 'end') return { kind: 'clean', offset };
+    const start = await this.bytesAt(offset, BATCH_HEADER_BYTES);
+    if (start.every((byte) => byte === 0)) return { kind: 'clean', offset };
+    if (start.length < BATCH_HEADER_BYTES) return { kind: 'torn', offset };
+    const header = readBatchHeader(new DataView(start.buffer), 0);
+    const isClaim = header.before === chain.before || header.number === chain.next;
+    return { kind: isClaim ? 'torn' : 'clean', offset };
+  }
+
+  /**
+   * The first whole batch at or behind `from` with the number `least` or above: proof that bytes before
+   * it were durable once.
+   */
+  async findLaterBatch(
+    from: number,
+    least: number,
+    logId: bigint,
+  ): Promise<FoundBatch | undefined> {
+    // A batch has 40 bytes at least, so that no number in this file is further off.
+    const most = least + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
+    const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
+    const buffer = new Uint8Array(LOG_SEARCH_PIECE_BYTES + BATCH_HEADER_BYTES);
+    const words = new Uint32Array(buffer.buffer);
+    // Headers planted in values cost a hash each; a bound keeps them from costing hours.
+    let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
+    for (let at = start; at < this.bytes; at += LOG_SEARCH_PIECE_BYTES) {
+      const { bytesRead } = await reading(
+        this.path,
+        'read',
+        this.file.read(buffer, 0, buffer.length, at),
+      );
+      const last = Math.min(bytesRead - BATCH_HEADER_BYTES, LOG_SEARCH_PIECE_BYTES - 8);
+      for (let index = 0; index <= last; index += 8) {
+        const word = index >>> 2;
+        const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
+        if (number < least || number > most) continue;
+        const length = BATCH_HEADER_BYTES + (words[word + 8] as number);
+        if (!isPlausible(length, words[word + 9] as number, this.bytes - at - index)) continue;
+        hashable -= length;
+        if (hashable < 0) return undefined;
+        if (await this.isBatch(at + index, length, logId)) return { offset: at + index, number };
+      }
+    }
+    return undefined;
+  }
+
+  /** Bytes of the file; fewer where it ends. */
+  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    const read = this.file.read(bytes, 0, length, offset);
+    const { bytesRead } = await reading(this.path, 'read', read);
+    return bytes.subarray(0, bytesRead);
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+
+  private async isBatch(offset: number, length: number, logId: bigint): Promise<boolean> {
+    const batch = await this.bytesAt(offset, length);
+    return batch.length === length && isWhole(new DataView(batch.buffer), 0, length, logId);
+  }
+}
+
+function isPlausible(length: number, records: number, room: number): boolean {
+  const bodyLength = length - BATCH_HEADER_BYTES;
+  return (
+    length <= room &&
+    bodyLength <= BATCH_BODY_BYTES_MAX &&
+    bodyLength % 8 === 0 &&
+    records * RECORD_BYTES_MIN <= bodyLength &&
+    (records > 0 || bodyLength === 0)
+  );
+}

@@ -1,0 +1,139 @@
+// Records, segments and data directories for tests, made without the log's writer: what a log looks
+// like is written down here a second time.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { type Chain, firstChain, sealBatch } from '../../node/log/local/batch.js';
+import { type DataPaths, dataPaths } from '../../node/log/local/data-directory.js';
+import {
+  BATCH_HEADER_BYTES,
+  encodeSegmentHeader,
+  segmentName,
+} from '../../node/log/local/format.js';
+import {
+  RECORD_DELETE,
+  RECORD_EXPIRE,
+  RECORD_PUT,
+  RECORD_TOUCH,
+  RecordWriter,
+  recordBytes,
+} from '../../ts/engine/records.js';
+import { partitionOfKey } from '../../ts/wire/partition.js';
+
+export const PARTITIONS = 4;
+export const LOG_ID = 0x0123456789abcdefn;
+export const START_TIME = 1_700_000_000_000;
+export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+
+/** A folder that is taken away when the test ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'rondo-log-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A data directory of LOG_ID without a log in it. */
+export function makeDataDirectory(): DataPaths & { partitions: number; logId: bigint } {
+  const paths = dataPaths(join(temporaryFolder(), 'data'));
+  mkdirSync(paths.wal, { recursive: true });
+  mkdirSync(paths.snapshot, { recursive: true });
+  const text = `rondo-data 1\npartitions ${PARTITIONS}\nid ${LOG_ID.toString(16).padStart(16, '0')}\n`;
+  writeFileSync(join(dirname(dirname(paths.wal)), 'FORMAT'), text);
+  return { ...paths, partitions: PARTITIONS, logId: LOG_ID };
+}
+
+/** Makes records whose revisions and times ascend, as an engine does. */
+export class RecordMaker {
+  time = START_TIME;
+  readonly revisions: Float64Array;
+
+  constructor(readonly partitions = PARTITIONS) {
+    this.revisions = new Float64Array(partitions);
+  }
+
+  put(key: string, value: string | Uint8Array, expiresAt = 0): Uint8Array {
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    return this.record(RECORD_PUT, key, bytes, expiresAt);
+  }
+
+  touch(key: string, expiresAt: number): Uint8Array {
+    return this.record(RECORD_TOUCH, key, new Uint8Array(0), expiresAt);
+  }
+
+  delete(key: string): Uint8Array {
+    return this.record(RECORD_DELETE, key, new Uint8Array(0), 0);
+  }
+
+  expire(key: string): Uint8Array {
+    return this.record(RECORD_EXPIRE, key, new Uint8Array(0), 0);
+  }
+
+  private record(kind: number, key: string, value: Uint8Array, expiresAt: number): Uint8Array {
+    const keyBytes = Buffer.from(key);
+    const partition = partitionOfKey(keyBytes, 0, keyBytes.length, this.partitions);
+    const revision = (this.revisions[partition] ?? 0) + 1;
+    this.revisions[partition] = revision;
+    const bytes = new Uint8Array(recordBytes(keyBytes.length, value.length));
+    new RecordWriter(bytes).append(
+      kind,
+      partition,
+      revision,
+      this.time++,
+      expiresAt,
+      keyBytes,
+      0,
+      keyBytes.length,
+      value,
+      0,
+      value.length,
+    );
+    return bytes;
+  }
+}
+
+/** Makes batches and segments of one chain. A batch is a list of records; an empty one is a mark. */
+export class LogMaker {
+  readonly chain: Chain;
+  epoch = 1;
+  /** Number of the next segment. */
+  segment = 1;
+
+  constructor(
+    readonly paths: DataPaths,
+    readonly partitions = PARTITIONS,
+    readonly logId = LOG_ID,
+  ) {
+    this.chain = firstChain(logId);
+  }
+
+  batch(records: readonly Uint8Array[], time = START_TIME): Uint8Array {
+    const body = Buffer.concat(records);
+    const batch = new Uint8Array(BATCH_HEADER_BYTES + body.length);
+    batch.set(body, BATCH_HEADER_BYTES);
+    const view = new DataView(batch.buffer);
+    sealBatch(view, 0, body.length, records.length, time, this.chain);
+    return batch;
+  }
+
+  header(segment: number): Uint8Array {
+    const { partitions, logId, epoch } = this;
+    return encodeSegmentHeader({ partitions, logId, segment, epoch });
+  }
+
+  /** Writes the next segment; `rest` stands behind its batches. Returns its path. */
+  write(batches: readonly (readonly Uint8Array[])[], rest = new Uint8Array(256)): string {
+    const bytes = batches.map((records) => this.batch(records));
+    return this.writeBytes([...bytes, rest]);
+  }
+
+  /** Writes the next segment: its header, then these bytes. Returns its path. */
+  writeBytes(parts: readonly Uint8Array[]): string {
+    const path = join(this.paths.wal, segmentName(this.segment));
+    writeFileSync(path, Buffer.concat([this.header(this.segment), ...parts]));
+    this.segment++;
+    return path;
+  }
+}
