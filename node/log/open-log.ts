@@ -1,14 +1,91 @@
-// Placeholder: replaced when the local log lands.
-export interface RecoveryProgress {
-  readonly bytesDone: number;
-  readonly bytesTotal: number;
+// Opens the log of a data directory: takes the lock, recovers the engine, and goes on behind what it found.
+
+import type { Logger } from 'pino';
+import type { Engine } from '../../ts/engine/engine.js';
+import type { EngineChoice } from '../../ts/engine/load.js';
+import type { Clock } from '../clock.js';
+import type { DurabilitySetting } from '../config/durability.js';
+import type { Settings } from '../config/settings.js';
+import { type DataDirectory, openDataDirectory } from './local/data-directory.js';
+import { LocalLog } from './local/local-log.js';
+import { type Recovered, type RecoveryProgress, recover } from './local/recovery.js';
+import type { Log, LogEvents } from './log.js';
+
+export type { RecoveryProgress } from './local/recovery.js';
+
+export interface OpenLogOptions {
+  readonly settings: Settings;
+  readonly engine: EngineChoice;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: LogEvents;
+  readonly onRecovery?: (progress: RecoveryProgress) => void;
 }
 
-import type { Log } from './log.js';
 export interface OpenLog {
   readonly log: Log;
+  /** Makes durable what was accepted, and lets go of the directory. */
   close(): Promise<void>;
 }
-export async function openLog(..._: unknown[]): Promise<OpenLog> {
-  throw new Error('later');
+
+/** Rejects with `LogError` or `EngineError`, and leaves nothing open. The engine is of no use then. */
+export async function openLog(
+  engine: Engine,
+  durability: Exclude<DurabilitySetting, { mode: 'none' }>,
+  options: OpenLogOptions,
+): Promise<OpenLog> {
+  const { settings, clock, logger, events } = options;
+  const { addon } = options.engine;
+  const { partitions } = settings;
+  const directory = openDataDirectory(settings.dataDir, { partitions });
+  try {
+    const startedAt = clock.monotonic();
+    const recovered = await recover(directory, engine, { onProgress: options.onRecovery });
+    report(logger, directory, recovered, clock.monotonic() - startedAt);
+    const log = await LocalLog.open({
+      folder: directory.wal,
+      partitions,
+      recovered,
+      spare: [...recovered.unused, ...recovered.covered].map(({ path }) => path),
+      durability,
+      addon,
+      clock,
+      events: { ...events, onSealed: () => undefined },
+      bounds: { segmentBytes: settings.logSegmentBytes, reserveBytes: engine.records.length },
+    });
+    return {
+      log,
+      async close() {
+        await log.close();
+        directory.close();
+      },
+    };
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+/** What recovery found, and what it could not keep. */
+function report(
+  logger: Logger,
+  directory: DataDirectory,
+  recovered: Recovered,
+  durationMs: number,
+): void {
+  const { records, bytes, cut, damagedSnapshots } = recovered;
+  const dataDir = directory.path;
+  const fields = { dataDir, records, bytes, durationMs: Math.round(durationMs) };
+  if (directory.isNew) logger.info({ event: 'data_made', dataDir }, `${dataDir} was made`);
+  else logger.info({ event: 'recovered', ...fields }, `recovered ${records} records`);
+  if (cut !== undefined) {
+    logger.warn(
+      { event: 'log_cut', ...cut },
+      `the last write was cut short by a crash and is left out: it was never acknowledged`,
+    );
+  }
+  for (const damage of damagedSnapshots) {
+    const message = `an older snapshot stands in for a damaged one: ${damage.message}`;
+    logger.error({ event: 'snapshot_damaged', err: damage }, message);
+  }
 }
