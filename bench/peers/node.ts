@@ -3,29 +3,23 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SETTINGS } from '../../node/config/settings.js';
 import { VERSION } from '../../node/version.js';
 import type { Peer, Server, StartContext } from './peer.js';
 import { readyLine } from './ready-line.js';
 
 const MAIN = fileURLToPath(new URL('../../node/main.js', import.meta.url));
 
-/** A node of before the log takes no such flags, and nothing of it is durable. */
-const HAS_LOG = Object.hasOwn(SETTINGS, 'durability');
-
-/** Flags that say what a positive answer to a write means, with all data in `folder`. */
+/** Flags that say what a positive answer to a write means; what is kept is in `folder`. */
 export function durabilityFlags(durability: 'sync' | 'none', folder: string): string[] {
-  if (!HAS_LOG && durability === 'none') return [];
-  return ['--durability', durability, '--data-dir', join(folder, 'data')];
+  const keeping = durability === 'none' ? [] : ['--data-dir', join(folder, 'data')];
+  return ['--durability', durability, ...keeping];
 }
 
 export function rondo(engine: 'native' | 'ts', durability: 'sync' | 'none'): Peer {
   const name = engine === 'native' ? 'Rondo' : 'Rondo, TypeScript engine';
   return {
     name,
-    install: 'a node with a durable log',
-    find: () =>
-      HAS_LOG || durability === 'none' ? { program: MAIN, version: VERSION } : undefined,
+    find: () => ({ program: MAIN, version: VERSION }),
     async start(_found, { processes, core, folder }: StartContext): Promise<Server> {
       const flags = durabilityFlags(durability, folder);
       const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...flags];

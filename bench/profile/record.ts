@@ -63,7 +63,7 @@ export async function profile(
     ? ['--perf-basic-prof', '--interpreted-frames-native-stack']
     : ['--cpu-prof', '--cpu-prof-dir', join(folder, `v8-${measurement.id}`)];
   const args = [...flags, MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
-  args.push(...durabilityFlags('none', join(folder, `data-${measurement.id}`)));
+  args.push(...durabilityFlags('none', folder));
   const options = { core: pinning.server, isServer: true };
   const node = processes.start('the node', process.execPath, args, options);
   try {
