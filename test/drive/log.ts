@@ -5,9 +5,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { realClock } from '../../node/clock.js';
-import { firstChain, gatherBatches } from '../../node/log/local/batch.js';
+import { firstChain, gatherBatches, readBatchHeader } from '../../node/log/local/batch.js';
 import type { Files } from '../../node/log/local/files.js';
-import { decodeSegmentHeader, FILE_HEADER_BYTES, numberOf } from '../../node/log/local/format.js';
+import {
+  BATCH_HEADER_BYTES,
+  decodeSegmentHeader,
+  FILE_HEADER_BYTES,
+  numberOf,
+} from '../../node/log/local/format.js';
 import { LocalLog, type LocalLogOptions } from '../../node/log/local/local-log.js';
 import type { Recovered } from '../../node/log/local/recovered.js';
 import type { LogError, LogEvents } from '../../node/log/log.js';
@@ -107,8 +112,14 @@ export interface FoundBatch {
   readonly bytes: Uint8Array;
 }
 
-/** What the files of a folder hold, read as recovery does, and what the next opening is told. */
-export function readBack(folder: string): { batches: FoundBatch[]; recovered: Recovered } {
+/**
+ * What the files of a folder hold, and what the next opening is told. Batches up to `covered` may be
+ * missing, in whole segments. Throws where a segment has no header.
+ */
+export function readBack(
+  folder: string,
+  covered = 0,
+): { batches: FoundBatch[]; recovered: Recovered } {
   const chain = firstChain(LOG_ID);
   const batches: FoundBatch[] = [];
   const sealed: { number: number; bytes: number }[] = [];
@@ -124,11 +135,15 @@ export function readBack(folder: string): { batches: FoundBatch[]; recovered: Re
     }
     sealed.push({ number, bytes: file.length });
     epoch = Math.max(epoch, header.epoch);
-    for (let at = FILE_HEADER_BYTES; ; ) {
+    const first = readBatchHeader(new DataView(file.buffer), FILE_HEADER_BYTES);
+    if (first.number > chain.next && first.number <= covered + 1) {
+      Object.assign(chain, { before: first.before, next: first.number });
+    }
+    for (let at = FILE_HEADER_BYTES; file.length - at >= BATCH_HEADER_BYTES; ) {
       // One batch at a time: what is left behind its end must not count.
       const before = { ...chain };
       const rest = file.slice(at);
-      const length = 40 + new DataView(rest.buffer).getUint32(32, true);
+      const length = BATCH_HEADER_BYTES + new DataView(rest.buffer).getUint32(32, true);
       const gathered = gatherBatches(rest.subarray(0, length), chain);
       if (gathered.consumed === 0) break;
       at += gathered.consumed;
@@ -136,7 +151,6 @@ export function readBack(folder: string): { batches: FoundBatch[]; recovered: Re
       batches.push({ number: before.next, segment: number, bytes });
       const reader = new RecordReader(bytes);
       while (!reader.done && reader.next()) revisions[reader.partition] = reader.revision;
-      if (file.length - at < 40) break;
     }
   }
   const nextSegment = (sealed.at(-1)?.number ?? 0) + 1;

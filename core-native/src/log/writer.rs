@@ -28,8 +28,6 @@ struct Active {
     segment: Segment,
     /// Where the next batch goes.
     at: u64,
-    /// Of the newest batch in it; 0 for none.
-    last_batch: u64,
 }
 
 /// Why the thread ends.
@@ -57,6 +55,8 @@ pub struct Writer {
     is_unmarked: bool,
     /// Newest append and bytes of records that were written, durable or not.
     written: (u64, u64),
+    /// Number of the newest batch that was written whole.
+    written_batch: u64,
     /// Something was written since the last sync.
     is_unsynced: bool,
     /// An append was written since the last sync; since when.
@@ -84,6 +84,7 @@ impl Writer {
             // The last batch that an earlier opening left may be without a mark.
             is_unmarked: chain.next > 1,
             written: (0, 0),
+            written_batch: chain.next.saturating_sub(1),
             is_unsynced: false,
             waiting_since: None,
             is_busy: false,
@@ -255,7 +256,7 @@ impl Writer {
         let sealed = self.active.take().map(|active| Sealed {
             number: active.segment.number,
             bytes: active.at,
-            last_batch: active.last_batch,
+            last_batch: self.written_batch,
             last_checksum: self.chain.before,
         });
         if sealed.is_some() {
@@ -268,7 +269,6 @@ impl Writer {
         let active = Active {
             segment,
             at: FILE_HEADER_BYTES,
-            last_batch: 0,
         };
         let number = active.segment.number;
         self.active = Some(active);
@@ -321,15 +321,19 @@ impl Writer {
         }
         if let Some(active) = &mut self.active {
             active.at += batch.len() as u64;
-            active.last_batch = self.chain.next - 1;
         }
+        self.written_batch = self.chain.next - 1;
         if self.shared.lock().progress.is_full {
             self.publish(|state| state.progress.is_full = false);
         }
         Ok(())
     }
 
-    fn wait_for_space(&self) -> Result<(), Stop> {
+    fn wait_for_space(&mut self) -> Result<(), Stop> {
+        // What was written at an interval is not to wait for space as well.
+        if self.waiting_since.is_some() {
+            self.sync()?;
+        }
         self.publish(|state| state.progress.is_full = true);
         let due = Instant::now() + self.options.space_retry;
         let mut state = self.shared.lock();
@@ -357,7 +361,7 @@ impl Writer {
         self.is_unsynced = false;
         self.waiting_since = None;
         let (durable, durable_bytes) = self.written;
-        let newest_batch = self.chain.next - 1;
+        let newest_batch = self.written_batch;
         let rest = self.rest();
         self.publish(|state| {
             state.progress.durable = durable;
@@ -392,4 +396,134 @@ impl Writer {
 fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::gather_batches;
+    use super::super::files::ScriptedFiles;
+    use super::super::record_check::Checked;
+    use super::*;
+    use std::fs::File;
+    use std::sync::mpsc;
+
+    const CHAIN: Chain = Chain {
+        log_id: 7,
+        before: 7,
+        next: 1,
+    };
+
+    /// Runs a log over appends of 16 bytes, each flushed and waited for, and closes it. Returns the last
+    /// figures and what the first segment holds.
+    fn run(script: &str, appends: u64) -> (Shared, Vec<u8>) {
+        let path = std::env::temp_dir().join(format!(
+            "rondo-writer-{}-{}",
+            std::process::id(),
+            script.replace([':', ','], "-"),
+        ));
+        let file = File::create(&path).unwrap();
+        let shared = Arc::new(Shared::new(0));
+        let (told, progress) = mpsc::channel();
+        let options = Options {
+            batch_bytes_max: 1024,
+            sync_interval: Duration::ZERO,
+            space_retry: Duration::from_millis(1),
+        };
+        let files = Box::new(ScriptedFiles::parse(script).unwrap());
+        let notify = Box::new(move || told.send(()).unwrap_or_default());
+        let writer = Writer::new(Arc::clone(&shared), files, notify, options, CHAIN);
+        let thread = std::thread::spawn(move || writer.run());
+        let bytes = 1 << 16;
+        let segment = Segment {
+            number: 1,
+            file,
+            bytes,
+        };
+        shared.ask(|state| state.segments.push_back(segment));
+        for number in 1..=appends {
+            let checked = Checked {
+                records: 1,
+                time: number,
+            };
+            shared.ask(|state| {
+                state.append(&[number as u8; 16], checked, number, 1024);
+                state.is_flushed = true;
+            });
+            loop {
+                let state = shared.lock();
+                if state.progress.durable >= number || state.progress.has_ended {
+                    break;
+                }
+                drop(state);
+                progress.recv().unwrap();
+            }
+        }
+        shared.ask(|state| state.end = Some(End { time: 99 }));
+        thread.join().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let Ok(shared) = Arc::try_unwrap(shared) else {
+            panic!("the thread has let go of it");
+        };
+        (shared, bytes)
+    }
+
+    fn batches(bytes: &[u8]) -> u64 {
+        let mut chain = CHAIN;
+        let mut body = bytes
+            .get(FILE_HEADER_BYTES as usize..)
+            .unwrap_or_default()
+            .to_vec();
+        gather_batches(&mut body, &mut chain);
+        chain.next - 1
+    }
+
+    #[test]
+    fn writes_syncs_and_marks_its_end() {
+        let (shared, bytes) = run("none", 3);
+        let state = shared.lock();
+        assert!(state.failure.is_none());
+        assert_eq!(
+            (state.progress.durable, state.progress.newest_batch),
+            (3, 4)
+        );
+        assert_eq!(batches(&bytes), 4);
+    }
+
+    #[test]
+    fn goes_on_behind_what_passes() {
+        let (shared, bytes) = run(
+            "write:1:SHORT,write:3:EINTR,write:5:ENOSPC,write:6:ENOSPC",
+            4,
+        );
+        assert!(shared.lock().failure.is_none());
+        assert_eq!((shared.lock().progress.durable, batches(&bytes)), (4, 5));
+    }
+
+    #[test]
+    fn ends_at_a_failure_without_another_byte() {
+        for (script, call, errno) in [
+            ("write:3:EIO", "write", libc::EIO),
+            ("sync:3:EIO", "sync", libc::EIO),
+            ("sync:3:ENOSPC", "sync", libc::ENOSPC),
+            ("sync:3:PANIC", "panic", 0),
+        ] {
+            let (shared, bytes) = run(script, 5);
+            let state = shared.lock();
+            let failure = state.failure.clone().unwrap();
+            assert_eq!((failure.call, failure.errno), (call, errno), "{script}");
+            assert!(state.progress.has_ended);
+            assert_eq!(
+                (state.progress.durable, batches(&bytes)),
+                (2, 2),
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn canary_a_sync_that_was_not_made_loses_what_was_acknowledged() {
+        let (shared, bytes) = run("sync:2:LIE", 3);
+        assert_eq!((shared.lock().progress.durable, batches(&bytes)), (3, 1));
+    }
 }

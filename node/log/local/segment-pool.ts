@@ -11,7 +11,7 @@ import type { Clock } from '../../clock.js';
 import { LOG_SEGMENTS_SPARE_MAX, LOG_ZERO_PIECE_BYTES } from '../../limits.js';
 import { LogError } from '../log.js';
 import { errnoOf, type Files, isFull, sync, writeAll } from './files.js';
-import { encodeSegmentHeader, FILE_HEADER_BYTES, segmentName } from './format.js';
+import { encodeSegmentHeader, segmentName } from './format.js';
 import type { ReadySegment } from './segment-writer.js';
 
 /** What may well work a little later: too many open files, no memory, an interrupted call. */
@@ -52,20 +52,16 @@ export class SegmentPool {
     this.next = options.nextSegment;
   }
 
-  /** Bytes for batches in the segments that are ready. */
-  get readyBytes(): number {
-    let bytes = 0;
-    for (const segment of this.ready) bytes += segment.bytes - FILE_HEADER_BYTES;
-    return bytes;
-  }
-
   pathOf(segment: number): string {
     return join(this.options.folder, segmentName(segment));
   }
 
   /** Makes the first segment, of a file of `spare` where one fits; rejects with the first failure. */
   async open(spare: readonly string[]): Promise<void> {
-    for (const path of spare) await this.recycleOne(path);
+    for (const path of spare) {
+      const file = await this.takeSpare(path);
+      if (file !== undefined) await this.handOver(file.fd, file.path);
+    }
     if (this.ready.length === 0) await this.make();
   }
 
@@ -75,12 +71,18 @@ export class SegmentPool {
     this.ensure();
   }
 
-  /** Turns files that are not needed any more into future segments, or removes them. */
+  /**
+   * Turns files that are not needed any more into future segments, or removes them. Rejects with
+   * `LogError` (`DATA_UNREADABLE`) where that fails; the log goes on, and the files lie there.
+   */
   async recycle(paths: readonly string[]): Promise<void> {
-    for (const path of paths) {
-      this.work = this.work.then(() => this.recycleOne(path)).catch((error) => this.fail(error));
-    }
+    const steps = paths.map((path) => {
+      const step = this.work.then(() => this.recycleOne(path));
+      this.work = step.catch(() => undefined);
+      return step;
+    });
     await this.work;
+    for (const step of steps) await step;
   }
 
   /** Makes nothing more. */
@@ -157,23 +159,40 @@ export class SegmentPool {
   }
 
   private async recycleOne(path: string): Promise<void> {
-    const { files, folder, segmentBytes } = this.options;
     if (this.isClosed) return;
-    const isSpare = this.ready.length < LOG_SEGMENTS_SPARE_MAX;
-    if (!isSpare || (await files.size(path)) !== segmentBytes) return files.unlink(path);
+    let spare: { fd: number; path: string } | undefined;
+    try {
+      spare = await this.takeSpare(path);
+    } catch (cause) {
+      const message = `A segment that is not needed any more, ${path}, could not be used again or removed (${errnoOf(cause)}). Remove it by hand.`;
+      throw new LogError('DATA_UNREADABLE', message, { cause });
+    }
+    if (spare === undefined) return;
+    try {
+      await this.handOver(spare.fd, spare.path);
+    } catch (error) {
+      await this.discard(spare.fd, spare.path);
+      if (!isFull(error) && !TRANSIENT.has(errnoOf(error))) this.fail(error);
+    }
+  }
+
+  /** Opens a file for its new life; removes it where there are enough, or where its length is another. */
+  private async takeSpare(path: string): Promise<{ fd: number; path: string } | undefined> {
+    const { files, folder, segmentBytes } = this.options;
+    const isWanted = this.ready.length < LOG_SEGMENTS_SPARE_MAX;
+    if (!isWanted || (await files.size(path)) !== segmentBytes) {
+      await files.unlink(path);
+      return undefined;
+    }
     const aside = `${this.pathOf(this.next)}.tmp`;
     await files.rename(path, aside);
-    // A segment must not be found under its old name with its new header.
-    await files.syncFolder(folder);
-    const fd = await files.open(aside, 'write').catch(async (error) => {
+    try {
+      // A segment must not be found under its old name with its new header.
+      await files.syncFolder(folder);
+      return { fd: await files.open(aside, 'write'), path: aside };
+    } catch (error) {
       await files.unlink(aside).catch(() => undefined);
       throw error;
-    });
-    try {
-      await this.handOver(fd, aside);
-    } catch (error) {
-      await this.discard(fd, aside);
-      if (!isFull(error) && !TRANSIENT.has(errnoOf(error))) throw error;
     }
   }
 
