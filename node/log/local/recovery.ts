@@ -121,6 +121,7 @@ class Recovery {
     removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
     const { chain, epoch, time, records, bytes } = this;
+    // One without a header of its own that lies between is none of the log's, as the chain goes on.
     const used = segments.slice(0, last + 1);
     return {
       chain,
@@ -129,9 +130,11 @@ class Recovery {
       revisions: Float64Array.from({ length: directory.partitions }, (_, partition) =>
         engine.revisionOf(partition),
       ),
-      sealed: used.map(({ sealed }) => sealed),
+      sealed: used.flatMap(({ sealed, header }) => (header === undefined ? [] : [sealed])),
       covered,
-      unused: segments.slice(last + 1).map(({ file }) => file),
+      unused: segments
+        .filter(({ header }, index) => index > last || header === undefined)
+        .map(({ file }) => file),
       snapshot: chosen,
       olderSnapshots: files.snapshots.filter(({ number }) => number < (chosen?.number ?? 0)),
       damagedSnapshots: damaged,
