@@ -18,7 +18,7 @@ export class Program {
 
   /** A folder for this run alone, on the file system of temporary files; removed at the end. */
   makeFolder(): string {
-    const folder = mkdtempSync(join(tmpdir(), `rondo-${this.name.replace(/^.*:/, '')}-`));
+    const folder = mkdtempSync(join(tmpdir(), `rondo-${this.name.replace(/:/, '-')}-`));
     this.folders.push(folder);
     return folder;
   }

@@ -96,7 +96,10 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
 }
 
 /** Rows whose names have one of the comma-separated patterns in them; `*` stands for anything. */
-export function selectRows(rows: readonly RowSpec[], patterns: string): RowSpec[] {
+export function selectRows<T extends { readonly name: string }>(
+  rows: readonly T[],
+  patterns: string,
+): T[] {
   const expressions = patterns
     .split(',')
     .map((pattern) => pattern.trim())
