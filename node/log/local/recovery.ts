@@ -25,6 +25,7 @@ import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
 import { type Cut, checkEnd, cutOf, type ReadSegment, type SealedSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
+import type { SnapshotReader } from './snapshot-reader.js';
 
 /** What recovery needs of an engine, which is empty. */
 export interface RecoveringEngine {
@@ -45,6 +46,12 @@ export interface RecoveryOptions {
   /** The native one where there is an addon. */
   readonly gather?: Gather | undefined;
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
+  /** Called with the snapshot once it was read, closed. */
+  readonly onSnapshot?: ((snapshot: SnapshotReader) => void) | undefined;
+  /** Called with each segment that was read, before it is known whether the log ends rightly. */
+  readonly onSegment?: ((segment: ReadSegment) => void) | undefined;
+  /** Only looks: temporary files stay. */
+  readonly isReadOnly?: boolean | undefined;
 }
 
 export interface Recovered {
@@ -121,11 +128,15 @@ class Recovery {
     if (chosen !== undefined) await this.restore(chosen);
 
     const segments: ReadSegment[] = [];
-    for (const file of later) segments.push(await this.readSegment(file, segments));
+    for (const file of later) {
+      const segment = await this.readSegment(file, segments);
+      segments.push(segment);
+      this.options.onSegment?.(segment);
+    }
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
     await checkEnd(segments, last, this.chain);
 
-    removeFiles(files.temporary);
+    if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
     const { chain, epoch, time, records, bytes } = this;
     const used = segments.slice(0, last + 1);
@@ -181,6 +192,7 @@ class Recovery {
     this.feed(path, FILE_HEADER_BYTES, new Uint8Array(0), () =>
       this.engine.restoreRevisions(revisions),
     );
+    this.options.onSnapshot?.(reader);
     this.records += reader.records;
     this.time = header.time;
     this.chain.before = header.lastChecksum;

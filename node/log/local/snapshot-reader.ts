@@ -88,6 +88,11 @@ export class SnapshotReader {
     return this.stream.offset;
   }
 
+  /** Batches that were read. */
+  get batches(): number {
+    return this.stream.chain.next;
+  }
+
   /** The next records, in ascending order of their keys; undefined at the end. Throws `DATA_DAMAGED`. */
   async next(): Promise<Piece | undefined> {
     const piece = await this.stream.next();
