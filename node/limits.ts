@@ -49,3 +49,7 @@ export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
 export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
 /** Times its length that such a search may hash of a segment, where values look like batches. */
 export const LOG_SEARCH_HASHED_FACTOR = 16;
+/** Bytes of batches that are gathered before they are written to a copy of a log. */
+export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
+/** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */
+export const LOG_ATTEMPTS_MAX = 10;

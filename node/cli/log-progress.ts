@@ -39,3 +39,21 @@ export class ProgressBar {
     return bar;
   }
 }
+
+/** A bar for each phase of a longer work. */
+export class PhaseBars {
+  private label: string | undefined;
+  private bar: ProgressBar | undefined;
+
+  readonly show = (label: string, progress: Progress): void => {
+    if (label !== this.label) this.end();
+    this.label = label;
+    this.bar ??= new ProgressBar(label);
+    this.bar.show(progress);
+  };
+
+  end(): void {
+    this.bar?.end();
+    this.bar = undefined;
+  }
+}

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { snapshotName } from '../../node/log/local/format.js';
-import { DIST } from '../unit/log-files.js';
+import { DIST, temporaryFolder } from '../unit/log-files.js';
 import { LiveLog } from '../unit/log-live.js';
 
 const MAIN = join(DIST, 'node/main.js');
@@ -139,5 +139,25 @@ describe('rondo log dump', () => {
     });
     expect(stdout.split('\n')).toHaveLength(2);
     expect(stderr).toBe('exit 0\n');
+  });
+});
+
+describe('rondo backup and rondo restore', () => {
+  it('copy a log there and back', () => {
+    const log = someLog();
+    const folder = temporaryFolder();
+    const [backup, data] = [join(folder, 'backup'), join(folder, 'data')];
+    const made = rondo('backup', backup, '--data-dir', log.paths.path);
+    expect(made).toMatchObject({ status: 0, stderr: '' });
+    expect(made.stdout).toMatch(
+      /backup: \d+ batches, \d+ records, .*B; the newest of .*Verified\.\n/,
+    );
+    const again = rondo('backup', backup, '--data-dir', log.paths.path, '--json');
+    expect(again.status).toBe(1);
+    expect(JSON.parse(again.stderr)).toMatchObject({ code: 'DATA_NOT_EMPTY' });
+    const restored = rondo('restore', backup, '--data-dir', data, '--json');
+    expect(JSON.parse(restored.stdout)).toMatchObject({ path: data, batches: log.newest });
+    expect(rondo('restore', backup, '--data-dir', data).stderr).toContain('[DATA_NOT_EMPTY]');
+    expect(rondo('log', 'verify', '--data-dir', data).status).toBe(0);
   });
 });

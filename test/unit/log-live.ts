@@ -31,15 +31,41 @@ import {
   RecordMaker,
   START_TIME,
 } from './log-files.js';
-import { MapState, stateOf } from './log-state.js';
+import { MapState } from './log-state.js';
 
 type Batch = readonly Uint8Array[];
+
+/** The fold of batches, taken on to later and later ones. */
+class Folded {
+  private readonly map = new MapState();
+  private newest = 0;
+  private records = 0;
+
+  constructor(private readonly batches: readonly Batch[]) {}
+
+  /** Of the newest record. */
+  get time(): number {
+    return START_TIME + this.records - 1;
+  }
+
+  upTo(newest: number) {
+    if (newest < this.newest) throw new Error(`is at ${this.newest} already`);
+    for (const record of this.batches.slice(this.newest, newest).flat()) {
+      this.map.fold(record);
+      this.records++;
+    }
+    this.newest = newest;
+    return this.map.state;
+  }
+}
 
 export class LiveLog {
   readonly paths = makeDataDirectory();
   readonly make = new RecordMaker();
   /** The records of each batch; the first is number 1. */
   readonly batches: Batch[] = [];
+  private readonly asked = new Folded(this.batches);
+  private readonly compacted = new Folded(this.batches);
   private readonly maker = new LogMaker(this.paths);
   private active = 0;
   private offset = 0;
@@ -55,6 +81,11 @@ export class LiveLog {
   /** Number of the newest batch. */
   get newest(): number {
     return this.batches.length;
+  }
+
+  /** Segments that were written and no snapshot covers. */
+  get sealedCount(): number {
+    return this.active - 1 - this.snapshot;
   }
 
   get activePath(): string {
@@ -123,9 +154,9 @@ export class LiveLog {
     for (const number of covered.slice(kept)) rmSync(this.pathOf(number));
   }
 
-  /** The state behind batch `newest`. */
+  /** The state behind batch `newest`; not before the one asked for last. */
   stateAt(newest: number) {
-    return stateOf(this.batches.slice(0, newest).flat());
+    return this.asked.upTo(newest);
   }
 
   close(): void {
@@ -146,15 +177,14 @@ export class LiveLog {
   }
 
   private snapshotBytes(lastSegment: number, lastBatch: number, lastChecksum: bigint): Uint8Array {
-    const state = new MapState();
-    for (const record of this.batches.slice(0, lastBatch).flat()) state.fold(record);
+    const { entries, revisions } = this.compacted.upTo(lastBatch);
     const header = encodeSnapshotHeader({
       partitions: PARTITIONS,
       logId: LOG_ID,
       lastSegment,
       lastBatch,
       lastChecksum,
-      time: START_TIME + this.batches.slice(0, lastBatch).flat().length,
+      time: this.compacted.time,
     });
     const chain = { logId: LOG_ID, before: headerChecksum(header), next: 0 };
     const batchOf = (body: Uint8Array, count: number) => {
@@ -163,7 +193,6 @@ export class LiveLog {
       sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, chain);
       return batch;
     };
-    const { entries, revisions } = state.state;
     const records = entries.map(([key, entry]) => putOf(key, entry));
     const recordsBytes = records.reduce((sum, { length }) => sum + length, 0);
     const first = batchOf(figuresOf(revisions), revisions.length);

@@ -60,9 +60,9 @@ export class SegmentReader {
   }
 
   /** The batches from the header, or from byte `start`, on; moves `chain` on. */
-  batches(chain: Chain, start = FILE_HEADER_BYTES): BatchStream {
+  batches(chain: Chain, start = FILE_HEADER_BYTES, pieceBytes = LOG_PIECE_BYTES): BatchStream {
     const { file, path, bytes, gather } = this;
-    return new BatchStream(file, path, start, bytes, chain, LOG_PIECE_BYTES, gather);
+    return new BatchStream(file, path, start, bytes, chain, pieceBytes, gather);
   }
 
   /** The header of the batch that begins at `offset`, unchecked. */

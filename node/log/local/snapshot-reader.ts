@@ -105,6 +105,14 @@ export class SnapshotReader {
     return undefined;
   }
 
+  /** Bytes of the file; fewer where it ends. */
+  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    const read = this.file.read(bytes, 0, length, offset);
+    const { bytesRead } = await reading(this.path, 'read', read);
+    return bytes.subarray(0, bytesRead);
+  }
+
   async close(): Promise<void> {
     await this.file.close();
   }

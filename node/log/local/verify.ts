@@ -6,6 +6,7 @@
 // moved. And compaction may take files away: then all is read again.
 
 import { resolve } from 'node:path';
+import { LOG_ATTEMPTS_MAX } from '../../limits.js';
 import { LogError } from '../log.js';
 import { isWhole, readBatchHeader } from './batch.js';
 import { surveyDamage } from './damage-survey.js';
@@ -20,9 +21,6 @@ import type { ReadSegment } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
 import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
-
-/** Readings of a directory whose files a node takes away meanwhile. */
-const ATTEMPTS_MAX = 8;
 
 export interface Progress {
   readonly bytesDone: number;
@@ -49,7 +47,7 @@ export async function verifyDirectory(
   for (let attempt = 1; ; attempt++) {
     const openBefore = lockedBy(directory.path);
     const newest = newestSnapshot(directory);
-    const isLastAttempt = attempt === ATTEMPTS_MAX;
+    const isLastAttempt = attempt === LOG_ATTEMPTS_MAX;
     try {
       const found = await verifyOnce(directory, openBefore !== undefined, options);
       const openIn = lockedBy(directory.path) ?? openBefore;
