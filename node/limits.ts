@@ -43,12 +43,51 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of a segment of the log, as long as the configuration does not say otherwise. */
+export const LOG_SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
+/** Bytes of the smallest segment that can be configured. */
+export const LOG_SEGMENT_BYTES_MIN = 64 * 1024;
+/** Segments that are kept ready ahead of the one that is written to, made of ones that were freed. */
+export const LOG_SEGMENTS_SPARE_MAX = 2;
+/** Bytes of zeros that are written at once while a segment is made. */
+export const LOG_ZERO_PIECE_BYTES = 1024 * 1024;
+/** Bytes of records in one batch of the log, unless a single append is larger. */
+export const LOG_BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes appended and not durable above which the log refuses; until they are half of it. */
+export const LOG_PENDING_BYTES_MAX = 64 * 1024 * 1024;
+/** Milliseconds between two tries to write to a full disk. */
+export const LOG_SPACE_RETRY_MS = 500;
+/** Milliseconds without an append after which the log leaves a mark. */
+export const LOG_MARK_IDLE_MS = 20;
+/** Bytes that are read at once from a segment, unless a batch is larger. */
+export const LOG_READ_BYTES = 256 * 1024;
 /** Bytes of a segment or snapshot that are read at a time; a larger batch is read whole. */
 export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
 /** Bytes of a segment that are searched at a time for batches behind its end. */
 export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
 /** Times its length that such a search may hash of a segment, where values look like batches. */
 export const LOG_SEARCH_HASHED_FACTOR = 16;
+/** Bytes of records in a batch of a snapshot; a larger record has one of its own. Part of its bytes. */
+export const SNAPSHOT_BATCH_BYTES = 1024 * 1024;
+/** Bytes written to a snapshot between two syncs, so that none keeps the log's own waiting for long. */
+export const COMPACTION_SYNC_BYTES = 4 * 1024 * 1024;
+/** Bytes of records that a compaction folds in memory before it writes them to a sorted run. */
+export const COMPACTION_RUN_BYTES = 64 * 1024 * 1024;
+/** Keys of a sorted run. */
+export const COMPACTION_RUN_KEYS = 512 * 1024;
+/** Bytes of records in a batch of a run, and bytes of a run read at a time. */
+export const COMPACTION_RUN_BATCH_BYTES = 256 * 1024;
+export const COMPACTION_RUN_PIECE_BYTES = 512 * 1024;
+/** Runs that are merged at a time; more are merged into larger runs first. */
+export const COMPACTION_RUNS_MAX = 64;
+/** Bytes of sealed segments from which on a compaction is worth its while; fewer where segments are small. */
+export const COMPACTION_BYTES_MIN = 256 * 1024 * 1024;
+export const COMPACTION_SEGMENTS_MIN = 4;
+/** Bytes of sealed segments to bytes of the snapshot from which on both are compacted. */
+export const COMPACTION_RATIO = 1.0;
+/** Milliseconds from a compaction that failed to the next attempt, doubled each time up to the bound. */
+export const COMPACTION_RETRY_MS = 10_000;
+export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;
 /** Bytes of batches that are gathered before they are written to a copy of a log. */
 export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 /** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */

@@ -11,7 +11,10 @@ import { describe, expect, it } from 'vitest';
 import { openDataDirectory, readDataFormat } from '../../node/log/local/data-directory.js';
 import { LockFile, lockedBy } from '../../node/log/local/lock-file.js';
 import { LogError } from '../../node/log/log.js';
+import { findAddon } from './log-addon.js';
 import { DIST, temporaryFolder } from './log-files.js';
+
+const addon = findAddon();
 
 function refusalOf(step: () => unknown): LogError {
   try {
@@ -153,6 +156,18 @@ describe('the lock', () => {
     lock.release();
     LockFile.acquire(path).release();
     expect(readdirSync(path)).toEqual([]);
+  });
+
+  it.skipIf(addon === undefined)('holds by flock where the owner cannot be seen', () => {
+    const path = temporaryFolder();
+    const lock = LockFile.acquire(path, addon?.flock);
+    // As from a container, where the pid is nobody's.
+    const text = readFileSync(join(path, 'LOCK'), 'utf8');
+    writeFileSync(join(path, 'LOCK'), text.replace(/pid \d+/, 'pid 999999999'));
+    expect(lockedBy(path)).toBeUndefined();
+    expect(refusalOf(() => LockFile.acquire(path, addon?.flock)).code).toBe('DATA_LOCKED');
+    lock.release();
+    LockFile.acquire(path, addon?.flock).release();
   });
 
   it('is taken over from a process that was killed', async () => {

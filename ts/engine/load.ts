@@ -14,6 +14,8 @@ export interface EngineChoice {
   readonly kind: EngineKind;
   /** Why this engine: for the first log line, `rondo status` and the welcome. */
   readonly reason: string;
+  /** For what else of the node has a native half. */
+  readonly addon: NativeAddon | undefined;
   create(options: EngineOptions): Engine;
 }
 
@@ -23,11 +25,12 @@ export interface EngineChoice {
  * other layouts, throws `EngineError` (`ADDON_BROKEN`) with the cause.
  */
 export function chooseEngine(mode: EngineMode): EngineChoice {
-  if (mode === 'ts') return { kind: 'ts', reason: 'chosen', create: createTsEngine };
+  if (mode === 'ts')
+    return { kind: 'ts', reason: 'chosen', addon: undefined, create: createTsEngine };
   const addon = loadAddon();
   if (addon !== undefined) {
     const reason = mode === 'native' ? 'chosen' : 'addon loaded';
-    return { kind: 'native', reason, create: (options) => new NativeEngine(addon, options) };
+    return { kind: 'native', reason, addon, create: (options) => new NativeEngine(addon, options) };
   }
   const reason = absenceReason();
   if (mode === 'native') {
@@ -36,7 +39,7 @@ export function chooseEngine(mode: EngineMode): EngineChoice {
       `The native engine was asked for, but ${reason}. Build it with: npm run build:native`,
     );
   }
-  return { kind: 'ts', reason, create: createTsEngine };
+  return { kind: 'ts', reason, addon, create: createTsEngine };
 }
 
 const addonFile = `rondo-core.${platformTriple()}.node`;

@@ -95,18 +95,19 @@ export class SegmentReader {
     // A batch has 40 bytes at least, so that no number in this file is further off.
     const most = least + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
-    const room = Math.min(LOG_SEARCH_PIECE_BYTES, Math.ceil(this.bytes / 8) * 8);
-    const buffer = new Uint8Array(room + BATCH_HEADER_BYTES);
+    const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
+    const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
+    const buffer = new Uint8Array(piece + BATCH_HEADER_BYTES);
     const words = new Uint32Array(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
-    for (let at = start; at < this.bytes; at += LOG_SEARCH_PIECE_BYTES) {
+    for (let at = start; at < this.bytes; at += piece) {
       const { bytesRead } = await reading(
         this.path,
         'read',
         this.file.read(buffer, 0, buffer.length, at),
       );
-      const last = Math.min(bytesRead - BATCH_HEADER_BYTES, LOG_SEARCH_PIECE_BYTES - 8);
+      const last = Math.min(bytesRead - BATCH_HEADER_BYTES, piece - 8);
       for (let index = 0; index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
