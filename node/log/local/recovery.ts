@@ -27,6 +27,7 @@ import { type Cut, checkEnd, cutOf, type ReadSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
 import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
+import type { SnapshotReader } from './snapshot-reader.js';
 
 /** What recovery needs of an engine, which is empty. */
 export interface RecoveringEngine {
@@ -47,6 +48,12 @@ export interface RecoveryOptions {
   /** The native one where there is an addon. */
   readonly gather?: Gather | undefined;
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
+  /** Called with the snapshot once it was read, closed. */
+  readonly onSnapshot?: ((snapshot: SnapshotReader) => void) | undefined;
+  /** Called with each segment that was read, before it is known whether the log ends rightly. */
+  readonly onSegment?: ((segment: ReadSegment) => void) | undefined;
+  /** Only looks: temporary files stay. */
+  readonly isReadOnly?: boolean | undefined;
 }
 
 export interface RecoveredLog extends Recovered {
@@ -114,11 +121,15 @@ class Recovery {
     if (chosen !== undefined) await this.restore(chosen);
 
     const segments: ReadSegment[] = [];
-    for (const file of later) segments.push(await this.readSegment(file, segments));
+    for (const file of later) {
+      const segment = await this.readSegment(file, segments);
+      segments.push(segment);
+      this.options.onSegment?.(segment);
+    }
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
     await checkEnd(segments, last, this.chain, chosen?.number ?? 0);
 
-    removeFiles(files.temporary);
+    if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
     const { chain, epoch, time, records, bytes } = this;
     // One without a header of its own that lies between is none of the log's, as the chain goes on.
@@ -163,6 +174,7 @@ class Recovery {
     this.feed(path, FILE_HEADER_BYTES, new Uint8Array(0), () =>
       this.engine.restoreRevisions(revisions),
     );
+    this.options.onSnapshot?.(reader);
     this.records += reader.records;
     this.time = header.time;
     this.chain.before = header.lastChecksum;
