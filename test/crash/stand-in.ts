@@ -90,7 +90,8 @@ function recover(): void {
       if (name !== names.at(-1)) throw new Error(`${name} is damaged at byte ${at}`);
       if (fault !== 'keeps-torn-tail') ftruncateSync(file, at);
     }
-    if (fault !== 'recovers-unsynced') fdatasyncSync(file);
+    // Those before it were synced when it was begun.
+    if (fault !== 'recovers-unsynced' && name === names.at(-1)) fdatasyncSync(file);
     closeSync(file);
   }
   if (fault !== 'recovers-unsynced') syncDirectory();
