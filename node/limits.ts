@@ -75,3 +75,24 @@ export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
 export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
 /** Times its length that such a search may hash of a segment, where values look like batches. */
 export const LOG_SEARCH_HASHED_FACTOR = 16;
+/** Bytes of records in a batch of a snapshot; a larger record has one of its own. Part of its bytes. */
+export const SNAPSHOT_BATCH_BYTES = 1024 * 1024;
+/** Bytes written to a snapshot between two syncs, so that none keeps the log's own waiting for long. */
+export const COMPACTION_SYNC_BYTES = 4 * 1024 * 1024;
+/** Bytes of records that a compaction folds in memory before it writes them to a sorted run. */
+export const COMPACTION_RUN_BYTES = 64 * 1024 * 1024;
+/** Keys of a sorted run. */
+export const COMPACTION_RUN_KEYS = 512 * 1024;
+/** Bytes of records in a batch of a run, and bytes of a run read at a time. */
+export const COMPACTION_RUN_BATCH_BYTES = 256 * 1024;
+export const COMPACTION_RUN_PIECE_BYTES = 512 * 1024;
+/** Runs that are merged at a time; more are merged into larger runs first. */
+export const COMPACTION_RUNS_MAX = 64;
+/** Bytes of sealed segments from which on a compaction is worth its while; fewer where segments are small. */
+export const COMPACTION_BYTES_MIN = 256 * 1024 * 1024;
+export const COMPACTION_SEGMENTS_MIN = 4;
+/** Bytes of sealed segments to bytes of the snapshot from which on both are compacted. */
+export const COMPACTION_RATIO = 1.0;
+/** Milliseconds from a compaction that failed to the next attempt, doubled each time up to the bound. */
+export const COMPACTION_RETRY_MS = 10_000;
+export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;

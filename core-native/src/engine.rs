@@ -199,6 +199,7 @@ impl Engine {
 
     /// Applies a part of a snapshot, or changes nothing where it cannot follow this state.
     pub fn restore(&mut self, records: &[u8], buffers: Buffers<'_>) -> Result<(), Unfit> {
+        self.keyspace.settle_order();
         check_restore(&self.keyspace, records, self.value_bytes_max)?;
         let time = restore(&mut self.keyspace, records);
         self.restored(time, buffers.outcome);
@@ -234,10 +235,11 @@ impl Engine {
     /// Begins a call that may make records.
     #[inline]
     fn begin(&mut self, input: &[f64]) {
+        self.keyspace.settle_order();
         self.gate
             .begin(input[INPUT_DURABLE], self.keyspace.partitions());
         let refusal = input[INPUT_WRITE_REFUSAL];
-        let is_status = refusal.fract() == 0.0 && refusal > 0.0 && refusal < STATUS_COUNT as f64;
+        let is_status = refusal > 0.0 && refusal < STATUS_COUNT as f64 && refusal.fract() == 0.0;
         self.write_refusal = if is_status {
             Status(refusal as u8)
         } else {
@@ -361,16 +363,15 @@ impl Engine {
     /// where the gate still watches, because then the call has changed nothing.
     #[inline]
     fn see(&mut self, operation: &Operation<'_>, hash: u32, handle: Option<u32>) {
-        if !self.gate.watching() {
-            return;
-        }
-        match handle {
-            Some(handle) => self.see_entry(handle),
-            None => self.gate.see_absence(hash, operation.key),
+        if self.gate.watching() {
+            match handle {
+                Some(handle) => self.see_entry(handle),
+                None => self.gate.see_absence(hash, operation.key),
+            }
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn see_entry(&mut self, handle: u32) {
         let entry = self.keyspace.entries.get(handle);
         self.gate.see(entry.partition(), entry.revision());
@@ -381,14 +382,19 @@ impl Engine {
     fn find_live(&mut self, key: &[u8], hash: u32, records: &mut RecordWriter<'_>) -> Option<u32> {
         let handle = self.keyspace.find(hash, key)?;
         if self.is_expired(self.keyspace.entries.get(handle)) {
-            if self.write_refusal == Status::Ok {
-                self.remove(handle, RecordKind::Expire, records);
-            } else if self.gate.watching() {
-                self.see_entry(handle);
-            }
+            self.expire(handle, records);
             return None;
         }
         Some(handle)
+    }
+
+    #[cold]
+    fn expire(&mut self, handle: u32, records: &mut RecordWriter<'_>) {
+        if self.write_refusal == Status::Ok {
+            self.remove(handle, RecordKind::Expire, records);
+        } else if self.gate.watching() {
+            self.see_entry(handle);
+        }
     }
 
     #[inline]

@@ -105,12 +105,13 @@ impl Entries {
         block[start..start + value.len()].copy_from_slice(value);
     }
 
-    /// A copy of an entry in another block, with another value; the caller removes the first one.
+    /// A copy of an entry in another block, with another value; the caller frees the first one's block.
     pub fn copy(&mut self, handle: u32, value: &[u8]) -> u32 {
         let entry = self.get(handle);
         let (partition, expiry_at) = (entry.partition(), entry.expiry_at());
         let key = entry.key().to_vec();
         let copied = self.add(&key, value, partition);
+        self.count -= 1;
         self.set_expiry_at(copied, expiry_at);
         copied
     }

@@ -47,19 +47,9 @@ pub fn check_fold(
 
 /// Applies records that `check_fold` has passed. Returns the newest time among them.
 pub fn fold(keyspace: &mut Keyspace, records: &[u8]) -> u64 {
-    let mut time = 0;
-    let mut rest = records;
-    while !rest.is_empty() {
-        let (hashes, count) = prefetch_group(keyspace, rest, true);
-        for &hash in &hashes[..count] {
-            let Some((record, after)) = read_record(rest) else {
-                return time;
-            };
-            rest = after;
-            time = time.max(record.time);
-            apply(keyspace, hash, &record);
-        }
-    }
+    keyspace.defer_order(true);
+    let time = for_each(keyspace, records, apply);
+    keyspace.defer_order(false);
     time
 }
 
@@ -86,20 +76,31 @@ pub fn check_restore(
 
 /// Applies records that `check_restore` has passed. Returns the newest time among them.
 pub fn restore(keyspace: &mut Keyspace, records: &[u8]) -> u64 {
+    for_each(keyspace, records, Keyspace::restore)
+}
+
+/// Applies records in groups. Returns the newest time among them.
+fn for_each(
+    keyspace: &mut Keyspace,
+    records: &[u8],
+    apply: impl Fn(&mut Keyspace, u32, &Record<'_>),
+) -> u64 {
     let mut time = 0;
     let mut rest = records;
-    while !rest.is_empty() {
-        let (hashes, count) = prefetch_group(keyspace, rest, false);
+    loop {
+        let (hashes, count) = prefetch_group(keyspace, rest);
         for &hash in &hashes[..count] {
             let Some((record, after)) = read_record(rest) else {
                 return time;
             };
             rest = after;
             time = time.max(record.time);
-            keyspace.restore(hash, &record);
+            apply(keyspace, hash, &record);
+        }
+        if count < GROUP {
+            return time;
         }
     }
-    time
 }
 
 fn check_partition(keyspace: &Keyspace, record: &Record<'_>) -> Result<(), Unfit> {
@@ -119,9 +120,9 @@ fn check_length(record: &Record<'_>, value_bytes_max: usize) -> Result<(), Unfit
     Ok(())
 }
 
-/// Hashes the keys of the next records and starts loading what applying them will need: their cells and,
-/// where keys may be there already, their entries. The hashes and how many there are.
-fn prefetch_group(keyspace: &Keyspace, records: &[u8], entries: bool) -> ([u32; GROUP], usize) {
+/// Hashes the keys of the next records and starts loading what applying them will need. The hashes and
+/// how many there are.
+fn prefetch_group(keyspace: &Keyspace, records: &[u8]) -> ([u32; GROUP], usize) {
     let mut hashes = [0; GROUP];
     let mut count = 0;
     let mut rest = records;
@@ -133,11 +134,9 @@ fn prefetch_group(keyspace: &Keyspace, records: &[u8], entries: bool) -> ([u32; 
         count += 1;
         rest = after;
     }
-    if entries {
-        for &hash in &hashes[..count] {
-            if let Some(handle) = keyspace.candidate(hash) {
-                keyspace.prefetch_entry(handle);
-            }
+    for &hash in &hashes[..count] {
+        if let Some(handle) = keyspace.candidate(hash) {
+            keyspace.prefetch_entry(handle);
         }
     }
     (hashes, count)

@@ -4,6 +4,8 @@
 //! Appends are numbered by call, revisions by partition. The two meet in marks: one a partition and
 //! append, with the last revision that the append gave there. A revision is unsettled when it is above
 //! `settled` of its partition, which is one load for a key that nobody has written lately.
+//!
+//! What only callers with a log need is kept out of line: others pay for a comparison a call and a record.
 
 use std::collections::VecDeque;
 
@@ -57,14 +59,11 @@ impl Gate {
     /// Begins a call. A durable number below an earlier one counts as the earlier one.
     #[inline]
     pub fn begin(&mut self, durable: f64, partitions: usize) {
-        // As an integer: what is no number is 0, and Infinity the largest.
-        self.durable = self.durable.max(durable as u64);
         self.seen = 0;
-        self.watching = self.durable != NOTHING_WAITS;
-        if self.watching {
+        if self.durable != NOTHING_WAITS {
+            // As an integer: what is no number is 0, and Infinity the largest.
+            self.durable = self.durable.max(durable as u64);
             self.settle(partitions);
-        } else if !self.settled.is_empty() {
-            self.forget();
         }
     }
 
@@ -128,7 +127,13 @@ impl Gate {
         }
     }
 
+    #[inline(never)]
     fn settle(&mut self, partitions: usize) {
+        self.watching = self.durable != NOTHING_WAITS;
+        if !self.watching {
+            self.forget();
+            return;
+        }
         if self.settled.is_empty() {
             self.settled = vec![0; partitions];
             self.marks = vec![VecDeque::new(); partitions];
@@ -146,6 +151,7 @@ impl Gate {
         self.removals.settle(self.durable);
     }
 
+    #[inline(never)]
     fn mark(&mut self, partition: usize, revision: u64) {
         let append = self.appends + 1;
         let before = Mark {
@@ -169,6 +175,7 @@ impl Gate {
         self.unsettled.push_back((mark.append, partition as u32));
     }
 
+    #[inline(never)]
     fn see_unsettled(&mut self, partition: usize, revision: u64) {
         let marks = &self.marks[partition];
         if marks.is_empty() {

@@ -133,18 +133,30 @@ impl Keyspace {
         self.memory_bytes -= entry_bytes(entry.key().len(), entry.value().len());
         self.revisions[partition] = revision;
         self.table_mut(hash).remove(hash, handle);
-        self.order.remove(&self.entries, handle);
         self.expiry.remove(&mut self.entries, handle);
-        self.entries.remove(handle);
+        self.entries.count -= 1;
+        self.order.remove(&mut self.entries, handle);
     }
 
     fn relocate(&mut self, hash: u32, handle: u32, value: &[u8]) -> u32 {
         let copied = self.entries.copy(handle, value);
         self.table_mut(hash).replace(hash, handle, copied);
-        self.order.replace(&self.entries, handle, copied);
         self.expiry.moved(&self.entries, copied);
-        self.entries.remove(handle);
+        self.order.replace(&mut self.entries, handle, copied);
         copied
+    }
+
+    /// While records are folded the order of keys may fall behind; `settle_order` makes it good.
+    pub fn defer_order(&mut self, deferring: bool) {
+        self.order.defer(deferring);
+    }
+
+    /// Puts the keys in order again where folding has left that; before anything but `fold`.
+    #[inline]
+    pub fn settle_order(&mut self) {
+        if self.order.is_behind() {
+            self.order.settle(&mut self.entries);
+        }
     }
 
     /// Adds the key of a snapshot's record, which is not there yet and comes after every other.

@@ -109,11 +109,13 @@ export class LogMaker {
     this.chain = firstChain(logId);
   }
 
-  batch(records: readonly Uint8Array[], time = START_TIME): Uint8Array {
+  batch(records: readonly Uint8Array[]): Uint8Array {
     const body = Buffer.concat(records);
     const batch = new Uint8Array(BATCH_HEADER_BYTES + body.length);
     batch.set(body, BATCH_HEADER_BYTES);
     const view = new DataView(batch.buffer);
+    const times = records.map((record) => Number(Buffer.from(record).readBigUInt64LE(24)));
+    const time = Math.max(START_TIME, ...times);
     sealBatch(view, 0, body.length, records.length, time, this.chain);
     return batch;
   }

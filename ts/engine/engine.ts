@@ -143,6 +143,9 @@ export interface Engine {
    * decisions: no expiry, no bounds. Throws `EngineError` (`RECORDS_MALFORMED`) before it changes
    * anything when the bytes are not whole, valid records whose revisions go on from this engine's, and
    * `RECORD_TOO_LARGE` when a value is longer than this engine takes.
+   *
+   * Puts no keys in order: the next call of another kind does, for all calls since. After a recovery,
+   * call `advance` before the first request comes.
    */
   fold(records: Uint8Array): void;
 

@@ -61,12 +61,13 @@ export class Entries {
     this.writeValue(handle, value, start, end);
   }
 
-  /** A copy of an entry in another block, with another value; the caller removes the first one. */
+  /** A copy of an entry in another block, with another value; the caller frees the first one's block. */
   copy(handle: number, value: Uint8Array, start: number, end: number): number {
     const bytes = this.bytes(handle);
     const [keyStart, keyEnd] = [this.keyStart(handle), this.keyEnd(handle)];
     const copied = this.add(bytes, keyStart, keyEnd, value, start, end, this.partition(handle));
     this.setExpiryAt(copied, this.expiryAt(handle));
+    this.count--;
     return copied;
   }
 

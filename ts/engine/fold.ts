@@ -26,6 +26,7 @@ export function checkFold(keyspace: Keyspace, records: Uint8Array, valueBytesMax
 export function fold(keyspace: Keyspace, records: Uint8Array): number {
   const reader = new RecordReader(records);
   let time = 0;
+  keyspace.order.deferring = true;
   while (reader.next()) {
     time = Math.max(time, reader.time);
     const { kind, partition, revision, expiresAt, keyAt, valueAt, valueEnd } = reader;
@@ -54,6 +55,7 @@ export function fold(keyspace: Keyspace, records: Uint8Array): number {
       keyspace.remove(handle, revision);
     }
   }
+  keyspace.order.deferring = false;
   return time;
 }
 

@@ -103,9 +103,8 @@ export class Keyspace {
     }
     const copied = entries.copy(handle, value, start, end);
     (this.tables[hash >>> SHARD_SHIFT] as Table).replace(hash, handle, copied);
-    this.order.replace(handle, copied);
     this.expiry.moved(copied);
-    entries.remove(handle);
+    this.order.replace(handle, copied);
     this.touch(copied, revision, expiresAt);
   }
 
@@ -125,9 +124,9 @@ export class Keyspace {
     this.revisions[entries.partition(handle)] = revision;
     this.memoryBytes -= entryBytes(entries.keyLength(handle), entries.valueLength(handle));
     (this.tables[hash >>> SHARD_SHIFT] as Table).remove(hash, handle);
-    this.order.remove(handle);
     this.expiry.remove(handle);
-    entries.remove(handle);
+    entries.count--;
+    this.order.remove(handle);
   }
 }
 

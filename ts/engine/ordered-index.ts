@@ -1,13 +1,22 @@
 // The keys in byte order, for prefix scans. A list of sorted blocks of handles: a binary search over
 // the blocks' first keys and one within the block find a place in O(log n) comparisons, and an
 // insertion moves at most one block's worth of handles. Four to eight bytes a key.
+//
+// While records are folded nobody scans, so the index may fall behind: handles that come and go are only
+// noted, and `settle` sorts and merges all of them at once, which for keys in random order is many times
+// as fast as a search for each.
 
 import type { Entries } from './entries.js';
+import { sortByKey } from './key-order.js';
 
 /** Handles of a block at most; it splits in two above. */
 const BLOCK_KEYS_MAX = 512;
 /** A block and its successor are joined when together they hold no more. */
 const BLOCK_KEYS_JOIN = 256;
+/** Changes are merged in one pass over the index where they are no fewer than this part of it. */
+const MERGE_PART = 32;
+/** Memory kept for removed entries of an index that is behind, in bytes. */
+const REMOVED_BYTES_MAX = 64 * 1024 * 1024;
 
 class Block {
   readonly handles = new Uint32Array(BLOCK_KEYS_MAX + 1);
@@ -39,8 +48,14 @@ export class IndexCursor {
 }
 
 export class OrderedIndex {
+  /** Whether changes are only noted. */
+  deferring = false;
   /** None is empty. */
-  private readonly blocks: Block[] = [];
+  private blocks: Block[] = [];
+  /** Handles noted to come, and to go. One may be in both; the entries of both must stay readable. */
+  private added: number[] = [];
+  private removed: number[] = [];
+  private removedBytes = 0;
 
   constructor(private readonly entries: Entries) {}
 
@@ -50,24 +65,81 @@ export class OrderedIndex {
     return last === undefined ? 0 : (last.handles[last.count - 1] as number);
   }
 
+  /** Whether changes are noted that `settle` has to make before the index is read. */
+  get isBehind(): boolean {
+    return this.added.length > 0 || this.removed.length > 0;
+  }
+
+  /** Makes the changes that were noted, and frees the memory of removed entries. */
+  settle(): void {
+    const { entries, removed: freed } = this;
+    const [added, removed] = withoutShared(this.added, freed);
+    this.added = [];
+    this.removed = [];
+    this.removedBytes = 0;
+    sortByKey(entries, added);
+    sortByKey(entries, removed);
+    if ((added.length + removed.length) * MERGE_PART >= this.blocks.length * BLOCK_KEYS_JOIN) {
+      this.merge(added, removed);
+    } else {
+      for (const handle of removed) this.takeOut(handle);
+      for (const handle of added) this.takeIn(handle);
+    }
+    for (const handle of freed) entries.arena.free(handle);
+  }
+
+  /** Makes the index anew. Both lists are in the order of keys. */
+  private merge(added: Uint32Array, removed: Uint32Array): void {
+    const { blocks, entries } = this;
+    let nextAdded = 0;
+    let nextRemoved = 0;
+    this.blocks = [];
+    for (const { handles, count } of blocks) {
+      for (let at = 0; at < count; at++) {
+        const handle = handles[at] as number;
+        if (handle === removed[nextRemoved]) {
+          nextRemoved++;
+          continue;
+        }
+        const bytes = entries.bytes(handle);
+        const [start, end] = [entries.keyStart(handle), entries.keyEnd(handle)];
+        for (; nextAdded < added.length; nextAdded++) {
+          const other = added[nextAdded] as number;
+          if (entries.compareKey(other, bytes, start, end) > 0) break;
+          this.push(other);
+        }
+        this.push(handle);
+      }
+    }
+    for (; nextAdded < added.length; nextAdded++) this.push(added[nextAdded] as number);
+  }
+
+  /** Adds an entry whose key is greater than every other. */
+  private push(handle: number): void {
+    let last = this.blocks.at(-1);
+    if (last === undefined || last.count === BLOCK_KEYS_MAX) {
+      last = new Block();
+      this.blocks.push(last);
+    }
+    last.handles[last.count++] = handle;
+  }
+
   /** Adds an entry whose key is not there yet. */
   insert(handle: number): void {
+    if (this.deferring) this.added.push(handle);
+    else this.takeIn(handle);
+  }
+
+  private takeIn(handle: number): void {
     const { blocks, entries } = this;
     const bytes = entries.bytes(handle);
     const start = entries.keyStart(handle);
     const end = entries.keyEnd(handle);
 
-    const last = blocks.at(-1);
-    const { greatest } = this;
     // Keys often come in order: no search, and full blocks stay full.
+    const { greatest } = this;
     if (greatest === 0 || entries.compareKey(greatest, bytes, start, end) < 0) {
-      if (last !== undefined && last.count < BLOCK_KEYS_MAX) {
-        last.insert(last.count, handle);
-        return;
-      }
-      const added = new Block();
-      added.insert(0, handle);
-      blocks.push(added);
+      this.push(handle);
       return;
     }
     const blockAt = this.blockOf(bytes, start, end);
@@ -80,8 +152,20 @@ export class OrderedIndex {
     }
   }
 
-  /** Removes an entry that is there. */
+  /** Removes an entry that is there, and frees its memory. */
   remove(handle: number): void {
+    const { arena } = this.entries;
+    if (this.deferring) {
+      this.removed.push(handle);
+      this.removedBytes += arena.blockBytes(handle);
+      if (this.removedBytes > REMOVED_BYTES_MAX) this.settle();
+    } else {
+      this.takeOut(handle);
+      arena.free(handle);
+    }
+  }
+
+  private takeOut(handle: number): void {
     const { blocks } = this;
     const blockAt = this.blockOfHandle(handle);
     const block = blocks[blockAt] as Block;
@@ -97,10 +181,16 @@ export class OrderedIndex {
     }
   }
 
-  /** Puts another entry of the same key where `handle` is. Both must still be readable. */
+  /** Puts another entry of the same key where `handle` is, whose memory is freed. */
   replace(handle: number, other: number): void {
+    if (this.deferring) {
+      this.insert(other);
+      this.remove(handle);
+      return;
+    }
     const block = this.blocks[this.blockOfHandle(handle)] as Block;
     block.handles[this.placeOf(block, handle)] = other;
+    this.entries.arena.free(handle);
   }
 
   /** Sets the cursor to the first entry whose key is not below `bytes[start, end)`. */
@@ -157,4 +247,14 @@ export class OrderedIndex {
     }
     return low;
   }
+}
+
+/** Both lists without what is in both. */
+function withoutShared(added: number[], removed: number[]): [Uint32Array, Uint32Array] {
+  if (removed.length === 0) return [Uint32Array.from(added), new Uint32Array(0)];
+  const [wereAdded, wereRemoved] = [new Set(added), new Set(removed)];
+  return [
+    Uint32Array.from(added.filter((handle) => !wereRemoved.has(handle))),
+    Uint32Array.from(removed.filter((handle) => !wereAdded.has(handle))),
+  ];
 }

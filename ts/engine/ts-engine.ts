@@ -157,6 +157,7 @@ class TsEngine implements Engine {
   }
 
   restore(records: Uint8Array): void {
+    if (this.keyspace.order.isBehind) this.keyspace.order.settle();
     checkRestore(this.keyspace, records, this.valueBytesMax);
     this.restored(restore(this.keyspace, records));
   }
@@ -188,7 +189,8 @@ class TsEngine implements Engine {
 
   /** Begins a call that may make records. */
   private begin(): void {
-    const { input } = this;
+    const { input, keyspace } = this;
+    if (keyspace.order.isBehind) keyspace.order.settle();
     this.recordWriter.clear();
     this.gate.begin(input[INPUT_DURABLE] as number);
     const refusal = input[INPUT_WRITE_REFUSAL] as number;

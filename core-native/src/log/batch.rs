@@ -31,7 +31,8 @@ pub struct Gathered {
     pub records: u64,
     /// What is left cannot be the beginning of a batch of the chain.
     pub is_invalid: bool,
-    /// Of the newest batch; 0 where there was none. Milliseconds since 1970.
+    /// The highest of the batches, ms since 1970: that of a mark may be lower than one before; 0 for
+    /// none.
     pub time: u64,
 }
 
@@ -86,7 +87,7 @@ pub fn gather_batches(bytes: &mut [u8], chain: &mut Chain) -> Gathered {
         }
         chain.before = checksum;
         chain.next += 1;
-        gathered.time = read_u64(batch, 24);
+        gathered.time = gathered.time.max(read_u64(batch, 24));
         gathered.records += u64::from(read_u32(batch, 36));
         let body_at = gathered.consumed + BATCH_HEADER_BYTES;
         gathered.consumed += length;

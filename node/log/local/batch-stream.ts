@@ -21,7 +21,7 @@ export type Gather = (bytes: Uint8Array, chain: Chain) => Gathered;
 export interface Piece {
   readonly bodies: Uint8Array;
   readonly records: number;
-  /** Of the newest batch, ms since 1970. */
+  /** The highest of the batches, ms since 1970. */
   readonly time: number;
 }
 

@@ -95,7 +95,7 @@ export interface Gathered {
   records: number;
   /** `end`: all was consumed, or what is left is the beginning of a batch. */
   ended: 'end' | 'invalid';
-  /** Of the newest batch; 0 where there was none. Milliseconds since 1970. */
+  /** The highest of the batches, ms since 1970: that of a mark may be lower than one before; 0 for none. */
   time: number;
 }
 
@@ -116,7 +116,7 @@ export function gatherBatches(bytes: Uint8Array, chain: Chain): Gathered {
     }
     chain.before = view.getBigUint64(at, true);
     chain.next++;
-    gathered.time = Number(view.getBigUint64(at + 24, true));
+    gathered.time = Math.max(gathered.time, Number(view.getBigUint64(at + 24, true)));
     gathered.records += view.getUint32(at + 36, true);
     bytes.copyWithin(gathered.bodyBytes, at + BATCH_HEADER_BYTES, at + length);
     gathered.bodyBytes += length - BATCH_HEADER_BYTES;

@@ -2,17 +2,15 @@
 
 import { type Chain, readBatchHeader } from './batch.js';
 import { DataDamage } from './data-errors.js';
-import { BATCH_HEADER_BYTES, FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
+import {
+  BATCH_HEADER_BYTES,
+  FILE_HEADER_BYTES,
+  FIRST_NUMBER,
+  type SegmentHeader,
+} from './format.js';
 import type { NumberedFile } from './log-files.js';
+import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
-
-/** A segment to which nothing is written any more. */
-export interface SealedSegment extends NumberedFile {
-  /** Number of the newest batch at its end, be it in this one or before. */
-  readonly lastBatch: number;
-  /** The checksum of that batch. */
-  readonly lastChecksum: bigint;
-}
 
 /** A segment that was read. */
 export interface ReadSegment {
@@ -33,12 +31,14 @@ export interface Cut {
 
 /**
  * `chain` ended in segment `last`, -1 where no segment goes on from it. Throws `DATA_DAMAGED` where a
- * whole batch lies behind that end, in the rest of the segment or in a later one.
+ * whole batch lies behind that end, in the rest of the segment or in a later one. `snapshot` is the
+ * newest segment that the snapshot covers.
  */
 export async function checkEnd(
   segments: readonly ReadSegment[],
   last: number,
   chain: Chain,
+  snapshot: number,
 ): Promise<void> {
   const first = Math.max(0, last);
   for (const segment of segments.slice(first)) {
@@ -50,6 +50,12 @@ export async function checkEnd(
       const later = await reader.findLaterBatch(from, chain.next, chain.logId);
       if (later === undefined) continue;
       const stands = `batch ${later.number} stands whole at byte ${later.offset}`;
+      const missing = missingBefore(file.number, segments[last]?.file.number ?? snapshot, segments);
+      if (missing !== undefined) {
+        const or = missing === FIRST_NUMBER ? ', or a snapshot that covers it' : '';
+        const found = `none, although ${stands}`;
+        throw new DataDamage(file.path, 0, `segment ${missing} before this one${or}`, found);
+      }
       if (header === undefined) {
         const expected = 'the header of this segment';
         throw new DataDamage(file.path, 0, expected, `another, although ${stands}`);
@@ -64,6 +70,22 @@ export async function checkEnd(
       await reader.close();
     }
   }
+}
+
+/** The first number after `after` and before `number` that no segment has. */
+function missingBefore(
+  number: number,
+  after: number,
+  segments: readonly ReadSegment[],
+): number | undefined {
+  let expected = after + 1;
+  for (const { file } of segments) {
+    if (file.number <= after) continue;
+    if (file.number !== expected) return expected;
+    if (file.number === number) return undefined;
+    expected++;
+  }
+  return undefined;
 }
 
 /** The beginning of a batch at the end of a segment that is torn there. */

@@ -10,8 +10,8 @@
 //
 // Crashes leave: segments made ready and not yet used (also such with a header that is not whole, or
 // with the name of the new number and the header of the old one, in the midst of being used again);
-// segments that the snapshot covers, not yet removed; an older snapshot; temporary files. None of
-// these is damage. Nothing on disk is changed but that temporary files go, and those only when all is
+// numbers that no segment has, where one of those was removed; segments that the snapshot covers, not
+// yet removed; an older snapshot; temporary files. None of these is damage. Nothing on disk is changed but that temporary files go, and those only when all is
 // well.
 
 import { EngineError } from '../../../ts/engine/engine.js';
@@ -22,8 +22,10 @@ import type { DataFormat, DataPaths } from './data-directory.js';
 import { DataDamage } from './data-errors.js';
 import { FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
 import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
-import { type Cut, checkEnd, cutOf, type ReadSegment, type SealedSegment } from './recovery-end.js';
+import type { Recovered } from './recovered.js';
+import { type Cut, checkEnd, cutOf, type ReadSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
+import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
 
 /** What recovery needs of an engine, which is empty. */
@@ -47,20 +49,12 @@ export interface RecoveryOptions {
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
 
-export interface Recovered {
-  /** What the next batch must carry. */
-  readonly chain: Chain;
-  /** The highest of all segments; 0 without any. The next opening's is above it. */
-  readonly epoch: number;
-  /** Number of the segment to go on in; a file of that name may be among `unused`. */
-  readonly nextSegment: number;
-  /** The newest of each partition. */
-  readonly revisions: Float64Array;
+export interface RecoveredLog extends Recovered {
   /** Not covered by the snapshot, oldest first. */
   readonly sealed: readonly SealedSegment[];
   /** Covered by the snapshot: to be removed or used again. */
   readonly covered: readonly NumberedFile[];
-  /** Made ready and not used, numbered from `nextSegment` on: to be replaced or used again. */
+  /** Made ready and not used, behind the newest batch: to be removed or used again. */
   readonly unused: readonly NumberedFile[];
   readonly snapshot: NumberedFile | undefined;
   /** Older than `snapshot`: to be removed. Newer ones that are damaged are in `damagedSnapshots`. */
@@ -85,7 +79,7 @@ export async function recover(
   directory: DataPaths & DataFormat,
   engine: RecoveringEngine,
   options: RecoveryOptions = {},
-): Promise<Recovered> {
+): Promise<RecoveredLog> {
   return new Recovery(directory, engine, options).run();
 }
 
@@ -106,7 +100,7 @@ class Recovery {
     this.chain = firstChain(directory.logId);
   }
 
-  async run(): Promise<Recovered> {
+  async run(): Promise<RecoveredLog> {
     const { directory, engine } = this;
     const files = listLogFiles(directory);
     const { chosen, damaged } = await chooseSnapshot(
@@ -116,14 +110,13 @@ class Recovery {
     );
     const covered = files.segments.filter(({ number }) => number <= (chosen?.number ?? 0));
     const later = files.segments.filter(({ number }) => number > (chosen?.number ?? 0));
-    this.checkConsecutive(later, chosen);
     this.bytesTotal = [...later, ...(chosen ? [chosen] : [])].reduce((sum, f) => sum + f.bytes, 0);
     if (chosen !== undefined) await this.restore(chosen);
 
     const segments: ReadSegment[] = [];
     for (const file of later) segments.push(await this.readSegment(file, segments));
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
-    await checkEnd(segments, last, this.chain);
+    await checkEnd(segments, last, this.chain, chosen?.number ?? 0);
 
     removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
@@ -132,7 +125,7 @@ class Recovery {
     return {
       chain,
       epoch,
-      nextSegment: (used.at(-1)?.file.number ?? chosen?.number ?? 0) + 1,
+      nextSegment: (later.at(-1)?.number ?? chosen?.number ?? 0) + 1,
       revisions: Float64Array.from({ length: directory.partitions }, (_, partition) =>
         engine.revisionOf(partition),
       ),
@@ -152,20 +145,6 @@ class Recovery {
   private snapshotOptions() {
     const { logId, partitions } = this.directory;
     return { logId, partitions, gather: this.options.gather };
-  }
-
-  /** Throws where a number is missing. */
-  private checkConsecutive(
-    segments: readonly NumberedFile[],
-    snapshot: NumberedFile | undefined,
-  ): void {
-    const before = snapshot?.number ?? 0;
-    for (const [index, { number, path }] of segments.entries()) {
-      const expected = before + 1 + index;
-      if (number === expected) continue;
-      const or = index === 0 && snapshot === undefined ? ', or a snapshot that covers it' : '';
-      throw new DataDamage(path, 0, `segment ${expected} before this one${or}`, 'none');
-    }
   }
 
   private async restore(file: NumberedFile): Promise<void> {
@@ -201,7 +180,7 @@ class Recovery {
         const stream = reader.batches(chain);
         let at = stream.offset;
         for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) {
-          if (at === FILE_HEADER_BYTES) checkOrder(file, header, before);
+          if (at === FILE_HEADER_BYTES) checkEpoch(file, header, before);
           const { bodies, records, time } = piece;
           this.feed(file.path, at, bodies, () => engine.fold(bodies));
           this.records += records;
@@ -261,20 +240,13 @@ class Recovery {
   }
 }
 
-/** A segment with batches: those before it have headers, and no newer epoch. */
-function checkOrder(
+/** Throws where a segment with batches is of an older epoch than one before it. */
+function checkEpoch(
   { path }: NumberedFile,
   { epoch }: SegmentHeader,
   before: readonly ReadSegment[],
 ): void {
-  const broken = before.find(({ header }) => header === undefined);
-  if (broken !== undefined) {
-    const expected = 'the header of a segment that was used';
-    throw new DataDamage(broken.file.path, 0, expected, 'one with a fault');
-  }
-  const newest = Math.max(
-    0,
-    ...before.map(({ header, hasBatches }) => (hasBatches && header?.epoch) || 0),
-  );
+  const epochs = before.map(({ header, hasBatches }) => (hasBatches && header?.epoch) || 0);
+  const newest = Math.max(0, ...epochs);
   if (epoch < newest) throw new DataDamage(path, 32, `epoch ${newest} or newer`, `epoch ${epoch}`);
 }
