@@ -8,6 +8,7 @@ import type { EngineChoice } from '../ts/engine/load.js';
 import type { Clock } from './clock.js';
 import { parseDurability } from './config/durability.js';
 import type { Settings } from './config/settings.js';
+import type { Compactor } from './log/local/compactor.js';
 import type { Log, LogEvents } from './log/log.js';
 import { type OpenLog, openLog, type RecoveryProgress } from './log/open-log.js';
 
@@ -25,6 +26,8 @@ export interface State {
   readonly engine: Engine;
   /** Undefined: durability `none`. */
   readonly log: Log | undefined;
+  /** What keeps the log short; undefined where there is none on disk. */
+  readonly compactor: Compactor | undefined;
   /** Whether replies wait for the log. */
   readonly isWaiting: boolean;
   /** Makes durable what the log has accepted, and frees everything. */
@@ -51,6 +54,7 @@ export async function openState(options: StateOptions): Promise<State> {
   return {
     engine,
     log: open?.log,
+    compactor: open?.compactor,
     isWaiting: durability.mode === 'sync',
     async close() {
       await open?.close();

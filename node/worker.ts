@@ -115,19 +115,20 @@ export class Worker implements TransportHandler<ConnectionState> {
   /** Returns the port. Rejects with `NodeError`: `PORT_IN_USE` or `LISTEN_FAILED`. */
   async start(): Promise<number> {
     const { settings, clock, logger } = this.options;
-    let port: number;
-    try {
-      port = await this.transport.listen(settings.host, settings.port);
-    } catch (error) {
-      await this.transport.close(0);
-      throw error;
-    }
     const expiry = new Expiry(
       this.engine,
       clock,
       () => this.storeRecords(),
       (error) => this.fail(error),
     );
+    let port: number;
+    try {
+      port = await this.transport.listen(settings.host, settings.port);
+    } catch (error) {
+      expiry.stop();
+      await this.transport.close(0);
+      throw error;
+    }
     const badOperations = new BadOperations(this.engine, logger);
     const report = clock.every(REFUSAL_REPORT_INTERVAL_MS, () => badOperations.report());
     const stopReport = () => {

@@ -146,6 +146,18 @@ export class Metrics {
     this.gauge('rondo_writes_refused', '1 while writes are refused; see the log for why.', () => {
       return gate.refusal === Status.Ok ? 0 : 1;
     });
+    const { compactor } = this.worker.options.state;
+    if (compactor === undefined) return;
+    this.gauge('rondo_log_sealed_bytes', 'Bytes of the log behind the snapshot.', () => {
+      return compactor.sealedBytes;
+    });
+    this.gauge('rondo_snapshot_bytes', 'Bytes of the newest snapshot.', () => {
+      return compactor.snapshot?.bytes ?? 0;
+    });
+    this.counter('rondo_compactions_total', 'Snapshots made.', () => compactor.done);
+    this.counter('rondo_compactions_failed_total', 'Compactions that failed.', () => {
+      return compactor.failed;
+    });
   }
 
   private addInfo(): void {

@@ -1,14 +1,20 @@
-// Opens the log of a data directory: takes the lock, recovers the engine, and goes on behind what it found.
+// Opens the log of a data directory: takes the lock, recovers the engine, goes on behind what it found,
+// and keeps the log short while it runs.
 
 import type { Logger } from 'pino';
 import type { Engine } from '../../ts/engine/engine.js';
 import type { EngineChoice } from '../../ts/engine/load.js';
+import type { NativeAddon } from '../../ts/engine/native-engine.js';
 import type { Clock } from '../clock.js';
 import type { DurabilitySetting } from '../config/durability.js';
 import type { Settings } from '../config/settings.js';
+import { compactInWorker } from './local/compaction-worker.js';
+import { Compactor } from './local/compactor.js';
 import { type DataDirectory, openDataDirectory } from './local/data-directory.js';
 import { LocalLog } from './local/local-log.js';
-import { type Recovered, type RecoveryProgress, recover } from './local/recovery.js';
+import { removeFiles } from './local/log-files.js';
+import { type NativeRecoveryAddon, nativeCompact, nativeGather } from './local/native-recovery.js';
+import { type RecoveredLog, type RecoveryProgress, recover } from './local/recovery.js';
 import type { Log, LogEvents } from './log.js';
 
 export type { RecoveryProgress } from './local/recovery.js';
@@ -24,6 +30,7 @@ export interface OpenLogOptions {
 
 export interface OpenLog {
   readonly log: Log;
+  readonly compactor: Compactor;
   /** Makes durable what was accepted, and lets go of the directory. */
   close(): Promise<void>;
 }
@@ -36,12 +43,18 @@ export async function openLog(
 ): Promise<OpenLog> {
   const { settings, clock, logger, events } = options;
   const { addon } = options.engine;
-  const { partitions } = settings;
-  const directory = openDataDirectory(settings.dataDir, { partitions });
+  const native = addon as (NativeAddon & NativeRecoveryAddon) | undefined;
+  const { partitions, logSegmentBytes: segmentBytes } = settings;
+  const directory = openDataDirectory(settings.dataDir, { partitions, flock: native?.flock });
   try {
     const startedAt = clock.monotonic();
-    const recovered = await recover(directory, engine, { onProgress: options.onRecovery });
+    const recovered = await recover(directory, engine, {
+      gather: native && nativeGather(native),
+      onProgress: options.onRecovery,
+    });
     report(logger, directory, recovered, clock.monotonic() - startedAt);
+    removeFiles(recovered.olderSnapshots.map(({ path }) => path));
+    let compactor: Compactor | undefined;
     const log = await LocalLog.open({
       folder: directory.wal,
       partitions,
@@ -50,12 +63,29 @@ export async function openLog(
       durability,
       addon,
       clock,
-      events: { ...events, onSealed: () => undefined },
-      bounds: { segmentBytes: settings.logSegmentBytes, reserveBytes: engine.records.length },
+      events: { ...events, onSealed: (segment) => compactor?.segmentSealed(segment) },
+      bounds: { segmentBytes, reserveBytes: engine.records.length },
     });
+    compactor = new Compactor({
+      directory,
+      compact: native ? nativeCompact(native) : compactInWorker(),
+      clock,
+      logger,
+      segmentBytes,
+      snapshot: recovered.snapshot,
+      sealed: recovered.sealed,
+      trim: (lastBatch) => log.trim(lastBatch),
+      onDamage: (error) => {
+        const message = `the log can't be compacted and the node may not start again: ${error.message}`;
+        logger.error({ event: 'log_damaged', err: error }, message);
+      },
+    });
+    const compacting = compactor;
     return {
       log,
+      compactor,
       async close() {
+        await compacting.close();
         await log.close();
         directory.close();
       },
@@ -70,7 +100,7 @@ export async function openLog(
 function report(
   logger: Logger,
   directory: DataDirectory,
-  recovered: Recovered,
+  recovered: RecoveredLog,
   durationMs: number,
 ): void {
   const { records, bytes, cut, damagedSnapshots } = recovered;
@@ -81,7 +111,7 @@ function report(
   if (cut !== undefined) {
     logger.warn(
       { event: 'log_cut', ...cut },
-      `the last write was cut short by a crash and is left out: it was never acknowledged`,
+      'the last write was cut short by a crash and is left out: it was never acknowledged',
     );
   }
   for (const damage of damagedSnapshots) {
