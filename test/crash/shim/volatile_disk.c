@@ -1,6 +1,6 @@
 /* A disk with a volatile cache, as a library for LD_PRELOAD: it keeps a journal of everything that a
  * process changes beneath one directory, with what was there before, and of every sync that succeeded.
- * After a SIGKILL, `../disk.ts` reads the journal and puts the files into a state that the disk
+ * After a SIGKILL, `../volatile-disk.ts` reads the journal and puts the files into a state that the disk
  * could have had after a power cut: whatever no sync covered may be gone.
  *
  * Environment: VOLATILE_DISK_DIR (the directory), VOLATILE_DISK_JOURNAL (a file outside it),
@@ -14,7 +14,7 @@
  * and the next one begins. A sync covers the records before the position at which it began.
  *
  * What has no record here is refused loudly: writable shared mappings, copy_file_range, sendfile and
- * remove() leave an UNSUPPORTED record, at which `../disk.ts` throws. Not seen at all are
+ * remove() leave an UNSUPPORTED record, at which `../volatile-disk.ts` throws. Not seen at all are
  * stdio, io_uring and system calls made without libc. */
 
 #define _GNU_SOURCE
