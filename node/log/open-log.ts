@@ -15,6 +15,7 @@ import { LocalLog } from './local/local-log.js';
 import { removeFiles } from './local/log-files.js';
 import { type NativeRecoveryAddon, nativeCompact, nativeGather } from './local/native-recovery.js';
 import { type RecoveredLog, type RecoveryProgress, recover } from './local/recovery.js';
+import { resettle } from './local/resettle.js';
 import type { Log, LogEvents } from './log.js';
 
 export type { RecoveryProgress } from './local/recovery.js';
@@ -53,6 +54,7 @@ export async function openLog(
       onProgress: options.onRecovery,
     });
     report(logger, directory, recovered, clock.monotonic() - startedAt);
+    await resettle(directory, recovered.end, engine.records.length);
     removeFiles(recovered.olderSnapshots.map(({ path }) => path));
     let compactor: Compactor | undefined;
     const log = await LocalLog.open({

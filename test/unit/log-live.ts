@@ -170,7 +170,7 @@ export class LiveLog {
   appendBatch(records: Batch): void {
     const length = records.reduce((sum, record) => sum + record.length, BATCH_HEADER_BYTES);
     if (this.offset + length > this.segmentBytes) this.roll();
-    const batch = this.maker.batch(records, START_TIME + this.newest);
+    const batch = this.maker.batch(records);
     writeSync(this.descriptor, batch, 0, batch.length, this.offset);
     this.offset += batch.length;
     this.batches.push(records);
