@@ -35,6 +35,7 @@ const Answer = z.object({
   }),
   clientCpuSeconds: latency,
   readBack: latency,
+  server: z.record(z.string(), z.unknown()),
 });
 export type LoadAnswer = z.infer<typeof Answer>;
 
@@ -49,6 +50,8 @@ export interface LoadRun {
   readonly rate?: number;
   /** Writes every key first. */
   readonly prefill?: boolean;
+  /** What the server must say of itself: that it promises what its row says. */
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 /** The generator's path, built where cargo is there. Throws where there is none. */
@@ -106,6 +109,10 @@ function readAnswer(name: string, output: string, run: LoadRun): LoadAnswer {
   const isKept = target !== 'echo' && target !== 'disk';
   if (isKept && run.measurement.operation === 'put' && answer.data.readBack < 1) {
     throw new Error(`${name} read back nothing of what it wrote`);
+  }
+  for (const [fact, expected] of Object.entries(run.facts ?? {})) {
+    const said = answer.data.server[fact];
+    if (said !== expected) throw new Error(`${name}: its ${fact} is ${said}, not ${expected}`);
   }
   if (seconds < run.seconds * 0.5) {
     throw new Error(`${name} measured ${seconds} s of ${run.seconds} s`);

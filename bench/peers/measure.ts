@@ -75,6 +75,14 @@ const TARGETS: Partial<Record<Side, LoadRun['target']>> = {
   etcd: 'etcd',
   disk: 'disk',
 };
+/** What servers say of the durability that rows state for them. */
+const FACTS: Partial<Record<Side, LoadRun['facts']>> = {
+  rondo: { durability: 'none' },
+  'rondo-ts': { durability: 'none' },
+  'rondo-sync': { durability: 'sync' },
+  redis: { appendOnly: false },
+  'redis-always': { appendOnly: true },
+};
 /** Sides that hold no keys. */
 const KEYLESS: readonly Side[] = ['echo', 'disk'];
 /** Seconds to start a process and connect, for the estimate; and keys a second of a filling. */
@@ -295,5 +303,6 @@ function loadRun(
 ): LoadRun {
   const target = TARGETS[side];
   if (target === undefined) throw new Error(`the load generator does not speak to ${side}`);
-  return { target, address, measurement, seconds, warmUpSeconds, seed };
+  const facts = FACTS[side] ?? {};
+  return { target, address, measurement, seconds, warmUpSeconds, seed, facts };
 }
