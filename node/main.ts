@@ -13,6 +13,7 @@ Examples:
   $ rondo get plan/1            read it
   $ rondo scan plan/            list what begins so
   $ rondo doctor                check this machine
+  $ rondo log verify            check the files of its data directory
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.`;
 
@@ -28,13 +29,16 @@ addDataCommands(program);
 // What a node is made of takes longer to load than a `get` takes to run: it stays out of its way.
 const isDataCommand = program.commands.some((command) => command.name() === process.argv[2]);
 if (!isDataCommand) {
-  const [{ addServeCommand }, { addDoctorCommand }] = await Promise.all([
+  const [{ addServeCommand }, { addDoctorCommand }, { addLogCommands }] = await Promise.all([
     import('./cli/serve.js'),
     import('./cli/doctor.js'),
+    import('./cli/log-commands.js'),
   ]);
   program.commandsGroup('Run a node:');
   addServeCommand(program);
   addDoctorCommand(program);
+  program.commandsGroup('Keep its data:');
+  addLogCommands(program);
 }
 
 try {

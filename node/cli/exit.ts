@@ -2,6 +2,7 @@
 
 import { EngineError } from '../../ts/engine/engine.js';
 import { messageOf, NodeError } from '../errors.js';
+import { LogError } from '../log/log.js';
 
 export const EXIT_FAILURE = 1;
 /** The command line or a setting is wrong. */
@@ -16,7 +17,8 @@ const USAGE_CODES: readonly string[] = [
 
 /** Prints the error on standard error (as JSON where asked for) and returns the exit code. */
 export function reportError(error: unknown, asJson: boolean): number {
-  const isKnown = error instanceof NodeError || error instanceof EngineError;
+  const isKnown =
+    error instanceof NodeError || error instanceof EngineError || error instanceof LogError;
   const code = isKnown ? error.code : 'INTERNAL';
   const message = messageOf(error);
   if (asJson) {

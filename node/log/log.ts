@@ -36,7 +36,13 @@ export type LogErrorCode =
   /** Bytes that were durable are missing or changed. */
   | 'DATA_DAMAGED'
   /** The data directory cannot be read or written. */
-  | 'DATA_UNREADABLE';
+  | 'DATA_UNREADABLE'
+  /** A directory that is to be made holds something already. */
+  | 'DATA_NOT_EMPTY'
+  /** The node took files away faster than they could be copied, each time. */
+  | 'BACKUP_OVERTAKEN'
+  /** What is damaged is in no backup that was given, and its loss was not accepted. */
+  | 'REPAIR_LOSES';
 
 export class LogError extends Error {
   override readonly name = 'LogError';

@@ -1,4 +1,4 @@
-// When a local log refuses: too much waits for the disk, or the next segment is not there in time.
+// When a local log refuses: too much waits for the disk, or there is no space for the next segment.
 
 import type { LogRefusal } from '../log.js';
 import type { LocalLogBounds } from './local-options.js';
@@ -23,8 +23,8 @@ export class Admission {
     const { pendingBytesMax } = this.bounds;
     this.isBacklogged = pendingBytes > (this.isBacklogged ? pendingBytesMax / 2 : pendingBytesMax);
     if (writer.isFull) return 'disk_full';
-    const isShort = pool.isBehind && writer.rest - pendingBytes < this.reserveBytes;
-    if (isShort) return pool.isFull ? 'disk_full' : 'overloaded';
+    // A segment that is only late is waited for: what is appended meanwhile is bounded as it is.
+    if (pool.isFull && writer.rest - pendingBytes < this.reserveBytes) return 'disk_full';
     return this.isBacklogged ? 'overloaded' : 'none';
   }
 }

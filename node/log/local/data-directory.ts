@@ -20,7 +20,7 @@ import { DataDamage, systemCode, unreadable } from './data-errors.js';
 import { FORMAT_VERSION } from './format.js';
 import { FLOCK_NAME, type Flock, isLockRemains, LOCK_NAME, LockFile } from './lock-file.js';
 
-const FORMAT_NAME = 'FORMAT';
+export const FORMAT_NAME = 'FORMAT';
 const FORMAT_BYTES_MAX = 4096;
 
 /** What FORMAT says. */
@@ -118,7 +118,16 @@ export function readDataFormat(directory: string): DataFormat {
 
 /** Makes directory entries durable. */
 export function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
+  syncPath(folder, 'r');
+}
+
+/** Makes what was written to a file durable. */
+export function syncFile(path: string): void {
+  syncPath(path, 'r+');
+}
+
+function syncPath(path: string, flags: string): void {
+  const descriptor = openSync(path, flags);
   try {
     fsyncSync(descriptor);
   } finally {

@@ -2,9 +2,8 @@
 
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { LogError } from '../log.js';
 import type { DataPaths } from './data-directory.js';
-import { systemCode, unreadable } from './data-errors.js';
+import { unreadable } from './data-errors.js';
 import { numberOf } from './format.js';
 
 export interface NumberedFile {
@@ -22,7 +21,10 @@ export interface LogFiles {
   readonly temporary: readonly string[];
 }
 
-/** Throws `DATA_UNREADABLE`. Files of other names are left alone. */
+/**
+ * Throws `DATA_UNREADABLE`. Files of other names are left alone; one that a node removes meanwhile is
+ * not listed.
+ */
 export function listLogFiles({ wal, snapshot }: DataPaths): LogFiles {
   const segments = numbered(wal, 'seg');
   const snapshots = numbered(snapshot, 'snap').reverse();
@@ -51,7 +53,8 @@ function numbered(folder: string, extension: 'seg' | 'snap'): NumberedFile[] {
       const number = numberOf(name, extension);
       if (number === undefined) return [];
       const path = join(folder, name);
-      return [{ number, path, bytes: sizeOf(path) }];
+      const bytes = sizeOf(path);
+      return bytes === undefined ? [] : [{ number, path, bytes }];
     })
     .sort((a, b) => a.number - b.number);
 }
@@ -64,15 +67,10 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function sizeOf(path: string): number {
+function sizeOf(path: string): number | undefined {
   try {
-    return statSync(path).size;
+    return statSync(path, { throwIfNoEntry: false })?.size;
   } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') {
-      throw new LogError('DATA_UNREADABLE', `${path} disappeared while it was looked at`, {
-        cause,
-      });
-    }
     throw unreadable(path, 'read', cause);
   }
 }

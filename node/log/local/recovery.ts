@@ -25,8 +25,10 @@ import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
 import type { Recovered } from './recovered.js';
 import { type Cut, checkEnd, cutOf, type ReadSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
+import type { LogEnd } from './resettle.js';
 import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
+import type { SnapshotReader } from './snapshot-reader.js';
 
 /** What recovery needs of an engine, which is empty. */
 export interface RecoveringEngine {
@@ -47,9 +49,17 @@ export interface RecoveryOptions {
   /** The native one where there is an addon. */
   readonly gather?: Gather | undefined;
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
+  /** Called with the snapshot once it was read, closed. */
+  readonly onSnapshot?: ((snapshot: SnapshotReader) => void) | undefined;
+  /** Called with each segment that was read, before it is known whether the log ends rightly. */
+  readonly onSegment?: ((segment: ReadSegment) => void) | undefined;
+  /** Only looks: temporary files stay. */
+  readonly isReadOnly?: boolean | undefined;
 }
 
 export interface RecoveredLog extends Recovered {
+  /** Where the log ends; undefined where no segment behind the snapshot has batches. */
+  readonly end: LogEnd | undefined;
   /** Not covered by the snapshot, oldest first. */
   readonly sealed: readonly SealedSegment[];
   /** Covered by the snapshot: to be removed or used again. */
@@ -114,11 +124,15 @@ class Recovery {
     if (chosen !== undefined) await this.restore(chosen);
 
     const segments: ReadSegment[] = [];
-    for (const file of later) segments.push(await this.readSegment(file, segments));
+    for (const file of later) {
+      const segment = await this.readSegment(file, segments);
+      segments.push(segment);
+      this.options.onSegment?.(segment);
+    }
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
     await checkEnd(segments, last, this.chain, chosen?.number ?? 0);
 
-    removeFiles(files.temporary);
+    if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
     const { chain, epoch, time, records, bytes } = this;
     // One without a header of its own that lies between is none of the log's, as the chain goes on.
@@ -131,6 +145,7 @@ class Recovery {
         engine.revisionOf(partition),
       ),
       sealed: used.flatMap(({ sealed, header }) => (header === undefined ? [] : [sealed])),
+      end: last < 0 ? undefined : endOf(segments[last] as ReadSegment),
       covered,
       unused: segments
         .filter(({ header }, index) => index > last || header === undefined)
@@ -163,6 +178,7 @@ class Recovery {
     this.feed(path, FILE_HEADER_BYTES, new Uint8Array(0), () =>
       this.engine.restoreRevisions(revisions),
     );
+    this.options.onSnapshot?.(reader);
     this.records += reader.records;
     this.time = header.time;
     this.chain.before = header.lastChecksum;
@@ -241,6 +257,10 @@ class Recovery {
     const { bytesDone, bytesTotal } = this;
     this.options.onProgress?.({ phase, bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
   }
+}
+
+function endOf({ file, end }: ReadSegment): LogEnd {
+  return { path: file.path, offset: end.offset };
 }
 
 /** Throws where a segment with batches is of an older epoch than one before it. */

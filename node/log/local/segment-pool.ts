@@ -52,11 +52,6 @@ export class SegmentPool {
     this.next = options.nextSegment;
   }
 
-  /** Whether the segment that comes next is still being made. */
-  get isBehind(): boolean {
-    return this.ready.length === 0;
-  }
-
   pathOf(segment: number): string {
     return join(this.options.folder, segmentName(segment));
   }

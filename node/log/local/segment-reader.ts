@@ -5,7 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
-import { type Chain, isWhole, readBatchHeader } from './batch.js';
+import { type BatchHeader, type Chain, isWhole, readBatchHeader } from './batch.js';
 import { BatchStream, type Gather } from './batch-stream.js';
 import { reading } from './data-errors.js';
 import {
@@ -59,10 +59,17 @@ export class SegmentReader {
     }
   }
 
-  /** The batches from the header on; moves `chain` on. */
-  batches(chain: Chain): BatchStream {
+  /** The batches from the header, or from byte `start`, on; moves `chain` on. */
+  batches(chain: Chain, start = FILE_HEADER_BYTES, pieceBytes = LOG_PIECE_BYTES): BatchStream {
     const { file, path, bytes, gather } = this;
-    return new BatchStream(file, path, FILE_HEADER_BYTES, bytes, chain, LOG_PIECE_BYTES, gather);
+    return new BatchStream(file, path, start, bytes, chain, pieceBytes, gather);
+  }
+
+  /** The header of the batch that begins at `offset`, unchecked. */
+  async batchHeaderAt(offset: number): Promise<BatchHeader> {
+    const bytes = new Uint8Array(BATCH_HEADER_BYTES);
+    await reading(this.path, 'read', this.file.read(bytes, 0, bytes.length, offset));
+    return readBatchHeader(new DataView(bytes.buffer), 0);
   }
 
   /** How the segment ends, once its stream has. */

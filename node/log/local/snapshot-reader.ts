@@ -88,6 +88,11 @@ export class SnapshotReader {
     return this.stream.offset;
   }
 
+  /** Batches that were read. */
+  get batches(): number {
+    return this.stream.chain.next;
+  }
+
   /** The next records, in ascending order of their keys; undefined at the end. Throws `DATA_DAMAGED`. */
   async next(): Promise<Piece | undefined> {
     const piece = await this.stream.next();
@@ -98,6 +103,14 @@ export class SnapshotReader {
     }
     await this.checkEnd();
     return undefined;
+  }
+
+  /** Bytes of the file; fewer where it ends. */
+  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(length);
+    const read = this.file.read(bytes, 0, length, offset);
+    const { bytesRead } = await reading(this.path, 'read', read);
+    return bytes.subarray(0, bytesRead);
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,177 @@
+// Verifies a data directory without changing it. The verdict is recovery's own: it is run on an engine
+// that keeps nothing. Where it refuses, a survey goes on past the damage and finds the rest of it.
+//
+// A node may run on the directory meanwhile. Then the end of the log moves while it is read, which looks
+// like damage behind an end that was one a moment ago: where a whole batch stands now, the end has only
+// moved. And compaction may take files away: then all is read again.
+
+import { resolve } from 'node:path';
+import { LOG_ATTEMPTS_MAX } from '../../limits.js';
+import { LogError } from '../log.js';
+import { isWhole, readBatchHeader } from './batch.js';
+import { surveyDamage } from './damage-survey.js';
+import { type DataFormat, type DataPaths, dataPaths, readDataFormat } from './data-directory.js';
+import { DataDamage } from './data-errors.js';
+import { FoldCheck } from './fold-check.js';
+import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES } from './format.js';
+import { lockedBy } from './lock-file.js';
+import { listLogFiles } from './log-files.js';
+import { recover } from './recovery.js';
+import type { ReadSegment } from './recovery-end.js';
+import { SegmentReader } from './segment-reader.js';
+import type { SnapshotReader } from './snapshot-reader.js';
+import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
+
+export interface Progress {
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface VerifyOptions {
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+type Directory = DataPaths & DataFormat;
+
+/** Where a data directory is and what its FORMAT says, without a lock. Throws as `readDataFormat`. */
+export function lookAt(directory: string): Directory {
+  return { ...dataPaths(directory), ...readDataFormat(resolve(directory)) };
+}
+
+/** Damage is found, not thrown. Throws `DATA_FORMAT`, `DATA_UNREADABLE`. */
+export async function verifyDirectory(
+  path: string,
+  options: VerifyOptions = {},
+): Promise<Verification> {
+  const directory = lookAt(path);
+  for (let attempt = 1; ; attempt++) {
+    const openBefore = lockedBy(directory.path);
+    const newest = newestSnapshot(directory);
+    const isLastAttempt = attempt === LOG_ATTEMPTS_MAX;
+    try {
+      const found = await verifyOnce(directory, openBefore !== undefined, options);
+      const openIn = lockedBy(directory.path) ?? openBefore;
+      const isMoved = openIn !== undefined && newestSnapshot(directory) !== newest;
+      if (found.damage.length === 0 || !isMoved || isLastAttempt) return { ...found, openIn };
+    } catch (error) {
+      if (!(error instanceof LogError) || error.code !== 'DATA_UNREADABLE') throw error;
+      const isOpen = openBefore !== undefined || lockedBy(directory.path) !== undefined;
+      if (!isOpen || isLastAttempt) throw error;
+    }
+  }
+}
+
+type Found = Omit<Verification, 'openIn'>;
+
+async function verifyOnce(
+  directory: Directory,
+  isOpen: boolean,
+  { onProgress = () => {} }: VerifyOptions,
+): Promise<Found> {
+  const fold = new FoldCheck(directory.partitions);
+  const segments: FileReport[] = [];
+  const snapshots: FileReport[] = [];
+  let newestBatch = 0;
+  let records = 0;
+  let snapshotTime = 0;
+  const onSnapshot = ({ path, bytes, header, batches }: SnapshotReader) => {
+    newestBatch = header.lastBatch;
+    records = fold.records;
+    snapshotTime = header.time;
+    const file = { number: header.lastSegment, path, bytes };
+    const to = newestBatch;
+    const rest = { batches, records, from: Math.min(1, to), to };
+    snapshots.push(fileReport('snapshot', file, 'whole', rest));
+  };
+  const onSegment = ({ file, end, sealed, hasBatches }: ReadSegment) => {
+    const rest = {
+      batches: sealed.lastBatch - newestBatch,
+      records: fold.records - records,
+      from: hasBatches ? newestBatch + 1 : 0,
+      to: hasBatches ? sealed.lastBatch : 0,
+      tornAt: end.kind === 'torn' ? end.offset : undefined,
+    };
+    newestBatch = sealed.lastBatch;
+    records = fold.records;
+    const state = end.kind === 'torn' ? 'torn' : hasBatches ? 'whole' : 'unused';
+    segments.push(fileReport('segment', file, state, rest));
+  };
+  const { path, logId, partitions } = directory;
+  const found = (files: FileReport[]): Found => ({
+    path,
+    logId,
+    partitions,
+    files: sortReports(files),
+    damage: files.flatMap(({ damage }) => damage),
+    newestBatch,
+    time: Math.max(snapshotTime, fold.time),
+  });
+  try {
+    const options = { isReadOnly: true, onProgress, onSnapshot, onSegment };
+    const recovered = await recover(directory, fold, options);
+    for (const damage of recovered.damagedSnapshots) {
+      const file = fileOf(directory, damage.file);
+      snapshots.push(fileReport('snapshot', file, 'damaged', { damage: [damage] }));
+    }
+    const covered = [
+      ...recovered.olderSnapshots.map((file) => fileReport('snapshot', file, 'covered')),
+      ...recovered.covered.map((file) => fileReport('segment', file, 'covered')),
+    ];
+    return found([...snapshots, ...covered, ...(isOpen ? withActive(segments) : segments)]);
+  } catch (error) {
+    if (!(error instanceof DataDamage)) throw error;
+    if (isOpen && (await hasMovedOn(error, newestBatch + 1, logId))) {
+      return found([...snapshots, ...withActive(segments)]);
+    }
+    const survey = await surveyDamage(directory);
+    newestBatch = Math.max(0, ...survey.reports.map(({ to }) => to));
+    const isKnown = survey.reports.some(({ damage }) => damage.length > 0);
+    return found(isKnown ? [...survey.reports] : withDamage(survey.reports, error));
+  }
+}
+
+/** Of a directory in which a node runs: the newest segment with batches is being written. */
+function withActive(segments: readonly FileReport[]): FileReport[] {
+  const last = segments.findLastIndex(({ batches }) => batches > 0);
+  return segments.map((report, index) =>
+    index === last || (index > last && report.state === 'torn')
+      ? { ...report, state: 'active' }
+      : report,
+  );
+}
+
+/** Gives recovery's damage to the report of its file. */
+function withDamage(reports: readonly FileReport[], error: DataDamage): FileReport[] {
+  return reports.map((report) =>
+    report.file.path === error.file ? { ...report, state: 'damaged', damage: [error] } : report,
+  );
+}
+
+/** Whether batch `number` stands whole by now where it was said to be missing. */
+async function hasMovedOn(
+  { file, offset }: DataDamage,
+  number: number,
+  logId: bigint,
+): Promise<boolean> {
+  const reader = await SegmentReader.open(file);
+  try {
+    const start = await reader.bytesAt(offset, BATCH_HEADER_BYTES);
+    if (start.length < BATCH_HEADER_BYTES) return false;
+    const header = readBatchHeader(new DataView(start.buffer), 0);
+    if (header.number !== number || header.bodyLength > BATCH_BODY_BYTES_MAX) return false;
+    const length = BATCH_HEADER_BYTES + header.bodyLength;
+    const batch = await reader.bytesAt(offset, length);
+    return batch.length === length && isWhole(new DataView(batch.buffer), 0, length, logId);
+  } finally {
+    await reader.close();
+  }
+}
+
+function newestSnapshot(directory: Directory): number | undefined {
+  return listLogFiles(directory).snapshots[0]?.number;
+}
+
+function fileOf(directory: Directory, path: string) {
+  const file = listLogFiles(directory).snapshots.find((one) => one.path === path);
+  return file ?? { number: 0, path, bytes: 0 };
+}
