@@ -34,6 +34,8 @@ export interface CopyOptions {
 interface Evidence {
   readonly path: string;
   readonly number: number;
+  /** What is missing before it was synced; otherwise a loss of power may have taken that. */
+  readonly isProof: boolean;
 }
 
 export class ChainCopy {
@@ -106,7 +108,7 @@ export class ChainCopy {
     if (next === undefined) {
       const evidence = await this.evidence(covered);
       next = evidence && (await this.joining(covered));
-      if (evidence !== undefined && next === undefined) throw this.broken(covered + 1, evidence);
+      if (evidence?.isProof && next === undefined) throw this.broken(covered + 1, evidence);
     }
     while (next !== undefined && next <= this.lastSegment) {
       // Segments between that never got a batch are copied as their headers.
@@ -129,6 +131,7 @@ export class ChainCopy {
       if (await this.copyBatches()) continue;
       const joiningNow = await this.joining(this.segment);
       if (joiningNow !== undefined) return joiningNow;
+      if (!evidence.isProof) return undefined;
       throw this.broken(this.segment, evidence);
     }
   }
@@ -152,19 +155,24 @@ export class ChainCopy {
 
   /** A whole batch that is newer than what was copied, in the rest of `segment` or behind it. */
   private async evidence(segment: number): Promise<Evidence | undefined> {
-    const { next, logId } = this.chain;
+    let unproven: Evidence | undefined;
     const here = segment === this.segment && segment > 0 ? [segment] : [];
     for (const number of [...here, ...this.later(segment).map((file) => file.number)]) {
       const reader = await this.open(number);
       try {
         const from = number === this.segment ? this.offset : FILE_HEADER_BYTES;
-        const later = await reader.findLaterBatch(from, next, logId);
-        if (later !== undefined) return { path: reader.path, number: later.number };
+        const behind = await reader.findBehind(from, this.chain);
+        const { path } = reader;
+        if (behind.proof !== undefined) {
+          return { path, number: behind.proof.number, isProof: true };
+        }
+        const [first] = behind.unproven;
+        if (first !== undefined) unproven ??= { path, number: first.number, isProof: false };
       } finally {
         await reader.close();
       }
     }
-    return undefined;
+    return unproven;
   }
 
   private later(segment: number): readonly NumberedFile[] {

@@ -1,6 +1,7 @@
 // Reads a segment: its header, its batches, how it ends, and whether anything that was durable lies
 // behind that end. Stale batches of a segment's earlier use have lower numbers than the next one of the
-// chain; the id of the log, seed of the checksums, keeps users from planting others inside values.
+// chain, or a loss of power cut them off before they were synced: then they call none synced from that
+// cut on. The id of the log, seed of the checksums, keeps users from planting others inside values.
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
@@ -29,9 +30,21 @@ export interface SegmentEnd {
   readonly offset: number;
 }
 
+/** A whole batch behind the end of the chain. */
 export interface FoundBatch {
   readonly offset: number;
+  /** Byte behind it. */
+  readonly end: number;
   readonly number: number;
+  readonly before: bigint;
+  readonly durable: number;
+}
+
+export interface Behind {
+  /** Proves that the next batch of the chain was durable. */
+  readonly proof: FoundBatch | undefined;
+  /** Those before it that do not: of writes between two syncs, left by a loss of power. */
+  readonly unproven: readonly FoundBatch[];
 }
 
 export class SegmentReader {
@@ -65,13 +78,6 @@ export class SegmentReader {
     return new BatchStream(file, path, start, bytes, chain, pieceBytes, gather);
   }
 
-  /** The header of the batch that begins at `offset`, unchecked. */
-  async batchHeaderAt(offset: number): Promise<BatchHeader> {
-    const bytes = new Uint8Array(BATCH_HEADER_BYTES);
-    await reading(this.path, 'read', this.file.read(bytes, 0, bytes.length, offset));
-    return readBatchHeader(new DataView(bytes.buffer), 0);
-  }
-
   /** How the segment ends, once its stream has. */
   async endOf({ ended, offset, chain }: BatchStream): Promise<SegmentEnd> {
     if (ended === 'end') return { kind: 'clean', offset };
@@ -84,23 +90,23 @@ export class SegmentReader {
   }
 
   /**
-   * The first whole batch at or behind `from` with the number `least` or above: proof that bytes before
-   * it were durable once.
+   * What stands whole at or behind `from` with the number of the chain's next batch or a higher one, up to
+   * the first that proves that the next one was durable.
    */
-  async findLaterBatch(
-    from: number,
-    least: number,
-    logId: bigint,
-  ): Promise<FoundBatch | undefined> {
-    // A batch has 40 bytes at least, so that no number in this file is further off.
-    const most = least + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
+  async findBehind(from: number, chain: Readonly<Chain>): Promise<Behind> {
+    const behind = { proof: undefined, unproven: [] as FoundBatch[] };
+    // A batch has a header at least, so that no number in this file is further off.
+    const most = chain.next + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
     const buffer = new Uint8Array(piece + BATCH_HEADER_BYTES);
+    const view = new DataView(buffer.buffer);
     const words = new Uint32Array(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
+    // Within a whole batch there is none.
+    let next = start;
     for (let at = start; at < this.bytes; at += piece) {
       const { bytesRead } = await reading(
         this.path,
@@ -108,18 +114,26 @@ export class SegmentReader {
         this.file.read(buffer, 0, buffer.length, at),
       );
       const last = Math.min(bytesRead - BATCH_HEADER_BYTES, piece - 8);
-      for (let index = 0; index <= last; index += 8) {
+      for (let index = Math.max(0, next - at); index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
-        if (number < least || number > most) continue;
-        const length = BATCH_HEADER_BYTES + (words[word + 8] as number);
-        if (!isPlausible(length, words[word + 9] as number, this.bytes - at - index)) continue;
+        if (number < chain.next || number > most) continue;
+        const header = readBatchHeader(view, index);
+        const offset = at + index;
+        const length = BATCH_HEADER_BYTES + header.bodyLength;
+        if (!isPlausible(header, this.bytes - offset)) continue;
         hashable -= length;
-        if (hashable < 0) return undefined;
-        if (await this.isBatch(at + index, length, logId)) return { offset: at + index, number };
+        if (hashable < 0) return behind;
+        if (!(await this.isBatch(offset, length, chain.logId))) continue;
+        const { before, durable } = header;
+        const found = { offset, number, before, durable, end: offset + length };
+        if (provesNext(found, chain)) return { ...behind, proof: found };
+        behind.unproven.push(found);
+        next = found.end;
+        index = next - at - 8;
       }
     }
-    return undefined;
+    return behind;
   }
 
   /** Bytes of the file; fewer where it ends. */
@@ -140,13 +154,18 @@ export class SegmentReader {
   }
 }
 
-function isPlausible(length: number, records: number, room: number): boolean {
-  const bodyLength = length - BATCH_HEADER_BYTES;
+/** One that was synced behind the next batch of the chain, or is that batch, in another place. */
+function provesNext({ number, before, durable }: FoundBatch, chain: Readonly<Chain>): boolean {
+  return durable >= chain.next || (number === chain.next && before === chain.before);
+}
+
+function isPlausible({ bodyLength, records, number, durable }: BatchHeader, room: number): boolean {
   return (
-    length <= room &&
+    BATCH_HEADER_BYTES + bodyLength <= room &&
     bodyLength <= BATCH_BODY_BYTES_MAX &&
     bodyLength % 8 === 0 &&
     records * RECORD_BYTES_MIN <= bodyLength &&
-    (records > 0 || bodyLength === 0)
+    (records > 0 || bodyLength === 0) &&
+    durable < number
   );
 }
