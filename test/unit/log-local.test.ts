@@ -228,6 +228,37 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
     expect(recordsOf(readBack(folder).batches)).toEqual(Buffer.from(records));
   });
 
+  it('ends on a disk that stays full, and says once that the end is unknown', async () => {
+    let isFull = false;
+    const files: Files = {
+      ...realFiles,
+      write: (fd, bytes, offset, length, position, done) => {
+        if (!isFull) realFiles.write(fd, bytes, offset, length, position, done);
+        else done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0);
+      },
+    };
+    const nativeFaults = Array.from({ length: 500 }, (_, index) => `write:${index + 2}:ENOSPC`);
+    await open({
+      bounds: { spaceRetryMs: 10, markIdleMs: 60_000, closeDeadlineMs: 150 },
+      ...(writer === 'native' ? { nativeFaults: nativeFaults.join(',') } : { files }),
+    });
+    await settle(100);
+    isFull = true;
+    append(100);
+    log.flush();
+    await until(() => log.refusal === 'disk_full');
+    const unknown = log.settled(2, 10_000).catch((error: unknown) => error);
+    const startedAt = performance.now();
+    await log.close();
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(events.failures.map(({ code }) => code)).toEqual(['LOG_FAILED']);
+    expect(events.failures[0]?.message).toContain('full');
+    expect(await unknown).toBe(events.failures[0]);
+    expect(log.durable).toBe(1);
+    const numbers = readBack(folder).batches.map(({ number }) => number);
+    expect(numbers).toEqual([1]);
+  });
+
   it('syncs at intervals only', async () => {
     await open({ durability: { mode: 'interval', everyMs: 60 } });
     const startedAt = performance.now();
