@@ -16,6 +16,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -88,7 +89,7 @@ function link(directory: string): Owner {
   const owner = thisProcess();
   const own = join(directory, `${LOCK_NAME}.${owner.token}.tmp`);
   const path = join(directory, LOCK_NAME);
-  writeFileSync(own, format(owner), { mode: 0o600, flag: 'wx' });
+  writeFileSync(own, format(owner), { mode: 0o600, flag: 'wx', flush: true });
   try {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const chain = chainOf(directory);
@@ -129,7 +130,10 @@ interface ChainLink {
 function chainOf(directory: string): ChainLink[] {
   const chain: ChainLink[] = [];
   let path = join(directory, LOCK_NAME);
+  const seen = new Set<string>();
   for (let owner = readOwner(path); owner !== undefined; owner = readOwner(path)) {
+    if (seen.has(owner.token)) break;
+    seen.add(owner.token);
     path = join(directory, `${LOCK_NAME}.${owner.token}.next`);
     chain.push({ owner, next: path });
   }
@@ -165,10 +169,14 @@ function readOwner(path: string): Owner | undefined {
     throw error;
   }
   const match = /^pid (\d+)\nstart (\d+)\nboot ([0-9a-f-]*)\ntoken ([0-9a-f]+)\n$/.exec(text);
-  // A power loss can leave the name without the text.
-  if (match === null) return { pid: 0, start: '0', boot: '', token: '0' };
+  // A power loss can leave the name without the text; the file's number tells several of them apart.
+  if (match === null) return { pid: 0, start: '0', boot: '', token: inodeOf(path) };
   const [, pid, start, boot, token] = match as unknown as [string, string, string, string, string];
   return { pid: Number(pid), start, boot, token };
+}
+
+function inodeOf(path: string): string {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino.toString(16) ?? '0';
 }
 
 function thisProcess(): Owner {
