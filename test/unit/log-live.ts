@@ -74,7 +74,11 @@ export class LiveLog {
   private snapshot = 0;
   private descriptor = -1;
 
-  constructor(private readonly segmentBytes = 4096) {
+  /** Values begin with `salt`: another one gives another log of the same lengths. */
+  constructor(
+    private readonly segmentBytes = 4096,
+    private readonly salt = '.....',
+  ) {
     this.roll();
   }
 
@@ -97,7 +101,10 @@ export class LiveLog {
     this.appendBatch(
       Array.from({ length: count }, (_, index) => {
         const number = this.newest * 7 + index;
-        return this.make.put(`key-${number % keys}`, String(number).padStart(valueBytes, '.'));
+        return this.make.put(
+          `key-${number % keys}`,
+          this.salt + String(number).padStart(valueBytes, '.'),
+        );
       }),
     );
   }
@@ -170,7 +177,7 @@ export class LiveLog {
   appendBatch(records: Batch): void {
     const length = records.reduce((sum, record) => sum + record.length, BATCH_HEADER_BYTES);
     if (this.offset + length > this.segmentBytes) this.roll();
-    const batch = this.maker.batch(records, START_TIME + this.newest);
+    const batch = this.maker.batch(records);
     writeSync(this.descriptor, batch, 0, batch.length, this.offset);
     this.offset += batch.length;
     this.batches.push(records);
