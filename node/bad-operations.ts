@@ -13,6 +13,7 @@ const REPORTED: readonly Status[] = [
   Status.InvalidArgument,
   Status.UnknownOperation,
   Status.ResourceExhausted,
+  Status.DiskFull,
   Status.Internal,
 ];
 

@@ -16,6 +16,8 @@ export class ConnectionState {
   helloTimer: Timer | undefined;
   /** Operations answered while the peer left replies unread; 0 once it has taken them all. */
   outstanding = 0;
+  /** Operations answered by replies that wait for the log. */
+  held = 0;
   /** Frames that are not answered in full, in order; undefined where there are none. */
   backlog: Backlog | undefined;
   /** Frames are being answered with OVERLOADED; so that it is logged once and not for each. */

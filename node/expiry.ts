@@ -20,6 +20,8 @@ export class Expiry {
     this.interval = clock.every(EXPIRY_INTERVAL_MS, () => {
       if (!this.step) this.advance();
     });
+    // At once: after a recovery there may be much to expire, and keys to be put in order.
+    this.advance();
   }
 
   stop(): void {

@@ -1,37 +1,77 @@
-// The answer to a frame that comes while too many replies are unread: every operation OVERLOADED,
-// none executed.
+// What comes while too many replies are unread or wait for the log is answered OVERLOADED, unexecuted.
 
+import type { Logger } from 'pino';
 import { Columns } from '../ts/wire/columns.js';
 import { HEADER_BYTES, OPERATION_BYTES, OPERATION_ID, RESULT_BYTES } from '../ts/wire/layout.js';
 import { OPERATIONS_PER_FRAME_MAX } from '../ts/wire/limits.js';
 import { ReplyWriter } from '../ts/wire/reply.js';
 import { checkRequest } from '../ts/wire/request.js';
 import { Status } from '../ts/wire/status.js';
+import { describe, type Peer } from './connection.js';
+import type { Counters } from './counters.js';
 
-export class OverloadReply {
+export interface OverloadOptions {
+  readonly frameBytesMax: number;
+  /** Operations of one connection whose replies are unread or held. */
+  readonly outstandingMax: number;
+  readonly counters: Counters;
+  readonly logger: Logger;
+  readonly send: (peer: Peer, reply: Uint8Array, operations: number) => void;
+  readonly refuse: (peer: Peer, status: Status) => void;
+}
+
+export class Overload {
   private readonly columns = new Columns();
   private readonly reply = new Uint8Array(
     HEADER_BYTES + OPERATIONS_PER_FRAME_MAX * RESULT_BYTES + 4,
   );
   private readonly writer = new ReplyWriter(this.reply);
 
-  constructor(private readonly frameBytesMax: number) {}
+  constructor(private readonly options: OverloadOptions) {}
 
-  /** Operations in the frame, or minus the `Status` that refuses it whole. */
-  count(frame: ArrayBuffer): number {
-    const status = checkRequest(new DataView(frame), this.frameBytesMax, this.columns);
-    return status === Status.Ok ? this.columns.count : -status;
+  /**
+   * Whether a frame would bring its peer's operations without a reply taken above the limit; it is
+   * answered then. A peer with none may always send a whole frame.
+   */
+  refuses(peer: Peer, frame: ArrayBuffer): boolean {
+    const { outstandingMax, frameBytesMax, logger } = this.options;
+    const { data: state } = peer;
+    const open = state.outstanding + state.held;
+    if (open === 0) {
+      state.isOverloaded = false;
+      return false;
+    }
+    // The frame is looked at only where it could matter.
+    if (open + OPERATIONS_PER_FRAME_MAX <= outstandingMax) return false;
+    const status = checkRequest(new DataView(frame), frameBytesMax, this.columns);
+    if (status !== Status.Ok) {
+      this.options.refuse(peer, status);
+      return true;
+    }
+    const { count } = this.columns;
+    if (open + count <= outstandingMax) return false;
+    if (!state.isOverloaded) {
+      state.isOverloaded = true;
+      logger.warn(
+        { event: 'operations_overloaded', outstanding: open, ...describe(peer) },
+        `more than ${outstandingMax} operations without a reply taken: answering OVERLOADED`,
+      );
+    }
+    this.answer(peer, frame, 0, count);
+    return true;
   }
 
-  /** The reply to the frame that `count` just accepted; valid until the next call. */
-  write(frame: ArrayBuffer): Uint8Array {
+  /** Answers the operations `first` to `next - 1` of a valid request frame. */
+  answer(peer: Peer, frame: ArrayBuffer, first: number, next: number): void {
     const view = new DataView(frame);
-    const { count, elementsAt } = this.columns;
-    this.writer.begin(count);
-    for (let index = 0; index < count; index++) {
+    checkRequest(view, this.options.frameBytesMax, this.columns);
+    const { elementsAt } = this.columns;
+    this.writer.begin(next - first);
+    for (let index = first; index < next; index++) {
       const id = view.getUint32(elementsAt + index * OPERATION_BYTES + OPERATION_ID, true);
       this.writer.result(id, Status.Overloaded, 0, 0);
     }
-    return this.reply.subarray(0, this.writer.finish());
+    this.options.counters.operationsOverloaded += next - first;
+    this.options.send(peer, this.reply.subarray(0, this.writer.finish()), 0);
   }
 }

@@ -38,6 +38,8 @@ function reasonOf(status: Status, limits: RefusalLimits): string {
       return 'text messages are not supported; send binary frames';
     case Status.SlowReader:
       return `more than ${limits.sendBufferBytesMax} bytes of replies unread; read faster or ask for less`;
+    case Status.LogFailed:
+      return "the node's log failed and the node ends; writes without a reply are unknown: read them again";
     default:
       return statusName(status);
   }

@@ -1,13 +1,14 @@
 // Puts a node together from its settings: tokens, engine, transport, worker. Used by `rondo serve` and
 // by tests; reads no environment and ends no process.
 
-import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { chooseEngine, type EngineChoice } from '../ts/engine/load.js';
 import { type Clock, realClock } from './clock.js';
 import { checkExposure } from './config/exposure.js';
 import type { Settings } from './config/settings.js';
 import { readTokenFile } from './config/tokens.js';
+import type { RecoveryProgress } from './log/open-log.js';
+import { openState, type State, type StateOptions } from './state.js';
 import { chooseTransport, type TransportChoice } from './transport/load.js';
 import { VERSION } from './version.js';
 import { Worker } from './worker.js';
@@ -21,6 +22,10 @@ export interface ServerOptions {
   readonly transport?: TransportChoice;
   /** See `WorkerOptions.onFatal`. */
   readonly onFatal: (error: unknown) => void;
+  /** See `StateOptions.onRecovery`. */
+  readonly onRecovery?: (progress: RecoveryProgress) => void;
+  /** In place of the state that the settings name; for tests and simulations. */
+  readonly openState?: (options: StateOptions) => Promise<State>;
 }
 
 export interface Server {
@@ -30,13 +35,13 @@ export interface Server {
   readonly worker: Worker;
   readonly engine: EngineChoice;
   readonly transport: TransportChoice;
-  /** See `Worker.stop`. */
+  /** `Worker.stop`, and ends the log behind it. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts serving. Rejects with `NodeError` (tokens, host, transport, port) or `EngineError` and leaves
- * nothing behind.
+ * Starts serving. Rejects with `NodeError` (tokens, host, transport, port), `LogError` (data directory)
+ * or `EngineError` and leaves nothing behind.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { settings, logger } = options;
@@ -63,23 +68,53 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     );
   }
 
-  const worker = new Worker({
+  const clock = options.clock ?? realClock;
+  let worker: Worker | undefined;
+  const state = await (options.openState ?? openState)({
+    settings,
+    engine,
+    clock,
+    logger,
+    ...(options.onRecovery && { onRecovery: options.onRecovery }),
+    events: {
+      onProgress: () => worker?.gate?.onProgress(),
+      onFailure: (error) => {
+        if (worker === undefined) options.onFatal(error);
+        else worker.onLogFailure(error);
+      },
+    },
+  });
+  worker = new Worker({
     settings,
     engine,
     transport,
     tokens: tokenFile?.tokens,
-    clock: options.clock ?? realClock,
+    clock,
     logger,
-    hashSeed: randomInt(2 ** 32),
+    state,
     onFatal: options.onFatal,
   });
-  const port = await worker.start();
+  let port: number;
+  try {
+    port = await worker.start();
+  } catch (error) {
+    await state.close();
+    throw error;
+  }
   const url = `ws://${urlHost(settings.host)}:${port}`;
-  logger.info(
-    { event: 'serving', url, port, partitions: settings.partitions, durability: 'none' },
-    `serving at ${url}`,
-  );
-  return { url, port, worker, engine, transport, stop: () => worker.stop() };
+  const { partitions, durability } = settings;
+  logger.info({ event: 'serving', url, port, partitions, durability }, `serving at ${url}`);
+  const stop = once(() => worker.stop().then(() => state.close()));
+  return { url, port, worker, engine, transport, stop };
+}
+
+/** Calls `action` the first time and gives its answer every time. */
+function once<V>(action: () => V): () => V {
+  let answer: { readonly value: V } | undefined;
+  return () => {
+    answer ??= { value: action() };
+    return answer.value;
+  };
 }
 
 /** The host as it stands in a URL that a client on this machine can use. */

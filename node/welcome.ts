@@ -14,7 +14,7 @@ export function welcomeOf(worker: Worker): Uint8Array {
     engine: engine.kind,
     engineReason: engine.reason,
     transport: transport.kind,
-    durability: 'none',
+    durability: settings.durability,
     partitions: settings.partitions,
     limits: {
       frameBytesMax: worker.frameBytesMax,

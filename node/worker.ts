@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import {
   type Engine,
   OUTCOME_COUNT,
+  OUTCOME_GATE,
   OUTCOME_KEYS,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
@@ -22,19 +23,23 @@ import type { Tokens } from './config/tokens.js';
 import { ConnectionState, describe, logClose, type Peer } from './connection.js';
 import { Counters } from './counters.js';
 import { Expiry } from './expiry.js';
+import { Gate } from './gate.js';
 import { judgeHello } from './hello.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
+  FAILURE_LINGER_MS,
   FRAMES_PER_TIMED_FRAME,
   LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
   STOP_DEADLINE_MS,
 } from './limits.js';
-import { OverloadReply } from './overload.js';
+import type { LogError } from './log/log.js';
+import { Overload } from './overload.js';
 import { closeReason } from './refusal.js';
 import { ReplyViews } from './reply-views.js';
+import type { State } from './state.js';
 import type { TransportChoice } from './transport/load.js';
 import type {
   HttpReply,
@@ -55,8 +60,8 @@ export interface WorkerOptions {
   readonly tokens: Tokens | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** See `EngineOptions.hashSeed`. */
-  readonly hashSeed: number;
+  /** The engine and its log; whoever opened them closes them, when the worker has stopped. */
+  readonly state: State;
   /** An invariant is broken: the worker has stopped serving and the process must end. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -74,7 +79,8 @@ export class Worker implements TransportHandler<ConnectionState> {
   readonly frameBytesMax: number;
   private readonly transport: Transport;
   private readonly replies: ReplyViews;
-  private readonly overload: OverloadReply;
+  private readonly overload: Overload;
+  readonly gate: Gate | undefined;
   private readonly endpoints: Endpoints;
   private readonly startedAt: number;
   private timers: readonly { stop(): void }[] = [];
@@ -83,14 +89,21 @@ export class Worker implements TransportHandler<ConnectionState> {
   constructor(readonly options: WorkerOptions) {
     const { settings, clock } = options;
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
-    this.engine = options.engine.create({
-      partitions: settings.partitions,
-      valueBytesMax: settings.valueBytesMax,
-      memoryBytesMax: settings.memoryMax,
-      hashSeed: options.hashSeed,
+    const { engine, log, isWaiting } = options.state;
+    const { logger } = options;
+    const send = (peer: Peer, reply: Uint8Array, operations: number) =>
+      this.send(peer, reply, operations);
+    this.engine = engine;
+    this.replies = new ReplyViews(engine.reply);
+    if (log) this.gate = new Gate({ engine, log, isWaiting, clock, logger, send });
+    this.overload = new Overload({
+      frameBytesMax: this.frameBytesMax,
+      outstandingMax: settings.outstandingMax,
+      counters: this.counters,
+      logger,
+      send,
+      refuse: (peer, status) => this.refuse(peer, status),
     });
-    this.replies = new ReplyViews(this.engine.reply);
-    this.overload = new OverloadReply(this.frameBytesMax);
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
       { payloadBytesMax: this.frameBytesMax + PAYLOAD_SLACK_BYTES },
@@ -102,20 +115,20 @@ export class Worker implements TransportHandler<ConnectionState> {
   /** Returns the port. Rejects with `NodeError`: `PORT_IN_USE` or `LISTEN_FAILED`. */
   async start(): Promise<number> {
     const { settings, clock, logger } = this.options;
+    const expiry = new Expiry(
+      this.engine,
+      clock,
+      () => this.storeRecords(),
+      (error) => this.fail(error),
+    );
     let port: number;
     try {
       port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
+      expiry.stop();
       await this.transport.close(0);
-      this.engine.close();
       throw error;
     }
-    const expiry = new Expiry(
-      this.engine,
-      clock,
-      () => this.countRecords(),
-      (error) => this.fail(error),
-    );
     const badOperations = new BadOperations(this.engine, logger);
     const report = clock.every(REFUSAL_REPORT_INTERVAL_MS, () => badOperations.report());
     const stopReport = () => {
@@ -128,8 +141,8 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   /**
-   * Takes no new connection, answers the frames that have arrived, and closes each connection with
-   * 1001 behind its last reply; peers have STOP_DEADLINE_MS to take them. An operation without a
+   * Takes no new connection, answers the frames that have arrived, waits for the log, and closes each
+   * connection with 1001 behind its last reply; peers have STOP_DEADLINE_MS to take them. An operation without a
    * reply at a 1001 was not executed. Called again, returns the same promise.
    */
   stop(): Promise<void> {
@@ -161,17 +174,17 @@ export class Worker implements TransportHandler<ConnectionState> {
     const startedAt = isTimed ? clock.monotonic() : 0;
     let next = 0;
     try {
-      if (peer.data.outstanding > 0 && first === 0 && this.answerOverload(peer, frame)) return 0;
+      if (first === 0 && this.overload.refuses(peer, frame)) return 0;
       const length = engine.execute(frame, first, clock.now());
       if (length < 0) {
         this.refuse(peer, -length);
         return 0;
       }
       next = outcome[OUTCOME_NEXT] as number;
-      counters.recordBytes += outcome[OUTCOME_RECORD_BYTES] as number;
-      counters.sentBytes += length;
-      const sent = peer.send(this.replies.of(length));
-      if (sent !== 'sent') this.hold(peer, sent, next - first);
+      if ((outcome[OUTCOME_RECORD_BYTES] as number) > 0) this.storeRecords();
+      const append = outcome[OUTCOME_GATE] as number;
+      if (append === 0) this.send(peer, this.replies.of(length), next - first);
+      else this.hold(append, peer, frame, first, next, length);
     } catch (error) {
       this.fail(error);
     }
@@ -180,7 +193,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   onUpgrade(request: UpgradeRequest): UpgradeAnswer<ConnectionState> {
-    const { settings, logger } = this.options;
+    const { settings } = this.options;
     const refusal = judgeUpgrade(request, {
       isServing: this.phase === 'serving',
       connections: this.connections.size,
@@ -188,16 +201,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       allowOrigin: settings.allowOrigin,
     });
     if (!refusal) return { data: new ConnectionState(request.authorization) };
-    const { upgradesRefused } = this.counters;
-    upgradesRefused.set(refusal.status, (upgradesRefused.get(refusal.status) ?? 0) + 1);
-    const { remoteAddress } = request;
-    const origin = request.origin?.slice(0, LOGGED_TEXT_MAX);
-    const path = request.path.slice(0, LOGGED_TEXT_MAX);
-    logger.warn(
-      { event: 'upgrade_refused', httpStatus: refusal.status, remoteAddress, origin, path },
-      refusal.message,
-    );
-    return { refusal: this.endpoints.refusal(refusal.status, refusal.code, refusal.message) };
+    return { refusal: this.endpoints.refuseUpgrade(request, refusal) };
   }
 
   onOpen(peer: Peer): void {
@@ -290,42 +294,42 @@ export class Worker implements TransportHandler<ConnectionState> {
     else this.schedule(peer, backlog);
   }
 
+  /** Hands a reply to the transport. */
+  private send(peer: Peer, reply: Uint8Array, operations: number): void {
+    this.counters.sentBytes += reply.length;
+    const sent = peer.send(reply);
+    if (sent !== 'sent') this.await(peer, sent, operations);
+  }
+
+  /** A reply shows what is not durable yet. */
+  private hold(
+    append: number,
+    peer: Peer,
+    frame: ArrayBuffer,
+    first: number,
+    next: number,
+    length: number,
+  ): void {
+    const gate = this.gate as Gate;
+    const made = (this.engine.outcome[OUTCOME_RECORD_BYTES] as number) > 0;
+    if (append <= gate.log.durable) {
+      this.send(peer, this.replies.of(length), next - first);
+    } else if (gate.isFull && !made) {
+      // Reads only: nothing is lost by not answering them.
+      this.overload.answer(peer, frame, first, next);
+    } else {
+      gate.hold(append, peer, this.replies.of(length), next - first);
+    }
+  }
+
   /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
-  private hold(peer: Peer, sent: SendOutcome, operations: number): void {
+  private await(peer: Peer, sent: SendOutcome, operations: number): void {
     if (!peer.isOpen) return;
     peer.data.outstanding += operations;
     // A reply that a transport drops can't be made good: the connection must not go on without it.
     if (sent === 'dropped' || peer.bufferedBytes > this.options.settings.sendBufferBytesMax) {
       this.refuse(peer, Status.SlowReader);
     }
-  }
-
-  /**
-   * With replies unread: answers a frame that would bring their operations above the limit without
-   * executing it. A peer with none unread may always send a whole frame.
-   */
-  private answerOverload(peer: Peer, message: ArrayBuffer): boolean {
-    const { logger, settings } = this.options;
-    const { data: state } = peer;
-    const count = this.overload.count(message);
-    if (count >= 0 && state.outstanding + count <= settings.outstandingMax) return false;
-    if (count < 0) {
-      this.refuse(peer, -count);
-      return true;
-    }
-    const reply = this.overload.write(message);
-    this.counters.operationsOverloaded += count;
-    this.counters.sentBytes += reply.length;
-    if (!state.isOverloaded) {
-      state.isOverloaded = true;
-      logger.warn(
-        { event: 'operations_overloaded', outstanding: state.outstanding, ...describe(peer) },
-        `more than ${settings.outstandingMax} operations unread: answering OVERLOADED`,
-      );
-    }
-    const sent = peer.send(reply);
-    if (sent !== 'sent') this.hold(peer, sent, 0);
-    return true;
   }
 
   /** Closes with `CLOSE_CODE_BASE + status`, and one line for the operator. */
@@ -344,8 +348,25 @@ export class Worker implements TransportHandler<ConnectionState> {
     peer.close(CLOSE_CODE_BASE + status, reason);
   }
 
-  private countRecords(): void {
-    this.counters.recordBytes += this.engine.outcome[OUTCOME_RECORD_BYTES] as number;
+  /** Gives the log what the engine's last call made. */
+  private storeRecords(): void {
+    const bytes = this.engine.outcome[OUTCOME_RECORD_BYTES] as number;
+    this.counters.recordBytes += bytes;
+    if (bytes > 0) this.gate?.store();
+  }
+
+  /**
+   * The log has failed: what is not durable must not be shown, and nothing more is served. Peers are
+   * told, then the process ends.
+   */
+  onLogFailure(error: LogError): void {
+    if (this.phase === 'failed') return;
+    this.phase = 'failed';
+    this.transport.stopAccepting();
+    for (const timer of this.timers) timer.stop();
+    for (const peer of [...this.connections]) this.refuse(peer, Status.LogFailed);
+    const end = () => this.options.onFatal(error);
+    this.transport.close(FAILURE_LINGER_MS).then(end, end);
   }
 
   /** What the engine holds can no longer be trusted: nothing is served from here on. */
@@ -364,12 +385,13 @@ export class Worker implements TransportHandler<ConnectionState> {
     for (let turn = 0; turn < 2; turn++) {
       await new Promise<void>((resolve) => this.options.clock.soon(resolve));
     }
+    await this.gate?.settle();
+    if ((this.phase as WorkerPhase) === 'failed') return;
     for (const peer of [...this.connections]) {
       peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
     }
     for (const timer of this.timers) timer.stop();
     await this.transport.close(STOP_DEADLINE_MS);
-    this.engine.close();
     this.phase = 'stopped';
   }
 }

@@ -1,7 +1,11 @@
-// A node of its own for the demo: `rondo serve` in a child process, on a free port.
+// A node of its own for the demo: `rondo serve` in a child process, on a free port, with a data directory
+// that is gone afterwards. What it acknowledges is on the disk, as it is for a user.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -9,7 +13,7 @@ export interface NodeProcess {
   readonly url: string;
   readonly engine: string;
   readonly transport: string;
-  /** Stops it; settled when the process has ended. */
+  /** Stops it; settled when the process has ended and its data is gone. */
   stop(): Promise<void>;
 }
 
@@ -21,17 +25,23 @@ const STOP_DEADLINE_MS = 8_000;
 
 /** Starts a node and waits until it is ready. What it writes to standard error ends up in errors. */
 export async function startNode(engine: string): Promise<NodeProcess> {
+  const folder = await mkdtemp(join(tmpdir(), 'rondo-demo-'));
   const arguments_ = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
+  arguments_.push('--durability', 'sync', '--data-dir', join(folder, 'data'));
   const child = spawn(process.execPath, arguments_, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const stop = async (): Promise<void> => {
+    await stopProcess(child);
+    await rm(folder, { recursive: true, force: true });
+  };
   let complaints = '';
   child.stderr.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk.toString()).slice(-4000);
   });
   try {
     const ready = await readyLine(child, () => complaints);
-    return { ...ready, stop: () => stopProcess(child) };
+    return { ...ready, stop };
   } catch (error) {
-    await stopProcess(child);
+    await stop();
     throw error;
   }
 }

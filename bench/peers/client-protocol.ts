@@ -1,6 +1,6 @@
 // What the benchmark and a client process say to each other over IPC.
 
-import type { OperationName, Side } from './rows.js';
+import type { OperationName, Side } from './measurements.js';
 
 export type ClientSide = Extract<Side, 'rondo' | 'rondo-ts' | 'ioredis' | 'node-redis'>;
 

@@ -1,23 +1,27 @@
 // Who is measured: each side with its server, and the names that tables show.
 
 import { createRequire } from 'node:module';
+import { disk } from './disk.js';
 import { echo } from './echo.js';
 import { etcd } from './etcd.js';
+import { SIDES, type Side } from './measurements.js';
 import { nats } from './nats.js';
 import { rondo } from './node.js';
 import type { Found, Peer } from './peer.js';
-import { redis } from './redis.js';
-import { SIDES, type Side } from './rows.js';
+import { redis, redisAlways } from './redis.js';
 
 /** The peer that each side's server is. Client packages are sides of Redis. */
 const PEERS: Record<Side, Peer> = {
-  rondo: rondo('native'),
-  'rondo-ts': rondo('ts'),
+  rondo: rondo('native', 'none'),
+  'rondo-ts': rondo('ts', 'none'),
+  'rondo-sync': rondo('native', 'sync'),
   redis,
   echo,
   ioredis: redis,
   'node-redis': redis,
+  'redis-always': redisAlways,
   etcd,
+  disk,
   nats,
 };
 /** npm packages that are what a side measures. */

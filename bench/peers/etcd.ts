@@ -1,5 +1,4 @@
-// etcd as Debian has it, a cluster of one. Its rows wait for what the node does not have yet: durable
-// writes, locks and transactions.
+// etcd as Debian has it, a cluster of one, which syncs its log before it answers a write.
 
 import { join } from 'node:path';
 import { freePort } from './machine.js';

@@ -4,9 +4,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { writeBytesOf } from './disk.js';
 import { findProgram } from './machine.js';
+import type { LoadMeasurement } from './measurements.js';
 import type { Processes } from './processes.js';
-import type { LoadMeasurement } from './rows.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARY = fileURLToPath(new URL('../../../target/release/rondo-load', import.meta.url));
@@ -14,8 +15,8 @@ const BINARY = fileURLToPath(new URL('../../../target/release/rondo-load', impor
 const SILENCE_SECONDS = 10;
 /** Seconds beyond the planned ones after which the generator itself counts as stalled. */
 const SLACK_SECONDS = 30;
-/** Operations a second that a filling reaches at least, for its deadline. */
-const FILL_RATE_MIN = 50_000;
+/** Operations a second that a filling reaches at least, for its deadline: one that syncs is slow. */
+const FILL_RATE_MIN = { memory: 50_000, durable: 500 };
 
 const positive = z.number().finite().positive();
 const latency = z.number().finite().nonnegative();
@@ -33,11 +34,13 @@ const Answer = z.object({
     max: latency,
   }),
   clientCpuSeconds: latency,
+  readBack: latency,
+  server: z.record(z.string(), z.unknown()),
 });
 export type LoadAnswer = z.infer<typeof Answer>;
 
 export interface LoadRun {
-  readonly target: 'rondo' | 'redis' | 'echo';
+  readonly target: 'rondo' | 'redis' | 'etcd' | 'echo' | 'disk';
   readonly address: string;
   readonly measurement: LoadMeasurement;
   readonly seconds: number;
@@ -47,6 +50,8 @@ export interface LoadRun {
   readonly rate?: number;
   /** Writes every key first. */
   readonly prefill?: boolean;
+  /** What the server must say of itself: that it promises what its row says. */
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 /** The generator's path, built where cargo is there. Throws where there is none. */
@@ -71,9 +76,12 @@ export async function runLoad(
   run: LoadRun,
 ): Promise<LoadAnswer> {
   const name = `the load generator on ${run.target} (${run.measurement.id})`;
-  const process_ = processes.start(name, generator, argumentsOf(run), { core });
+  const args = run.target === 'disk' ? diskArgumentsOf(run) : argumentsOf(run);
+  const process_ = processes.start(name, generator, args, { core });
   process_.collect();
-  const fillSeconds = run.prefill === true ? run.measurement.keys / FILL_RATE_MIN : 0;
+  const { keys, stage } = run.measurement;
+  const fillRate = stage === 'durable' ? FILL_RATE_MIN.durable : FILL_RATE_MIN.memory;
+  const fillSeconds = run.prefill === true ? keys / fillRate : 0;
   const planned = run.seconds + run.warmUpSeconds + fillSeconds + SLACK_SECONDS;
   let isStalled = false;
   const timer = setTimeout(() => {
@@ -98,6 +106,14 @@ function readAnswer(name: string, output: string, run: LoadRun): LoadAnswer {
   if (!answer.success) throw new Error(`${name}: ${z.prettifyError(answer.error)}`);
   const { target, seconds } = answer.data;
   if (target !== run.target) throw new Error(`${name} measured ${target}`);
+  const isKept = target !== 'echo' && target !== 'disk';
+  if (isKept && run.measurement.operation === 'put' && answer.data.readBack < 1) {
+    throw new Error(`${name} read back nothing of what it wrote`);
+  }
+  for (const [fact, expected] of Object.entries(run.facts ?? {})) {
+    const said = answer.data.server[fact];
+    if (said !== expected) throw new Error(`${name}: its ${fact} is ${said}, not ${expected}`);
+  }
   if (seconds < run.seconds * 0.5) {
     throw new Error(`${name} measured ${seconds} s of ${run.seconds} s`);
   }
@@ -112,7 +128,8 @@ function argumentsOf(run: LoadRun): string[] {
     connections: measurement.connections,
     threads: 1,
     outstanding: measurement.outstanding,
-    batch: measurement.batch,
+    // A call of etcd is a stream of its own: none has to wait for others before it leaves.
+    ...(run.target === 'etcd' ? {} : { batch: measurement.batch }),
     'read-ratio': measurement.operation === 'get' ? 1 : 0,
     keys: measurement.keys,
     'value-bytes': measurement.valueBytes,
@@ -122,6 +139,20 @@ function argumentsOf(run: LoadRun): string[] {
     timeout: SILENCE_SECONDS,
     ...(run.rate === undefined ? {} : { rate: Math.round(run.rate) }),
   };
+  return [...flagsOf(settings), ...(run.prefill === true ? ['--prefill'] : [])];
+}
+
+function diskArgumentsOf(run: LoadRun): string[] {
+  const settings = {
+    file: run.address,
+    bytes: writeBytesOf(run.measurement),
+    duration: run.seconds,
+    'warm-up': run.warmUpSeconds,
+  };
+  return ['disk', ...flagsOf(settings)];
+}
+
+function flagsOf(settings: Readonly<Record<string, string | number>>): string[] {
   const pairs = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  return [...pairs, '--json', '--quiet', ...(run.prefill === true ? ['--prefill'] : [])];
+  return [...pairs, '--json', '--quiet'];
 }

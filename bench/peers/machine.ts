@@ -1,5 +1,5 @@
 // The machine: what it is, which cores the sides get, what is installed, free ports, and how much
-// memory a process has.
+// memory a process has. Where data lies is in `storage.ts`.
 
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';

@@ -2,77 +2,28 @@
 // TypeScript engine, on this machine, in alternating rounds. Starts and stops everything itself; a run
 // in which anything went wrong leaves no result file.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CommanderError } from 'commander';
 import { chartOf } from './chart.js';
 import { type Contender, findContenders } from './contenders.js';
 import { checkFolder, writeFiles } from './files.js';
 import { prepareGenerator } from './load.js';
 import { choosePinning, describeMachine } from './machine.js';
 import { type Bench, measureAll, plannedSeconds, type Task } from './measure.js';
+import { SIZES_FULL, SIZES_QUICK, type Side } from './measurements.js';
 import { type Options, parseOptions } from './options.js';
-import { Processes } from './processes.js';
+import { type Program, runProgram } from './program.js';
 import { Progress } from './progress.js';
 import { documentOf, headerOf, jsonOf } from './report.js';
 import { makeRow, type Row } from './results.js';
-import {
-  peakOf,
-  type RowSpec,
-  rowsFor,
-  SIZES_FULL,
-  SIZES_QUICK,
-  type Side,
-  selectRows,
-} from './rows.js';
+import type { RowSpec } from './row-spec.js';
+import { peakOf, rowsFor, selectRows } from './rows.js';
+import { checkStorage, storageOf, storageText } from './storage.js';
 import { notesOf, tableOf } from './table.js';
 
-const processes = new Processes();
-let folder: string | undefined;
-let isInterrupted = false;
+await runProgram('bench:peers', (program) => run(program, parseOptions(process.argv.slice(2))));
 
-for (const [signal, exitCode] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.on(signal, () => {
-    if (isInterrupted) return;
-    isInterrupted = true;
-    process.stderr.write('\nstopping what was started\n');
-    void cleanUp().finally(() => process.exit(exitCode));
-  });
-}
-
-try {
-  await run(parseOptions(process.argv.slice(2)));
-} catch (error) {
-  // An interrupted run fails because its processes end; that says nothing.
-  if (isInterrupted) await new Promise(() => undefined);
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
-  } else {
-    process.stderr.write(
-      `bench:peers: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    process.exitCode = 1;
-  }
-} finally {
-  await cleanUp();
-}
-
-async function cleanUp(): Promise<void> {
-  try {
-    await processes.close();
-  } catch (error) {
-    process.stderr.write(`bench:peers: ${String(error)}\n`);
-    process.exitCode = 1;
-  }
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
-}
-
-async function run(options: Options): Promise<void> {
+async function run(program: Program, options: Options): Promise<void> {
+  const { processes } = program;
   if (options.folder !== undefined) await checkFolder(options.folder);
   const sizes = options.quick ? SIZES_QUICK : SIZES_FULL;
   const all = rowsFor(sizes);
@@ -86,8 +37,12 @@ async function run(options: Options): Promise<void> {
   for (const name of absentPeers(specs, contenders)) process.stderr.write(`${name}\n`);
   process.stderr.write('building the load generator\n');
   const generator = options.generator ?? (await prepareGenerator(processes));
-  folder = mkdtempSync(join(tmpdir(), 'rondo-peers-'));
+  const folder = program.makeFolder();
   const pinning = choosePinning();
+  const storage = storageOf(folder);
+  const isDurable = specs.some(({ source }) => source?.measurement.stage === 'durable');
+  // A quick run only shows that rows run.
+  if (isDurable && !options.quick) checkStorage(storage);
   const { rounds, seconds, warmUpSeconds } = options;
   const plan = {
     processes,
@@ -110,6 +65,7 @@ async function run(options: Options): Promise<void> {
   await publish(rows, options, {
     machine: describeMachine(),
     pinning: pinning.statement,
+    ...(isDurable ? { storage: storageText(storage) } : {}),
     seconds,
     warmUpSeconds,
     rounds,

@@ -9,9 +9,6 @@ import type { ClientSide } from './client-protocol.js';
 import type { Contender } from './contenders.js';
 import { type LoadRun, runLoad } from './load.js';
 import { type Pinning, residentBytes } from './machine.js';
-import type { Server } from './peer.js';
-import type { Processes } from './processes.js';
-import type { Progress } from './progress.js';
 import {
   type ClientMeasurement,
   type LoadMeasurement,
@@ -19,7 +16,10 @@ import {
   type Side,
   STAGES,
   type Stage,
-} from './rows.js';
+} from './measurements.js';
+import type { Server } from './peer.js';
+import type { Processes } from './processes.js';
+import type { Progress } from './progress.js';
 import { spreadOf } from './statistics.js';
 
 /** One run of one side. */
@@ -70,10 +70,25 @@ const TARGETS: Partial<Record<Side, LoadRun['target']>> = {
   'rondo-ts': 'rondo',
   redis: 'redis',
   echo: 'echo',
+  'rondo-sync': 'rondo',
+  'redis-always': 'redis',
+  etcd: 'etcd',
+  disk: 'disk',
 };
+/** What servers say of the durability that rows state for them. */
+const FACTS: Partial<Record<Side, LoadRun['facts']>> = {
+  rondo: { durability: 'none' },
+  'rondo-ts': { durability: 'none' },
+  'rondo-sync': { durability: 'sync' },
+  redis: { appendOnly: false },
+  'redis-always': { appendOnly: true },
+};
+/** Sides that hold no keys. */
+const KEYLESS: readonly Side[] = ['echo', 'disk'];
 /** Seconds to start a process and connect, for the estimate; and keys a second of a filling. */
 const START_SECONDS = 0.3;
 const FILL_RATE = 700_000;
+const FILL_RATE_OF: Partial<Record<Side, number>> = { etcd: 5_000, 'redis-always': 100_000 };
 const FILL_SEED = 1;
 /** The generator measures after filling, too: unused, but too short it fails on a busy machine. */
 const FILL_MEASURED_SECONDS = 0.25;
@@ -85,7 +100,7 @@ export function plannedSeconds(tasks: readonly Task[], bench: Omit<Bench, 'progr
   let seconds = 0;
   for (const stage of STAGES) {
     const ofStage = tasks.filter(({ measurement }) => measurement.stage === stage);
-    for (const _ of sidesOf(ofStage)) seconds += fillSeconds(ofStage);
+    for (const side of sidesOf(ofStage)) seconds += fillSeconds(side, ofStage);
     for (const { sides } of ofStage) seconds += sides.length * bench.rounds * runSeconds(bench);
   }
   return seconds;
@@ -95,8 +110,9 @@ function runSeconds(bench: Omit<Bench, 'progress'>): number {
   return bench.seconds + bench.warmUpSeconds + START_SECONDS;
 }
 
-function fillSeconds(tasks: readonly Task[]): number {
-  return START_SECONDS + (tasks[0]?.measurement.keys ?? 0) / FILL_RATE;
+function fillSeconds(side: Side, tasks: readonly Task[]): number {
+  const keys = KEYLESS.includes(side) ? 0 : (tasks[0]?.measurement.keys ?? 0);
+  return START_SECONDS + keys / (FILL_RATE_OF[side] ?? FILL_RATE);
 }
 
 function sidesOf(tasks: readonly Task[]): Side[] {
@@ -137,7 +153,7 @@ async function measureStage(
   for (const [index, side] of sides.entries()) {
     progress.show(`filling ${bench.contenders.get(side)?.name} (${stage})`);
     running.set(side, await fill(side, servers[index] as Server, tasks, bench));
-    progress.done(fillSeconds(tasks));
+    progress.done(fillSeconds(side, tasks));
   }
   for (const { measurement, sides } of tasks) {
     const bySide = new Map<Side, Sample[]>(sides.map((side) => [side, []]));
@@ -159,7 +175,7 @@ async function measureStage(
 
 async function stop({ client, server }: Running, processes: Processes): Promise<void> {
   if (client !== undefined) await processes.stop(client.process);
-  await processes.stop(server.process);
+  if (server.process !== undefined) await processes.stop(server.process);
 }
 
 async function startServer(name: string, side: Side, bench: Bench): Promise<Server> {
@@ -180,7 +196,7 @@ async function fill(
 ): Promise<Running> {
   const { processes, pinning } = bench;
   const core = pinning.generator;
-  const emptyBytes = residentBytes(server.process.pid);
+  const emptyBytes = memoryOf(server);
   const { measurement } = tasks[0] as Task;
   if (measurement.kind === 'client') {
     const { keys, valueBytes } = measurement;
@@ -188,7 +204,7 @@ async function fill(
     const client = await ClientProcess.start(processes, core, of, server.address, keys, valueBytes);
     return { server, emptyBytes, client };
   }
-  if (side !== 'echo') {
+  if (!KEYLESS.includes(side)) {
     const run = loadRun({ ...measurement, operation: 'get' }, side, server, FILL_SEED, bench);
     const short = { seconds: FILL_MEASURED_SECONDS, warmUpSeconds: 0 };
     await runLoad(processes, bench.generator, core, { ...run, ...short, prefill: true });
@@ -250,12 +266,15 @@ async function measureLoad(
 ): Promise<Sample> {
   // The same seed for all sides of a round: the same keys in the same order.
   const run = loadRun(measurement, side, server, FILL_SEED + 1 + round, bench);
-  const answer = await runLoad(bench.processes, bench.generator, bench.pinning.generator, {
+  const { pinning, generator } = bench;
+  // What measures the disk is in the place of a server.
+  const core = side === 'disk' ? pinning.server : pinning.generator;
+  const answer = await runLoad(bench.processes, generator, core, {
     ...run,
     ...(rate === undefined ? {} : { rate }),
   });
   const { p50, p99, p999 } = answer.latencyMicros;
-  const bytes = residentBytes(server.process.pid);
+  const bytes = memoryOf(server);
   const details = await server.details?.();
   return {
     operationsPerSecond: answer.operationsPerSecond,
@@ -271,6 +290,10 @@ async function measureLoad(
   };
 }
 
+function memoryOf({ process }: Server): number | undefined {
+  return process && residentBytes(process.pid);
+}
+
 function loadRun(
   measurement: LoadMeasurement,
   side: Side,
@@ -280,5 +303,6 @@ function loadRun(
 ): LoadRun {
   const target = TARGETS[side];
   if (target === undefined) throw new Error(`the load generator does not speak to ${side}`);
-  return { target, address, measurement, seconds, warmUpSeconds, seed };
+  const facts = FACTS[side] ?? {};
+  return { target, address, measurement, seconds, warmUpSeconds, seed, facts };
 }

@@ -1,5 +1,7 @@
-// The node itself, with one of its engines: `rondo serve` as a user would start it.
+// The node itself, with one of its engines and one promise about writes: `rondo serve` as a user would
+// start it.
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VERSION } from '../../node/version.js';
 import type { Peer, Server, StartContext } from './peer.js';
@@ -7,13 +9,20 @@ import { readyLine } from './ready-line.js';
 
 const MAIN = fileURLToPath(new URL('../../node/main.js', import.meta.url));
 
-export function rondo(engine: 'native' | 'ts'): Peer {
+/** Flags that say what a positive answer to a write means; what is kept is in `folder`. */
+export function durabilityFlags(durability: 'sync' | 'none', folder: string): string[] {
+  const keeping = durability === 'none' ? [] : ['--data-dir', join(folder, 'data')];
+  return ['--durability', durability, ...keeping];
+}
+
+export function rondo(engine: 'native' | 'ts', durability: 'sync' | 'none'): Peer {
   const name = engine === 'native' ? 'Rondo' : 'Rondo, TypeScript engine';
   return {
     name,
     find: () => ({ program: MAIN, version: VERSION }),
-    async start(_found, { processes, core }: StartContext): Promise<Server> {
-      const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
+    async start(_found, { processes, core, folder }: StartContext): Promise<Server> {
+      const flags = durabilityFlags(durability, folder);
+      const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...flags];
       const options = { core, isServer: true };
       const server = processes.start(`the node (${engine})`, process.execPath, args, options);
       const ready = await readyLine(server);

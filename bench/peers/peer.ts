@@ -1,5 +1,5 @@
 // What the benchmark needs of a server, be it the node or a peer: whether it is installed, and to
-// start it so that it holds nothing, serves loopback only and promises no durability.
+// start it so that it holds nothing, serves loopback only and promises what its rows say.
 
 import { spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
@@ -17,7 +17,8 @@ export interface StartContext {
 export interface Server {
   /** `host:port`. */
   readonly address: string;
-  readonly process: Process;
+  /** Undefined where nothing runs between measurements. */
+  readonly process?: Process;
   /** What it reports itself, for the JSON. */
   details?(): Promise<Readonly<Record<string, number>>>;
 }

@@ -3,10 +3,13 @@
 import { createInterface } from 'node:readline';
 import type { Process } from './processes.js';
 
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS_DEFAULT = 15_000;
 
 /** Rejects when the process ends before the line, says something else, or takes too long. */
-export async function readyLine(server: Process): Promise<Readonly<Record<string, unknown>>> {
+export async function readyLine(
+  server: Process,
+  deadlineMs = DEADLINE_MS_DEFAULT,
+): Promise<Readonly<Record<string, unknown>>> {
   const { stdout } = server.child;
   if (stdout === null) throw new Error(`${server.name} has no standard output`);
   const lines = createInterface({ input: stdout });
@@ -14,8 +17,8 @@ export async function readyLine(server: Process): Promise<Readonly<Record<string
   const first = new Promise<string>((resolve, reject) => {
     lines.once('line', resolve);
     timer = setTimeout(
-      () => reject(new Error(`${server.name} is not ready after ${DEADLINE_MS} ms`)),
-      DEADLINE_MS,
+      () => reject(new Error(`${server.name} is not ready after ${deadlineMs} ms`)),
+      deadlineMs,
     );
     void server.ended.then(() => reject(new Error(server.obituary)));
   });

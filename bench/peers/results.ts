@@ -2,7 +2,8 @@
 // tested without a server.
 
 import type { Sample, Samples } from './measure.js';
-import type { Measurement, Metric, RowSpec, Side } from './rows.js';
+import type { Measurement, Side } from './measurements.js';
+import type { Metric, RowSpec } from './row-spec.js';
 import { isMet, ratioOf, type Spread, spreadOf, type Target } from './statistics.js';
 
 /** A side as far as rows name it. */

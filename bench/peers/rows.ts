@@ -1,86 +1,18 @@
-// The rows of the benchmark as data: what is measured (measurements), and what of it is shown against
-// whom and with which target (rows). Several rows may come from one measurement, in which all its
-// sides take turns.
+// The rows of the benchmark as data: what of the measurements is shown against whom and with which
+// target. Several rows may come from one measurement, in which all its sides take turns.
 
+import { durableRows } from './durable-rows.js';
+import {
+  clientOf,
+  type LoadMeasurement,
+  loadOf,
+  type OperationName,
+  type Side,
+  type Sizes,
+} from './measurements.js';
+import { type RowSpec, rowOf } from './row-spec.js';
 import type { Target } from './statistics.js';
 
-/** Whom a figure belongs to. `rondo` is the node with the native engine. */
-export const SIDES = [
-  'rondo',
-  'redis',
-  'rondo-ts',
-  'echo',
-  'ioredis',
-  'node-redis',
-  'etcd',
-  'nats',
-] as const;
-export type Side = (typeof SIDES)[number];
-
-/** Servers live for one stage; stages differ in what the servers hold. */
-export const STAGES = ['small', 'large', 'client'] as const;
-export type Stage = (typeof STAGES)[number];
-
-export interface Sizes {
-  readonly connections: number;
-  readonly keys: number;
-  readonly keysLarge: number;
-  readonly valueBytes: number;
-}
-
-export const SIZES_FULL: Sizes = {
-  connections: 50,
-  keys: 100_000,
-  keysLarge: 5_000_000,
-  valueBytes: 64,
-};
-export const SIZES_QUICK: Sizes = { connections: 4, keys: 500, keysLarge: 2_000, valueBytes: 64 };
-
-export type OperationName = 'get' | 'put';
-
-interface MeasurementBase {
-  readonly id: string;
-  readonly stage: Stage;
-  readonly operation: OperationName;
-  readonly keys: number;
-  readonly valueBytes: number;
-}
-
-/** By the load generator; `batch` operations go out in one frame, or one write of a pipeline. */
-export interface LoadMeasurement extends MeasurementBase {
-  readonly kind: 'closed' | 'open';
-  readonly connections: number;
-  /** Operations without an answer per connection; in the open loop a bound, not the load. */
-  readonly outstanding: number;
-  readonly batch: number;
-  /** Of the open loop: which measurement gives the peaks, and the share of the slower one. */
-  readonly rate?: { readonly peak: string; readonly share: number };
-}
-
-/** By callers in one Node process that each await one call after another, over one connection. */
-export interface ClientMeasurement extends MeasurementBase {
-  readonly kind: 'client';
-  readonly calls: number;
-}
-
-export type Measurement = LoadMeasurement | ClientMeasurement;
-
-export type Metric = 'operationsPerSecond' | 'p50' | 'p99' | 'p999' | 'bytesPerKey';
-
-export interface RowSpec {
-  readonly name: string;
-  readonly unit: 'ops/s' | 'µs' | 'bytes/key' | '';
-  readonly better: 'higher' | 'lower';
-  readonly rondo: Side;
-  readonly peer: Side;
-  /** What a positive answer to a write means on each side. */
-  readonly durability: { readonly rondo: string; readonly peer: string };
-  readonly target?: Target;
-  /** Undefined: the node has no such thing yet. */
-  readonly source?: { readonly measurement: Measurement; readonly metric: Metric };
-}
-
-const NONE = { rondo: 'none', peer: 'none' };
 const OPERATIONS: readonly OperationName[] = ['get', 'put'];
 const OUTSTANDING = [1, 16, 128] as const;
 const CALLS = [1, 100, 1_000] as const;
@@ -99,33 +31,33 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
   const kv = OPERATIONS.flatMap((operation) =>
     OUTSTANDING.map((outstanding) => ({
       outstanding,
-      measurement: load(sizes, operation, outstanding, outstanding),
+      measurement: loadOf(sizes, operation, outstanding, outstanding),
     })),
   );
   const large: LoadMeasurement = {
-    ...load(sizes, 'get', 128, 128),
+    ...loadOf(sizes, 'get', 128, 128),
     id: 'kv.get.large.128',
     stage: 'large',
     keys: sizes.keysLarge,
   };
   const clients = OPERATIONS.flatMap((operation) =>
-    CALLS.map((calls) => client(sizes, operation, calls)),
+    CALLS.map((calls) => clientOf(sizes, operation, calls)),
   );
   return [
     ...kv.map(({ outstanding, measurement }) =>
-      throughput(measurement, 'rondo', 'redis', measurement.id, KV_TARGETS[outstanding]),
+      rowOf(measurement, 'rondo', 'redis', measurement.id, KV_TARGETS[outstanding]),
     ),
-    ...durableRows(),
-    throughput(large, 'rondo', 'redis', large.id, { ratioMin: 4 }),
+    ...durableRows(sizes),
+    rowOf(large, 'rondo', 'redis', large.id, { ratioMin: 4 }),
     {
-      ...throughput(large, 'rondo', 'redis', 'kv.memory.large', { ratioMax: 1 }),
+      ...rowOf(large, 'rondo', 'redis', 'kv.memory.large', { ratioMax: 1 }),
       unit: 'bytes/key',
       better: 'lower',
       source: { measurement: large, metric: 'bytesPerKey' },
     },
     ...clients.flatMap((measurement) =>
       (['ioredis', 'node-redis'] as const).map((peer) =>
-        throughput(
+        rowOf(
           measurement,
           'rondo',
           peer,
@@ -137,13 +69,13 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
     ...openRows(sizes),
     ...OPERATIONS.flatMap((operation) =>
       [1, 16].map((outstanding) => {
-        const measurement = load(sizes, operation, outstanding, 1);
+        const measurement = loadOf(sizes, operation, outstanding, 1);
         const name = `echo.${operation}.${outstanding}`;
-        return throughput(measurement, 'rondo', 'echo', name, { ratioMin: 0.75 });
+        return rowOf(measurement, 'rondo', 'echo', name, { ratioMin: 0.75 });
       }),
     ),
     ...[...kv.map(({ measurement }) => measurement), large, ...clients].map((measurement) =>
-      throughput(
+      rowOf(
         measurement,
         'rondo',
         'rondo-ts',
@@ -164,7 +96,10 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
 }
 
 /** Rows whose names have one of the comma-separated patterns in them; `*` stands for anything. */
-export function selectRows(rows: readonly RowSpec[], patterns: string): RowSpec[] {
+export function selectRows<T extends { readonly name: string }>(
+  rows: readonly T[],
+  patterns: string,
+): T[] {
   const expressions = patterns
     .split(',')
     .map((pattern) => pattern.trim())
@@ -176,54 +111,9 @@ export function selectRows(rows: readonly RowSpec[], patterns: string): RowSpec[
   return rows.filter(({ name }) => expressions.some((expression) => expression.test(name)));
 }
 
-function load(
-  sizes: Sizes,
-  operation: OperationName,
-  outstanding: number,
-  batch: number,
-): LoadMeasurement {
-  const suffix = batch === outstanding ? '' : `x${batch}`;
-  return {
-    id: `kv.${operation}.${outstanding}${suffix}`,
-    kind: 'closed',
-    stage: 'small',
-    operation,
-    keys: sizes.keys,
-    valueBytes: sizes.valueBytes,
-    connections: sizes.connections,
-    outstanding,
-    batch,
-  };
-}
-
-function client(sizes: Sizes, operation: OperationName, calls: number): ClientMeasurement {
-  const { keys, valueBytes } = sizes;
-  const id = `client.${operation}.${calls}`;
-  return { id, kind: 'client', stage: 'client', operation, keys, valueBytes, calls };
-}
-
-function throughput(
-  measurement: Measurement,
-  rondo: Side,
-  peer: Side,
-  name: string,
-  target: Target | undefined,
-): RowSpec {
-  return {
-    name,
-    unit: 'ops/s',
-    better: 'higher',
-    rondo,
-    peer,
-    durability: NONE,
-    ...(target === undefined ? {} : { target }),
-    source: { measurement, metric: 'operationsPerSecond' },
-  };
-}
-
 /** The peak of the open loop has one operation a frame, as the open loop itself has. */
 function openRows(sizes: Sizes): RowSpec[] {
-  const peak = load(sizes, 'get', 16, 1);
+  const peak = loadOf(sizes, 'get', 16, 1);
   return OPEN_SHARES.flatMap((share) => {
     const measurement: LoadMeasurement = {
       ...peak,
@@ -233,13 +123,7 @@ function openRows(sizes: Sizes): RowSpec[] {
       rate: { peak: peak.id, share },
     };
     return (['p50', 'p99', 'p999'] as const).map((metric): RowSpec => {
-      const row = throughput(
-        measurement,
-        'rondo',
-        'redis',
-        `${measurement.id}.${metric}`,
-        undefined,
-      );
+      const row = rowOf(measurement, 'rondo', 'redis', `${measurement.id}.${metric}`, undefined);
       return { ...row, unit: 'µs', better: 'lower', source: { measurement, metric } };
     });
   });
@@ -247,20 +131,7 @@ function openRows(sizes: Sizes): RowSpec[] {
 
 /** The measurement that gives the peaks for an open loop. */
 export function peakOf(sizes: Sizes): LoadMeasurement {
-  return load(sizes, 'get', 16, 1);
-}
-
-function durableRows(): RowSpec[] {
-  return [1, 16].flatMap((outstanding) => [
-    {
-      ...later(`kv.put.durable.${outstanding}`, 'redis'),
-      durability: { rondo: 'sync', peer: 'appendfsync always' },
-    },
-    {
-      ...later(`kv.put.durable.${outstanding}`, 'etcd'),
-      durability: { rondo: 'sync', peer: 'sync' },
-    },
-  ]);
+  return loadOf(sizes, 'get', 16, 1);
 }
 
 function later(name: string, peer: Side): RowSpec {

@@ -1,16 +1,14 @@
 // `npm run bench:profile`: where the time of a frame goes in a node under load. Writes a page with the
 // cost of each part and a flame graph for each number of operations a frame.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { checkFolder, writeFiles } from '../peers/files.js';
 import { RESULTS_FOLDER } from '../peers/limits.js';
 import { prepareGenerator } from '../peers/load.js';
 import { choosePinning, describeMachine } from '../peers/machine.js';
-import { Processes } from '../peers/processes.js';
-import type { LoadMeasurement, OperationName } from '../peers/rows.js';
+import type { LoadMeasurement, OperationName } from '../peers/measurements.js';
+import { type Program, runProgram } from '../peers/program.js';
 import { countFrames } from './count.js';
 import { flameGraph } from './flame.js';
 import type { Group } from './groups.js';
@@ -30,7 +28,7 @@ interface Options {
   readonly out: string;
 }
 
-const program = new Command('bench:profile')
+const commandLine = new Command('bench:profile')
   .description('where the time of a frame goes: a table and flame graphs')
   .addOption(
     new Option('--operations <NAMES>', 'get, put or both, separated by a comma')
@@ -48,53 +46,15 @@ const program = new Command('bench:profile')
   .option('--out <DIR>', 'folder of the result files', RESULTS_FOLDER)
   .exitOverride();
 
-const processes = new Processes();
-let folder: string | undefined;
-let isInterrupted = false;
+await runProgram('bench:profile', async (program) => {
+  commandLine.parse();
+  await run(program, commandLine.opts<Options>());
+});
 
-for (const [signal, exitCode] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.on(signal, () => {
-    if (isInterrupted) return;
-    isInterrupted = true;
-    void cleanUp().finally(() => process.exit(exitCode));
-  });
-}
-
-try {
-  program.parse();
-  await run(program.opts<Options>());
-} catch (error) {
-  // An interrupted run fails because its processes end; that says nothing.
-  if (isInterrupted) await new Promise(() => undefined);
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
-  } else {
-    process.stderr.write(
-      `bench:profile: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    process.exitCode = 1;
-  }
-} finally {
-  await cleanUp();
-}
-
-async function cleanUp(): Promise<void> {
-  try {
-    await processes.close();
-  } catch (error) {
-    process.stderr.write(`bench:profile: ${String(error)}\n`);
-    process.exitCode = 1;
-  }
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
-}
-
-async function run(options: Options): Promise<void> {
+async function run(program: Program, options: Options): Promise<void> {
+  const { processes } = program;
   await checkFolder(options.out);
-  folder = mkdtempSync(join(tmpdir(), 'rondo-profile-'));
+  const folder = program.makeFolder();
   tell('building the load generator');
   const generator = options.generator ?? (await prepareGenerator(processes));
   const pinning = choosePinning();

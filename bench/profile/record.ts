@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { runLoad } from '../peers/load.js';
 import { findProgram, type Pinning } from '../peers/machine.js';
+import type { LoadMeasurement } from '../peers/measurements.js';
+import { durabilityFlags } from '../peers/node.js';
 import type { Process, Processes } from '../peers/processes.js';
 import { readyLine } from '../peers/ready-line.js';
-import type { LoadMeasurement } from '../peers/rows.js';
 import { type Folded, foldCpuProfile } from './cpu-profile.js';
 import { foldPerf } from './fold.js';
 import { parsePerfScript } from './perf.js';
@@ -62,6 +63,7 @@ export async function profile(
     ? ['--perf-basic-prof', '--interpreted-frames-native-stack']
     : ['--cpu-prof', '--cpu-prof-dir', join(folder, `v8-${measurement.id}`)];
   const args = [...flags, MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
+  args.push(...durabilityFlags('none', folder));
   const options = { core: pinning.server, isServer: true };
   const node = processes.start('the node', process.execPath, args, options);
   try {

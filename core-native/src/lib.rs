@@ -15,6 +15,7 @@ mod layout;
 mod limits;
 mod log;
 pub mod log_api;
+mod log_call;
 pub mod log_recovery_api;
 mod number;
 mod operation;

@@ -1,5 +1,6 @@
 // What a person reads after the start: where the node is, what it runs on and what to try.
 
+import { describeDurability } from '../config/durability.js';
 import type { Settings } from '../config/settings.js';
 import type { Server } from '../server.js';
 import { VERSION } from '../version.js';
@@ -16,7 +17,7 @@ export function banner(server: Server, settings: Settings): string {
     `    engine      ${engine.kind} (${engine.reason})`,
     `    transport   ${transport.kind} (${transport.reason})`,
     `    partitions  ${settings.partitions}`,
-    '    durability  none: state is in memory and is gone when the node stops',
+    `    durability  ${describeDurability(settings.durability, settings.dataDir)}`,
     '',
     '  Try in another terminal:',
     '',

@@ -10,6 +10,7 @@ import { readTokenFile } from '../config/tokens.js';
 import { messageOf } from '../errors.js';
 import { probeListen } from '../transport/listen-failure.js';
 import { chooseTransport } from '../transport/load.js';
+import { checkData } from './check-data.js';
 
 export interface Finding {
   readonly name: string;
@@ -32,6 +33,7 @@ export async function runChecks(settings: Settings): Promise<Finding[]> {
     guarded('engine', () => checkEngine(settings)),
     guarded('transport', () => checkTransport(settings)),
     guarded('access', () => checkAccess(settings)),
+    guarded('data', () => checkData(settings)),
     await checkPort(settings),
     checkDescriptors(settings.connectionsMax, descriptorLimit()),
     checkMemory(settings, Math.min(totalmem(), memoryConstraint())),

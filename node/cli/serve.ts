@@ -1,23 +1,27 @@
 // `rondo serve`: runs a node until it is told to stop.
 
 import type { Command } from 'commander';
+import { LogError } from '../log/log.js';
 import { createLogger } from '../logger.js';
 import { startServer } from '../server.js';
 import { banner } from './banner.js';
 import { EXIT_FAILURE, reportError } from './exit.js';
+import { RecoveryDisplay } from './recovery-progress.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import { stopOnSignals } from './signals.js';
 
 const EXAMPLES = `
 Examples:
   $ rondo serve
+  $ rondo serve --data-dir /var/lib/rondo
+  $ rondo serve --durability none
   $ rondo serve --port 0 --json
   $ rondo serve --memory-max 2GiB --engine native
   $ rondo serve --host 0.0.0.0 --token-file ./tokens
   $ RONDO_PORT=7500 rondo serve --config ./rondo.json
 
-Flags come before the environment, the environment before the file. State is in memory: it is gone
-when the node stops.`;
+Flags come before the environment, the environment before the file. What is acknowledged is on disk in
+the data directory, and there again after a crash; --durability says otherwise.`;
 
 export function addServeCommand(program: Command): void {
   addSettingsOptions(
@@ -35,14 +39,23 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
   try {
     const settings = settingsOf(options);
     const logger = createLogger(settings);
+    const recovery = new RecoveryDisplay(logger, process.stderr.isTTY && !asJson);
     const server = await startServer({
       settings,
       logger,
+      onRecovery: (progress) => recovery.show(progress),
       onFatal: (error) => {
-        logger.fatal({ event: 'invariant_broken', err: error }, 'invariant broken: the node ends');
+        if (error instanceof LogError) {
+          logger.fatal({ event: 'log_failed', err: error }, `the node ends: ${error.message}`);
+        } else {
+          logger.fatal(
+            { event: 'invariant_broken', err: error },
+            'invariant broken: the node ends',
+          );
+        }
         process.exit(EXIT_FAILURE);
       },
-    });
+    }).finally(() => recovery.end());
     stopOnSignals(logger, () => server.stop());
     if (asJson) {
       const ready = {

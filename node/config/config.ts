@@ -89,6 +89,18 @@ export function defaultSettings(changes: Partial<Settings> = {}): Settings {
 }
 
 function conflicts(settings: Settings): string[] {
+  return [...logConflicts(settings), ...bufferConflicts(settings)];
+}
+
+function logConflicts({ durability, dataDir }: Settings): string[] {
+  if (durability !== 'none' || dataDir === SETTINGS.dataDir.initial) return [];
+  return [
+    `dataDir: ${dataDir} would not be used with durability none; ` +
+      'leave it out, or choose durability sync or interval:<ms>',
+  ];
+}
+
+function bufferConflicts(settings: Settings): string[] {
   const frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
   if (settings.sendBufferBytesMax >= frameBytesMax) return [];
   const { valueBytesMax, sendBufferBytesMax } = settings;

@@ -12,9 +12,12 @@ import {
 import {
   CONNECTIONS_MAX_DEFAULT,
   HELLO_DEADLINE_MS_DEFAULT,
+  LOG_SEGMENT_BYTES_DEFAULT,
+  LOG_SEGMENT_BYTES_MIN,
   OPERATIONS_OUTSTANDING_MAX_DEFAULT,
   SEND_BUFFER_BYTES_MAX_DEFAULT,
 } from '../limits.js';
+import { parseDurability, SYNC_INTERVAL_MS_MAX } from './durability.js';
 import { formatSize, parseSize } from './size.js';
 
 export interface Setting<V> {
@@ -40,6 +43,26 @@ export const SETTINGS = {
   port: integer(7400, 0, 65_535, 'port to listen at; 0 takes a free one', 'PORT'),
   engine: oneOf(['auto', 'native', 'ts'], 'which engine executes operations'),
   transport: oneOf(['auto', 'uws', 'ws'], 'which WebSocket server is used'),
+  durability: setting(
+    z.string().refine((text) => parseDurability(text) !== undefined),
+    'sync',
+    `sync, none, or interval:<ms> with 1 to ${SYNC_INTERVAL_MS_MAX} milliseconds`,
+    'when a write counts: sync, once it is on disk; interval:<ms>, at once, and on disk that much later; none, at once, and never on disk',
+    'sync|interval:<ms>|none',
+  ),
+  dataDir: setting(
+    z.string().min(1),
+    'rondo-data',
+    'a path',
+    'directory that keeps the log and its snapshots',
+    'PATH',
+  ),
+  logSegmentBytes: size(
+    LOG_SEGMENT_BYTES_DEFAULT,
+    LOG_SEGMENT_BYTES_MIN,
+    2 ** 30,
+    'bytes of each file of the log; they are taken from the disk ahead of time',
+  ),
   partitions: setting(
     z.preprocess(toNumber, z.int().min(1).max(PARTITIONS_MAX).refine(isPowerOfTwo)),
     PARTITIONS_DEFAULT,

@@ -2,10 +2,10 @@
 // is.
 
 import { LOGGED_TEXT_MAX } from '../limits.js';
-import type { HttpReply, HttpRequest } from '../transport/transport.js';
+import type { HttpReply, HttpRequest, UpgradeRequest } from '../transport/transport.js';
 import type { Worker } from '../worker.js';
 import { Metrics } from './metrics.js';
-import { WEBSOCKET_PATH } from './upgrade.js';
+import { type UpgradeRefusal, WEBSOCKET_PATH } from './upgrade.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const AVAILABLE = ['/healthz', '/readyz', '/metrics'] as const;
@@ -58,6 +58,21 @@ export class Endpoints {
     const available = [`${WEBSOCKET_PATH} (WebSocket)`, ...AVAILABLE.map((path) => `GET ${path}`)];
     const reply = json(status, { error: { code, message }, available });
     return headers ? { ...reply, headers } : reply;
+  }
+
+  /** The answer to a WebSocket upgrade that is refused, with a line for the operator. */
+  refuseUpgrade(request: UpgradeRequest, refusal: UpgradeRefusal): HttpReply {
+    const { status, code, message } = refusal;
+    const { upgradesRefused } = this.worker.counters;
+    upgradesRefused.set(status, (upgradesRefused.get(status) ?? 0) + 1);
+    const { remoteAddress } = request;
+    const origin = request.origin?.slice(0, LOGGED_TEXT_MAX);
+    const path = request.path.slice(0, LOGGED_TEXT_MAX);
+    this.worker.options.logger.warn(
+      { event: 'upgrade_refused', httpStatus: status, remoteAddress, origin, path },
+      message,
+    );
+    return this.refusal(status, code, message);
   }
 
   private answerMetrics(request: HttpRequest): HttpReply | Promise<HttpReply> {

@@ -18,6 +18,7 @@ export class Metrics {
     this.addTraffic();
     this.addOperations();
     this.addState();
+    this.addLog();
     this.addInfo();
   }
 
@@ -125,6 +126,40 @@ export class Metrics {
     this.gauge('rondo_uptime_seconds', 'Seconds since the start.', () => worker.uptimeMs / 1000);
   }
 
+  /** What waits for the log. Without a log there is none of it. */
+  private addLog(): void {
+    const { gate } = this.worker;
+    if (gate === undefined) return;
+    const { log, held } = gate;
+    this.counter('rondo_log_appends_total', 'Appends that the log took.', () => log.appended);
+    this.counter('rondo_log_durable_appends_total', 'Appends that are durable.', () => {
+      return log.durable;
+    });
+    this.counter('rondo_log_batches_total', 'Batches of the log, since it was made.', () => {
+      return log.newestBatch;
+    });
+    this.gauge('rondo_log_pending_bytes', 'Bytes of records that are not durable.', () => {
+      return log.pendingBytes;
+    });
+    this.gauge('rondo_held_replies', 'Replies that wait for the log.', () => held.count);
+    this.gauge('rondo_held_bytes', 'Bytes of replies that wait for the log.', () => held.bytes);
+    this.gauge('rondo_writes_refused', '1 while writes are refused; see the log for why.', () => {
+      return gate.refusal === Status.Ok ? 0 : 1;
+    });
+    const { compactor } = this.worker.options.state;
+    if (compactor === undefined) return;
+    this.gauge('rondo_log_sealed_bytes', 'Bytes of the log behind the snapshot.', () => {
+      return compactor.sealedBytes;
+    });
+    this.gauge('rondo_snapshot_bytes', 'Bytes of the newest snapshot.', () => {
+      return compactor.snapshot?.bytes ?? 0;
+    });
+    this.counter('rondo_compactions_total', 'Snapshots made.', () => compactor.done);
+    this.counter('rondo_compactions_failed_total', 'Compactions that failed.', () => {
+      return compactor.failed;
+    });
+  }
+
   private addInfo(): void {
     const { engine, transport, settings } = this.worker.options;
     const { kind, reason } = engine;
@@ -136,7 +171,7 @@ export class Metrics {
     this.info('rondo_node_info', 'The version of the node and what it was started with.', {
       version: VERSION,
       partitions: String(settings.partitions),
-      durability: 'none',
+      durability: settings.durability,
     });
   }
 

@@ -40,9 +40,11 @@ export function nativeAbsence(): string | undefined {
   }
 }
 
+/** A node with its state in memory unless the arguments name a data directory. */
 export async function startTestNode(...arguments_: string[]): Promise<TestNode> {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not built; run npx tsc first`);
-  const all = [MAIN, 'serve', '--json', '--port', '0', ...arguments_];
+  const durability = arguments_.includes('--data-dir') ? [] : ['--durability', 'none'];
+  const all = [MAIN, 'serve', '--json', '--port', '0', ...durability, ...arguments_];
   const child = spawn(process.execPath, all, { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {

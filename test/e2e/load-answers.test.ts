@@ -72,6 +72,7 @@ describe('a run', () => {
       'bytesReceived',
       'clientCpuSeconds',
       'prefillSeconds',
+      'readBack',
       'server',
     ]);
     expect(report).toMatchObject({
@@ -109,7 +110,7 @@ describe('a run', () => {
   it('does the same work again with the same seed, and other work with another', async () => {
     const work = async (seed: number) => {
       const from = node.frames.length;
-      const more = `--allow-missing --read-ratio 0.5 --distribution zipf:0.99 --seed ${seed}`;
+      const more = `--allow-missing --read-ratio 0.5 --distribution zipf:0.99 --read-back 0 --seed ${seed}`;
       await generator.report(options(more));
       return node.frames.slice(from).flatMap((frame) => frame.map(({ code, key }) => code + key));
     };

@@ -55,6 +55,7 @@ export interface Report {
   readonly bytesReceived: number;
   readonly clientCpuSeconds: number;
   readonly prefillSeconds: number;
+  readonly readBack: number;
   readonly server: Readonly<Record<string, unknown>>;
 }
 

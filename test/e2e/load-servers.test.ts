@@ -63,7 +63,8 @@ describe('a node', () => {
   beforeAll(async () => {
     if (!existsSync(main)) throw new Error(`${main} is missing: run npx tsc`);
     writeFileSync(tokens, '# those that may\na-secret\n');
-    const args = [main, 'serve', '--port', '0', '--json', '--token-file', tokens];
+    const state = ['--durability', 'none'];
+    const args = [main, 'serve', '--port', '0', '--json', '--token-file', tokens, ...state];
     child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     child.stderr!.on('data', (text: Buffer) => {

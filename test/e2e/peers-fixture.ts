@@ -15,13 +15,14 @@ import { fileURLToPath } from 'node:url';
 import { findProgram } from '../../bench/peers/machine.js';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
-const MAIN = join(root, 'dist/bench/peers/main.js');
+const mainOf = (bench: 'peers' | 'log'): string => join(root, `dist/bench/${bench}/main.js`);
 /** In the environment of a run and so of all that it starts. */
 const MARK = 'PEERS_TEST_RUN';
 
 /** Builds the load generator; why there is none, where that is so. */
 export function buildGenerator(): string | undefined {
-  if (!existsSync(MAIN)) throw new Error(`${MAIN} is absent: run npx tsc`);
+  const main = mainOf('peers');
+  if (!existsSync(main)) throw new Error(`${main} is absent: run npx tsc`);
   const addon: unknown = JSON.parse(readFileSync(join(root, 'core-native/addon.json'), 'utf8'));
   if (!(addon as { built: boolean }).built) return 'there is no native engine';
   const args = ['build', '--release', '--locked', '--quiet', '--package', 'rondo-load'];
@@ -42,8 +43,16 @@ export interface Run {
 let lastRun = 0;
 
 export function runPeers(args: readonly string[], environment: Record<string, string> = {}): Run {
+  return runBench('peers', args, environment);
+}
+
+export function runBench(
+  bench: 'peers' | 'log',
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Run {
   const mark = `${process.pid}-${++lastRun}`;
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [mainOf(bench), ...args], {
     env: { ...process.env, ...environment, [MARK]: mark },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

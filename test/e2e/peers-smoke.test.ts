@@ -5,12 +5,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findContenders } from '../../bench/peers/contenders.js';
 import { etcd } from '../../bench/peers/etcd.js';
+import { SIZES_QUICK, type Side } from '../../bench/peers/measurements.js';
 import { nats } from '../../bench/peers/nats.js';
 import { Processes } from '../../bench/peers/processes.js';
-import { redis } from '../../bench/peers/redis.js';
+import { redis, redisAlways } from '../../bench/peers/redis.js';
 import type { Row } from '../../bench/peers/results.js';
-import { rowsFor, SIZES_QUICK } from '../../bench/peers/rows.js';
+import { rowsFor } from '../../bench/peers/rows.js';
 import { checkXml } from '../unit/bench-xml.js';
 import { buildGenerator, linkTools, runPeers, writeFalseRedis } from './peers-fixture.js';
 
@@ -39,7 +41,7 @@ it.runIf(absence !== undefined && isRequired)('has a load generator', () => {
 });
 
 describe.skipIf(absence !== undefined)(`bench:peers${absence ? ` (${absence})` : ''}`, () => {
-  const hasRedis = redis.find() !== undefined;
+  const contenders = findContenders();
 
   it('runs every row, writes the results, and leaves nothing behind', {
     timeout: RUN_TIMEOUT_MS,
@@ -59,9 +61,10 @@ describe.skipIf(absence !== undefined)(`bench:peers${absence ? ` (${absence})` :
     expect(rows.map(({ name }) => name)).toEqual(specs.map(({ name }) => name));
     for (const [index, row] of rows.entries()) {
       const spec = specs[index];
-      const isRedis = ['redis', 'ioredis', 'node-redis'].includes(spec?.peer ?? '');
-      const expected =
-        spec?.source === undefined ? 'not yet' : isRedis && !hasRedis ? 'absent' : 'ok';
+      const isThere = [spec?.rondo, spec?.peer].every(
+        (side) => contenders.get(side as Side)?.found,
+      );
+      const expected = spec?.source === undefined ? 'not yet' : isThere ? 'ok' : 'absent';
       expect({ name: row.name, status: row.status }).toEqual({ name: row.name, status: expected });
       if (expected !== 'ok') continue;
       // So few keys fit into memory that a server has from the start, so that memory may not grow.
@@ -158,19 +161,21 @@ describe.skipIf(absence !== undefined)(`bench:peers${absence ? ` (${absence})` :
   });
 });
 
-describe.each([redis, etcd, nats])('$name', (peer) => {
+describe.each([redis, redisAlways, etcd, nats])('$name', (peer) => {
   const found = peer.find();
   const reason = found === undefined ? ` (absent; ${peer.install})` : '';
 
   it.skipIf(found === undefined)(`starts, serves and ends${reason}`, async () => {
     const processes = new Processes();
     try {
-      const context = { processes, folder: fresh(`peer-${peer.name}`), core: undefined };
+      const context = { processes, folder: mkdtempSync(join(folder, 'peer-')), core: undefined };
       const server = await peer.start(found!, context);
       expect(server.address).toMatch(/^127\.0\.0\.1:\d+$/);
-      const { pid } = server.process;
+      const { process: child } = server;
+      if (child === undefined) throw new Error('nothing was started');
+      const { pid } = child;
       expect(processes.deaths()).toEqual([]);
-      await processes.stop(server.process);
+      await processes.stop(child);
       expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     } finally {
       await processes.close();

@@ -32,15 +32,15 @@ export class Fixture {
   /** Turns of the event loop happen by themselves; only time waits for the test. */
   private readonly turns = setInterval(() => this.clock.advance(0), 1);
 
-  /** `settings` over the defaults, with port 0. */
+  /** `settings` over the defaults, with port 0 and state in memory. */
   static async start(
     settings: Partial<Settings>,
-    more: Partial<Pick<ServerOptions, 'engine' | 'transport'>> = {},
+    more: Partial<Pick<ServerOptions, 'engine' | 'transport' | 'openState'>> = {},
   ): Promise<Fixture> {
     const fixture = new Fixture();
     const stream = { write: (line: string) => fixture.entries.push(JSON.parse(line) as LogEntry) };
     fixture.server = await startServer({
-      settings: defaultSettings({ port: 0, ...settings }),
+      settings: defaultSettings({ port: 0, durability: 'none', ...settings }),
       logger: createLoggerTo(stream, 'info'),
       clock: fixture.clock,
       onFatal: (error) => fixture.fatal.push(error),

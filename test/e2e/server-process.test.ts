@@ -33,7 +33,7 @@ class Process {
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
     this.child = spawn(process.execPath, [main, ...args], {
-      env: { ...Object.fromEntries(inherited), ...environment },
+      env: { ...Object.fromEntries(inherited), RONDO_DURABILITY: 'none', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -239,6 +239,7 @@ describe('rondo, when it can not', () => {
       'engine',
       'transport',
       'access',
+      'data',
       'port',
       'descriptors',
       'memory',

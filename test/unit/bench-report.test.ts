@@ -8,16 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chartOf } from '../../bench/peers/chart.js';
 import { checkFolder, writeFiles } from '../../bench/peers/files.js';
 import type { Sample, Samples } from '../../bench/peers/measure.js';
+import { SIDES, SIZES_FULL, type Side } from '../../bench/peers/measurements.js';
 import { parseOptions } from '../../bench/peers/options.js';
 import { makeRow, type Named } from '../../bench/peers/results.js';
-import {
-  type RowSpec,
-  rowsFor,
-  SIDES,
-  SIZES_FULL,
-  type Side,
-  selectRows,
-} from '../../bench/peers/rows.js';
+import type { RowSpec } from '../../bench/peers/row-spec.js';
+import { rowsFor, selectRows } from '../../bench/peers/rows.js';
 import { notesOf, tableOf } from '../../bench/peers/table.js';
 import { checkXml } from './bench-xml.js';
 
@@ -68,6 +63,12 @@ describe('the rows', () => {
       'kv.put.16': { ratioMin: 1.5 },
       'kv.get.128': { ratioMin: 4 },
       'kv.put.128': { ratioMin: 4 },
+      'kv.put.durable.1.redis': { ratioMin: 2 },
+      'kv.put.durable.16.redis': { ratioMin: 2 },
+      'kv.put.durable.1.etcd': { ratioMin: 10 },
+      'kv.put.durable.16.etcd': { ratioMin: 10 },
+      'kv.put.durable.single.disk': { ratioMax: 1.5 },
+      'kv.put.durable.share': { ratioMin: 0.5 },
       'kv.get.large.128': { ratioMin: 4 },
       'kv.memory.large': { ratioMax: 1 },
       'client.get.100.ioredis': { ratioMin: 2 },
@@ -82,10 +83,6 @@ describe('the rows', () => {
     });
     const later = specs.filter(({ source }) => source === undefined).map(({ name }) => name);
     expect(later).toEqual([
-      'kv.put.durable.1.redis',
-      'kv.put.durable.1.etcd',
-      'kv.put.durable.16.redis',
-      'kv.put.durable.16.etcd',
       'locks.etcd',
       'streams.jetstream.nats',
       'streams.redis',
@@ -94,6 +91,42 @@ describe('the rows', () => {
       'pushes.nats',
       'pushes.redis',
     ]);
+  });
+
+  it('say of every durable write what both sides promise', () => {
+    const durable = specs.filter(({ source }) => source?.measurement.stage === 'durable');
+    expect(durable.map(({ name }) => name)).toEqual([
+      'kv.put.durable.1.redis',
+      'kv.put.durable.16.redis',
+      'kv.put.durable.128.redis',
+      'kv.put.durable.1.etcd',
+      'kv.put.durable.16.etcd',
+      'kv.put.durable.single.disk',
+      'kv.put.durable.single.redis',
+      'kv.put.durable.share',
+      'kv.get.durable.16',
+    ]);
+    for (const { rondo, peer, durability } of durable) {
+      expect(rondo).toBe('rondo-sync');
+      expect(durability).toEqual({
+        rondo: 'sync',
+        peer: {
+          'redis-always': 'appendfsync always, no rewrite',
+          etcd: 'sync',
+          disk: 'fdatasync',
+          rondo: 'none',
+        }[peer as string],
+      });
+    }
+    for (const { source, durability } of specs) {
+      if (source === undefined || source.measurement.stage === 'durable') continue;
+      expect(durability).toEqual({ rondo: 'none', peer: 'none' });
+    }
+    const single = durable.find(({ name }) => name === 'kv.put.durable.single.disk')?.source;
+    expect(single).toMatchObject({
+      metric: 'p50',
+      measurement: { connections: 1, outstanding: 1, batch: 1 },
+    });
   });
 
   it('measure both sides with one and the same measurement', () => {

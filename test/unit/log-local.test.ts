@@ -238,6 +238,34 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
     expect(performance.now() - startedAt).toBeGreaterThan(50);
   });
 
+  it('does not let what was written at an interval wait for space too', async () => {
+    let refused = 0;
+    const files: Files = {
+      ...realFiles,
+      write: (fd, bytes, offset, length, position, done) => {
+        const isSecond = position > 64 && length < 1000;
+        if (!isSecond || refused++ >= 40) {
+          realFiles.write(fd, bytes, offset, length, position, done);
+        } else done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0);
+      },
+    };
+    const nativeFaults = Array.from({ length: 40 }, (_, index) => `write:${index + 2}:ENOSPC`);
+    await open({
+      durability: { mode: 'interval', everyMs: 50 },
+      bounds: { spaceRetryMs: 10, markIdleMs: 60_000 },
+      ...(writer === 'native' ? { nativeFaults: nativeFaults.join(',') } : { files }),
+    });
+    append(100);
+    log.flush();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    append(100);
+    log.flush();
+    await log.settled(1, 10_000);
+    expect([log.durable, log.newestBatch, log.refusal]).toEqual([1, 1, 'disk_full']);
+    await log.settled(2, 10_000);
+    expect(readBack(folder).batches.map(({ number }) => number)).toEqual([1, 2]);
+  });
+
   it('says what is wrong when no segment can be made at the start', async () => {
     await open();
     const gone = join(folder, 'missing');

@@ -299,6 +299,22 @@ describe('what a crash leaves', () => {
     expect(result.epoch).toBe(name.includes('opening before') ? 5 : 1);
   });
 
+  it('segments that were not used, before one that was', async () => {
+    const { paths, log, make, batches } = threeSegments();
+    log.write([]);
+    const bare = log.write([]);
+    writeFileSync(bare, new Uint8Array(512));
+    log.epoch = 2;
+    const record = make.put('new', 'x');
+    log.segment = 8;
+    log.write([[record]]);
+    const { result, state } = await recovered(paths);
+    expect(state).toEqual(stateOf([...batches.flat(), record]));
+    expect(result.sealed.map(({ number }) => number)).toEqual([1, 2, 3, 4, 8]);
+    expect(result.unused.map(({ path }) => path)).toEqual([bare]);
+    expect(result).toMatchObject({ epoch: 2, nextSegment: 9 });
+  });
+
   it('old batches behind the newest one, also where they are cut through', async () => {
     const { paths, log, make, batches } = threeSegments();
     const old = readFileSync(join(paths.wal, segmentName(2))).subarray(FILE_HEADER_BYTES);

@@ -64,6 +64,7 @@ const ADVICE: { readonly [code: number]: string } = {
   [Status.ValueTooLarge]: 'the value is above the limit of the node (welcome.limits.valueBytesMax)',
   [Status.UnknownOperation]: 'the node does not know this operation; update the node',
   [Status.ResourceExhausted]: 'the node is at its memory bound; delete keys or raise --memory-max',
+  [Status.DiskFull]: 'the disk of the node is full; free space there, reads go on',
   [Status.Overloaded]: 'the node has too much to do; try again later',
   [Status.Unavailable]: 'the node does not serve now; try again later',
   [Status.Internal]: 'the node failed inside; see its log',
@@ -72,6 +73,7 @@ const ADVICE: { readonly [code: number]: string } = {
   [Status.Unauthenticated]: 'pass a valid token to connect({ token })',
   [Status.HelloTimeout]: 'the hello came too late; the machine or network may be overloaded',
   [Status.SlowReader]: 'this process read its replies too slowly; issue fewer calls at a time',
+  [Status.LogFailed]: 'the log of the node failed; writes without an answer are unknown',
   [Status.TooManyConnections]: 'the node has no room for another connection; share one client',
 };
 

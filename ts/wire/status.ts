@@ -37,6 +37,7 @@ export function isRetryable(status: number): boolean {
     status === Status.Overloaded ||
     status === Status.Unavailable ||
     status === Status.ResourceExhausted ||
+    status === Status.DiskFull ||
     status === Status.SlowReader ||
     status === Status.TooManyConnections
   );

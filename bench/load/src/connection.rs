@@ -7,15 +7,16 @@ use std::ops::Range;
 
 use mio::net::TcpStream;
 
-use crate::fault::{Fault, excerpt};
-use crate::flight::{Flight, Flown};
+use crate::check::check;
+use crate::fault::Fault;
+use crate::flight::Flight;
 use crate::limits::READ_BYTES;
 use crate::measure::Measure;
 use crate::outbox::Outbox;
 use crate::plan::Plan;
-use crate::protocol::{Numbered, Outcome, Protocol};
+use crate::protocol::{Numbered, Protocol};
 use crate::random::Random;
-use crate::workload::{Draw, key_name};
+use crate::workload::{Draw, Values};
 
 /// What the connections of a thread share.
 pub struct Context<'a> {
@@ -27,6 +28,8 @@ pub struct Context<'a> {
     pub batch: Vec<Numbered>,
     /// Operations that a batch holds at most.
     pub batch_max: usize,
+    /// Reads must give what this run wrote.
+    pub is_reading_back: bool,
 }
 
 pub struct Connection<P> {
@@ -42,6 +45,10 @@ pub struct Connection<P> {
     /// When it was last not the server's turn, or the server last answered an operation. What else it
     /// says (a ping, the beginning of a message) does not put a stall off.
     pub waiting_since: u64,
+    /// Operations drawn since the run began.
+    drawn: u64,
+    /// Keys that are still to be read back.
+    unread: Vec<u32>,
     random: Random,
     out: Outbox,
     /// The beginning of a message whose end has not come.
@@ -66,6 +73,8 @@ impl<P: Protocol> Connection<P> {
             backlog: VecDeque::new(),
             unfilled,
             waiting_since: now,
+            drawn: 0,
+            unread: Vec::new(),
             random: Random::new(plan.seed, number as u64),
             out: Outbox::default(),
             carry: Vec::new(),
@@ -136,8 +145,10 @@ impl<P: Protocol> Connection<P> {
             plan,
             measure,
             scratch,
+            is_reading_back,
             ..
         } = context;
+        let is_reading_back = *is_reading_back;
         let fresh = &scratch[..length];
         let is_fresh = self.carry.is_empty();
         if !is_fresh {
@@ -155,7 +166,7 @@ impl<P: Protocol> Connection<P> {
                         "operation {id} is not outstanding: {outcome:?}"
                     )));
                 };
-                if check(plan, flown, outcome)? {
+                if check(plan, flown, outcome, is_reading_back)? {
                     recorder.record(flown.start, flown.draw.is_read);
                 } else {
                     recorder.record_missing(flown.start);
@@ -186,7 +197,8 @@ impl<P: Protocol> Connection<P> {
                 let id = self.flight.take(now, draw);
                 context.batch.push(Numbered { id, draw });
             }
-            self.end_batch(context);
+            self.drawn += count as u64;
+            self.end_batch(&context.plan.workload.values, context);
             due -= count;
         }
     }
@@ -205,19 +217,25 @@ impl<P: Protocol> Connection<P> {
                 let id = self.flight.take(start, draw);
                 context.batch.push(Numbered { id, draw });
             }
-            self.end_batch(context);
+            self.drawn += count as u64;
+            self.end_batch(&context.plan.workload.values, context);
         }
     }
 
     /// Writes the next keys of this connection's share.
     pub fn fill_in(&mut self, now: u64, context: &mut Context<'_>) {
         loop {
+            let outstanding_max = context
+                .plan
+                .prefill_outstanding
+                .min(P::FILLING_OUTSTANDING_MAX);
             let count = context
                 .plan
                 .prefill_batch(P::OPERATION_BYTES)
-                .min(context.batch_max);
+                .min(context.batch_max)
+                .min(outstanding_max);
             let count = count.min(self.unfilled.len());
-            if count == 0 || self.flight.count() + count > context.plan.prefill_outstanding {
+            if count == 0 || self.flight.count() + count > outstanding_max {
                 return;
             }
             self.begin_batch(now, count, context);
@@ -230,8 +248,50 @@ impl<P: Protocol> Connection<P> {
                 let id = self.flight.take(now, draw);
                 context.batch.push(Numbered { id, draw });
             }
-            self.end_batch(context);
+            self.end_batch(&context.plan.workload.filling, context);
         }
+    }
+
+    /// Chooses keys that this connection wrote in the run, evenly over it and the last one with them.
+    /// What was drawn is drawn again, so that the run itself need not remember it.
+    pub fn choose_read_back(&mut self, count: u64, plan: &Plan) {
+        let mut random = Random::new(plan.seed, self.number as u64);
+        let mut chosen = 0;
+        let mut last = None;
+        for at in 0..self.drawn {
+            let draw = plan.workload.draw(&mut random);
+            if draw.is_read {
+                continue;
+            }
+            last = Some(draw.key);
+            if at * count >= chosen * self.drawn {
+                self.unread.push(draw.key);
+                chosen += 1;
+            }
+        }
+        if let (Some(key), Some(place)) = (last, self.unread.last_mut()) {
+            *place = key;
+        }
+    }
+
+    pub fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Reads the chosen keys, as many at once as the run had on the way.
+    pub fn fill_back(&mut self, now: u64, context: &mut Context<'_>) {
+        let room = context.plan.outstanding - self.flight.count();
+        let count = room.min(self.unread.len()).min(context.batch_max);
+        if count == 0 {
+            return;
+        }
+        self.begin_batch(now, count, context);
+        for key in self.unread.split_off(self.unread.len() - count) {
+            let draw = Draw { key, is_read: true };
+            let id = self.flight.take(now, draw);
+            context.batch.push(Numbered { id, draw });
+        }
+        self.end_batch(&context.plan.workload.values, context);
     }
 
     #[inline]
@@ -246,9 +306,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     #[inline]
-    fn end_batch(&mut self, context: &Context<'_>) {
-        self.protocol
-            .encode(&context.batch, &context.plan.workload.values, &mut self.out);
+    fn end_batch(&mut self, values: &Values, context: &Context<'_>) {
+        self.protocol.encode(&context.batch, values, &mut self.out);
     }
 
     /// Sends what there is to send.
@@ -275,66 +334,5 @@ impl<P: Protocol> Connection<P> {
     /// Makes the ring as small as the measured run needs, for the sake of caches. Nothing is in flight.
     pub fn end_prefill(&mut self, plan: &Plan) {
         self.flight = Flight::new(plan.outstanding, self.flight.next_id());
-    }
-}
-
-/// Whether the operation was done; false where its key is absent and may be so.
-#[inline]
-fn check(plan: &Plan, flown: Flown, outcome: Outcome<'_>) -> Result<bool, Fault> {
-    let Draw { key, is_read } = flown.draw;
-    let is_value = |value: &[u8]| !plan.verify || plan.workload.values.matches(key, value);
-    match outcome {
-        Outcome::Value(value) if is_read && is_value(value) => Ok(true),
-        Outcome::Done if !is_read => Ok(true),
-        Outcome::Missing if is_read && plan.allow_missing => Ok(false),
-        Outcome::Echo {
-            is_read: was_read,
-            key: name,
-            value,
-        } if was_read == is_read
-            && name == key_name_bytes(key)
-            && (if is_read {
-                value.is_empty()
-            } else {
-                is_value(value)
-            }) =>
-        {
-            Ok(true)
-        }
-        outcome => Err(wrong(plan, flown, outcome)),
-    }
-}
-
-#[inline]
-fn key_name_bytes(key: u32) -> [u8; crate::workload::KEY_BYTES] {
-    let mut name = [0; crate::workload::KEY_BYTES];
-    crate::workload::write_key(key, &mut name);
-    name
-}
-
-#[cold]
-fn wrong(plan: &Plan, flown: Flown, outcome: Outcome<'_>) -> Fault {
-    let verb = if flown.draw.is_read { "get" } else { "put" };
-    let what = format!("{verb} {}", key_name(flown.draw.key));
-    match outcome {
-        Outcome::Error(error) => Fault::Refused { what, error },
-        Outcome::Missing if flown.draw.is_read => Fault::WrongAnswer(format!(
-            "{what}: there is no such key; run with --prefill, or with --allow-missing"
-        )),
-        Outcome::Value(value) if flown.draw.is_read => {
-            let expected = plan.workload.values.bytes;
-            let hint = if value.len() == expected {
-                String::new()
-            } else {
-                format!("; {expected} were expected: was it written with another --value-bytes?")
-            };
-            Fault::WrongAnswer(format!("{what}: another value: {}{hint}", excerpt(value)))
-        }
-        Outcome::Echo { key, value, .. } => Fault::WrongAnswer(format!(
-            "{what}: echoed with key {} and value {}",
-            excerpt(key),
-            excerpt(value)
-        )),
-        outcome => Fault::WrongAnswer(format!("{what}: {outcome:?}")),
     }
 }

@@ -35,6 +35,8 @@ pub enum Fault {
     Protocol(String),
     #[error("wrong answer: {0}")]
     WrongAnswer(String),
+    #[error("{key} was written in this run, the write was acknowledged, and read back was {found}")]
+    Lost { key: String, found: String },
     #[error("the server answered {what} with an error: {error}")]
     Refused { what: String, error: String },
     #[error(
@@ -51,6 +53,8 @@ pub enum Fault {
     Behind(usize),
     #[error("can't read {path}: {cause}")]
     File { path: String, cause: io::Error },
+    #[error("can't write {path}: {cause}")]
+    Write { path: String, cause: io::Error },
     #[error("the operating system refused {what}: {cause}")]
     System {
         what: &'static str,

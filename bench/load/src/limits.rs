@@ -14,6 +14,9 @@ pub const KEYS_MAX: u32 = u32::MAX;
 /// Bytes of a value: what a node can be configured to take.
 pub const VALUE_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub const DURATION_SECONDS_MAX: f64 = 7.0 * 24.0 * 3600.0;
+/// Keys that are read again after a run that wrote, where the option does not say, and at most.
+pub const READ_BACK_DEFAULT: u32 = 1000;
+pub const READ_BACK_MAX: u32 = 10_000_000;
 /// Arrivals a second, over all connections.
 pub const RATE_MAX: f64 = 100e6;
 /// Exponent of the Zipf distribution.
@@ -29,6 +32,17 @@ pub const HTTP_BYTES_MAX: usize = 16 * 1024;
 pub const RESP_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one RESP bulk string.
 pub const RESP_BULK_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of a value that etcd takes with its default settings: a request of 1.5 MiB, less its head.
+pub const ETCD_VALUE_BYTES_MAX: usize = 1_500_000;
+/// Operations in flight on one connection while etcd's keys are filled in: with many more it refuses
+/// some, because what it has agreed on runs ahead of what it has stored.
+pub const ETCD_FILLING_OUTSTANDING: usize = 16;
+/// Bytes that an HTTP/2 peer may send ahead.
+pub const HTTP2_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes of one write of the bare disk loop, of its file, and of a write that fills the file.
+pub const DISK_WRITE_BYTES_MAX: u32 = 64 * 1024 * 1024;
+pub const DISK_FILE_BYTES_MAX: u64 = 1 << 40;
+pub const DISK_CHUNK_BYTES: usize = 1024 * 1024;
 /// Bytes of one WebSocket message from the server.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of one Redis write at most, where the server names no bound of its own.

@@ -1,13 +1,17 @@
-//! `rondo-load`: puts load on a Rondo node, on Redis or on an echo, and measures. One core drives all
-//! targets, so that every side pays the same client cost. A run that was not right from the first to
+//! `rondo-load`: puts load on a Rondo node, on Redis, on etcd or on an echo, and measures. One core drives
+//! all targets, so that every side pays the same client cost. A run that was not right from the first to
 //! the last answer gives no figures.
 
 mod arrivals;
+mod check;
 mod connection;
+mod disk;
+mod etcd;
 mod fault;
 mod flight;
 mod limits;
 mod measure;
+mod option_values;
 mod options;
 mod outbox;
 mod plan;
@@ -42,8 +46,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::etcd::Etcd;
 use crate::fault::Fault;
-use crate::options::{Options, Target};
+use crate::options::{Command, Options, Target};
 use crate::plan::Plan;
 use crate::progress::ProgressLine;
 use crate::protocol::Protocol;
@@ -55,6 +60,8 @@ use crate::worker::{Summary, Worker};
 
 /// What a shell adds to the number of the signal that ended a process.
 const EXIT_SIGNAL_BASE: usize = 128;
+/// A stream of random numbers beside those of the connections, which are below 2^32.
+const EDITION_STREAM: u64 = 1 << 33;
 
 fn main() -> ExitCode {
     let options = Options::from_command_line();
@@ -83,33 +90,50 @@ fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
             },
         )?;
     }
+    if let Some(Command::Disk(disk)) = &options.command {
+        let summary = disk::run(disk, signal)?;
+        return publish(&Report::of_disk(disk, &summary)?, disk.json);
+    }
     raise_file_limit(options.connections)?;
     let token = options.token()?;
-    let plan = Plan::new(options, Arc::new(AtomicBool::new(false)))?;
-    // Masks and upgrade keys need not be the same in every run.
+    // Masks and upgrade keys need not be the same in every run, and editions must not be.
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     let salt = clock.map_or(0, |since| since.as_nanos() as u64);
+    let edition = Random::new(salt, EDITION_STREAM).next() as u32;
+    let plan = Plan::new(options, edition, Arc::new(AtomicBool::new(false)))?;
     let host = options.address();
     let random = |number: usize| Random::new(salt, number as u64);
     let summaries = match options.target {
         Target::Rondo => drive(&plan, options, signal, |number| {
-            Rondo::<false>::new(host.to_owned(), token.clone(), random(number))
+            Ok(Rondo::<false>::new(
+                host.to_owned(),
+                token.clone(),
+                random(number),
+            ))
         }),
         Target::Echo => drive(&plan, options, signal, |number| {
-            Rondo::<true>::new(host.to_owned(), String::new(), random(number))
+            Ok(Rondo::<true>::new(
+                host.to_owned(),
+                String::new(),
+                random(number),
+            ))
         }),
         Target::Redis => drive(&plan, options, signal, |_| {
-            Resp::new(token.clone(), options.value_bytes as usize)
+            Ok(Resp::new(token.clone(), options.value_bytes as usize))
         }),
+        Target::Etcd => drive(&plan, options, signal, |_| Etcd::new(host)),
     }?;
-    let report = Report::new(options, &summaries)?;
+    publish(&Report::new(options, &summaries)?, options.json)
+}
+
+fn publish(report: &Report<'_>, is_json: bool) -> Result<(), Fault> {
     if report.operations() == 0 {
         return Err(Fault::Slow {
             what: "every operation",
-            seconds: options.duration,
+            seconds: report.seconds(),
         });
     }
-    let text = if options.json {
+    let text = if is_json {
         report.json()? + "\n"
     } else {
         report.table()
@@ -128,7 +152,7 @@ fn drive<P: Protocol>(
     plan: &Plan,
     options: &Options,
     signal: &AtomicUsize,
-    make: impl Fn(usize) -> P + Sync,
+    make: impl Fn(usize) -> Result<P, Fault> + Sync,
 ) -> Result<Vec<Summary>, Fault> {
     let (sender, outcomes) = mpsc::channel();
     let shared = &plan.shared;

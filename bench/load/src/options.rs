@@ -1,18 +1,20 @@
 //! The command line, and the checks that need more than one option.
 
-use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
-use serde::{Serialize, Serializer};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
+use crate::disk::DiskOptions;
 use crate::fault::Fault;
 use crate::limits::{
-    BATCH_MAX, CONNECTIONS_MAX, DURATION_SECONDS_MAX, KEYS_MAX, OUTSTANDING_MAX,
-    OUTSTANDING_OPEN_DEFAULT, RATE_MAX, THREADS_MAX, VALUE_BYTES_MAX, ZIPF_THETA_MAX,
+    BATCH_MAX, CONNECTIONS_MAX, KEYS_MAX, OUTSTANDING_MAX, OUTSTANDING_OPEN_DEFAULT,
+    READ_BACK_DEFAULT, READ_BACK_MAX, THREADS_MAX, VALUE_BYTES_MAX,
 };
+
+use crate::option_values::{Keys, distribution, rate, ratio, seconds, seconds_above_zero};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +23,8 @@ pub enum Target {
     Rondo,
     /// A Redis server; `--token-file` holds its password.
     Redis,
+    /// etcd, by version 3 of its API, without TLS and without users.
+    Etcd,
     /// A WebSocket server that sends every message back: the same frames without a node.
     Echo,
 }
@@ -34,25 +38,9 @@ pub enum Arrivals {
     Poisson,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Keys {
-    Uniform,
-    Zipf(f64),
-}
-
-impl fmt::Display for Keys {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uniform => out.write_str("uniform"),
-            Self::Zipf(theta) => write!(out, "zipf:{theta}"),
-        }
-    }
-}
-
-impl Serialize for Keys {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    Disk(DiskOptions),
 }
 
 const EXAMPLES: &str = "\
@@ -69,6 +57,8 @@ Examples:
   rondo-load --target redis --address 127.0.0.1:6379 --prefill --outstanding 16 --json
   rondo-load --prefill --read-ratio 0.9 --distribution zipf:0.99 --value-bytes 512
   rondo-load --prefill --rate 50000 --arrivals poisson --duration 30s
+  rondo-load --target etcd --address 127.0.0.1:2379 --prefill --read-ratio 0 --outstanding 16
+  rondo-load disk --file /var/tmp/probe --bytes 128
   rondo-load --target echo --address 127.0.0.1:9001 --outstanding 128 --batch 128
 
 Exit codes: 0 done, 1 the run failed, 2 wrong options, 130 interrupted.";
@@ -77,16 +67,20 @@ Exit codes: 0 done, 1 the run failed, 2 wrong options, 130 interrupted.";
 #[command(
     name = "rondo-load",
     version,
-    about = "Puts load on a Rondo node or, at the same client cost, on Redis, and measures latency",
+    about = "Puts load on a Rondo node, or in the same way on Redis or etcd, and measures latency",
     after_help = EXAMPLES,
-    args_override_self = true
+    args_override_self = true,
+    args_conflicts_with_subcommands = true
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Options {
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
     /// What is at the other end
     #[arg(long, value_enum, default_value = "rondo")]
     pub target: Target,
-    /// Host and port [default: 127.0.0.1:7400, for redis 127.0.0.1:6379]
+    /// Host and port [default: 127.0.0.1:7400, for redis 127.0.0.1:6379, for etcd 127.0.0.1:2379]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
     /// File whose first line is the node's token or Redis's password
@@ -105,7 +99,7 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(OUTSTANDING_MAX)))]
     pub outstanding: Option<u32>,
     /// Operations in each frame; in an open loop the most. To Redis in a closed loop: commands that
-    /// must be due before any is sent. What is due at once on a connection leaves in one write, to
+    /// must be due before any is sent, and so to etcd. What is due at once on a connection leaves in one write, to
     /// every target [default: as many as are due]
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH_MAX)))]
@@ -151,6 +145,11 @@ pub struct Options {
     /// Count reads of absent keys in place of failing
     #[arg(long)]
     pub allow_missing: bool,
+    /// Keys that this run wrote to read again at its end: each must have what this run wrote
+    /// [default: 1000 where it writes and verifies]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(READ_BACK_MAX)))]
+    pub read_back: Option<u32>,
     /// How long the server may leave operations unanswered
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_above_zero)]
     #[serde(rename = "timeoutSeconds")]
@@ -178,10 +177,13 @@ impl Options {
     }
 
     fn complete(&mut self) -> Result<(), String> {
-        let port = if self.target == Target::Redis {
-            6379
-        } else {
-            7400
+        if let Some(Command::Disk(disk)) = &self.command {
+            return disk.check();
+        }
+        let port = match self.target {
+            Target::Redis => 6379,
+            Target::Etcd => 2379,
+            Target::Rondo | Target::Echo => 7400,
         };
         self.address
             .get_or_insert_with(|| format!("127.0.0.1:{port}"));
@@ -211,13 +213,24 @@ impl Options {
                 ));
             }
         }
+        let can_read_back = self.read_ratio < 1.0 && self.verify && self.target != Target::Echo;
+        let read_back =
+            *self
+                .read_back
+                .get_or_insert(if can_read_back { READ_BACK_DEFAULT } else { 0 });
+        if read_back > 0 && !can_read_back {
+            return Err(format!(
+                "--read-back {read_back} needs a --read-ratio below 1, --verify, and a target that \
+                 keeps values"
+            ));
+        }
         if self.target == Target::Echo && self.prefill {
             return Err(
                 "--prefill has no meaning with --target echo: an echo keeps nothing".into(),
             );
         }
-        if self.target == Target::Echo && self.token_file.is_some() {
-            return Err("--token-file has no meaning with --target echo".into());
+        if matches!(self.target, Target::Echo | Target::Etcd) && self.token_file.is_some() {
+            return Err("--token-file has no meaning with --target echo or etcd".into());
         }
         Ok(())
     }
@@ -232,6 +245,10 @@ impl Options {
 
     pub fn batch(&self) -> Option<usize> {
         self.batch.map(|batch| batch as usize)
+    }
+
+    pub fn read_back(&self) -> u32 {
+        self.read_back.unwrap_or_default()
     }
 
     /// The token; empty where there is none.
@@ -251,69 +268,6 @@ impl Options {
             path: path.display().to_string(),
             cause: std::io::Error::other("there is no token in it"),
         })
-    }
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err("not a number".into()),
-    }
-}
-
-fn ratio(text: &str) -> Result<f64, String> {
-    let ratio = number(text)?;
-    if (0.0..=1.0).contains(&ratio) {
-        Ok(ratio)
-    } else {
-        Err("not between 0 and 1".into())
-    }
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = number(text)?;
-    if rate > 0.0 && rate <= RATE_MAX {
-        Ok(rate)
-    } else {
-        Err(format!("not above 0 and at most {RATE_MAX}"))
-    }
-}
-
-/// A time in seconds; without a unit it is seconds.
-fn seconds(text: &str) -> Result<f64, String> {
-    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let found = units
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
-    let (digits, factor) = found.unwrap_or((text, 1.0));
-    let seconds =
-        number(digits).map_err(|_| "not a time such as 10s or 500ms".to_owned())? * factor;
-    if (0.0..=DURATION_SECONDS_MAX).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err(format!("not between 0 and {DURATION_SECONDS_MAX} s"))
-    }
-}
-
-fn seconds_above_zero(text: &str) -> Result<f64, String> {
-    match seconds(text)? {
-        seconds if seconds >= 1e-3 => Ok(seconds),
-        _ => Err("at least 1ms".into()),
-    }
-}
-
-fn distribution(text: &str) -> Result<Keys, String> {
-    if text == "uniform" {
-        return Ok(Keys::Uniform);
-    }
-    let Some(theta) = text.strip_prefix("zipf:") else {
-        return Err("neither uniform nor zipf:<theta>".into());
-    };
-    let theta = number(theta)?;
-    if theta > 0.0 && theta <= ZIPF_THETA_MAX {
-        Ok(Keys::Zipf(theta))
-    } else {
-        Err(format!("theta is not above 0 and at most {ZIPF_THETA_MAX}"))
     }
 }
 
@@ -347,19 +301,13 @@ mod tests {
             ("127.0.0.1:6379", 256)
         );
         assert!(!options.verify);
+        assert_eq!(options.read_back(), 0);
+        let read_back = |line| parse(line).expect("valid").read_back();
+        assert_eq!(read_back("--read-ratio 0.9"), READ_BACK_DEFAULT);
+        assert_eq!(read_back("--read-ratio 0 --verify=false"), 0);
         assert_eq!(parse("--batch 16").expect("valid").outstanding(), 16);
         let options = parse("--rate 5 --arrivals poisson").expect("valid");
         assert_eq!(options.arrivals, Arrivals::Poisson);
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, expected) in [("10", 10.0), ("1.5s", 1.5), ("250ms", 0.25), ("2m", 120.0)] {
-            assert_eq!(seconds(text), Ok(expected));
-        }
-        for text in ["", "s", "-1s", "1x", "nan", "inf", "1e9"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
     }
 
     #[test]
@@ -380,7 +328,15 @@ mod tests {
             "--distribution zipf:0",
             "--distribution normal",
             "--target echo --prefill",
-            "--target etcd",
+            "--read-back 5",
+            "--read-back 5 --read-ratio 0 --verify=false",
+            "--read-back 5 --read-ratio 0 --target echo",
+            "--target etcd --token-file x",
+            "disk",
+            "disk --file x --bytes 0",
+            "disk --file x --bytes 9 --file-bytes 8",
+            "disk --file x --outstanding 4",
+            "--outstanding 4 disk --file x",
             "--timeout 0",
         ] {
             assert!(parse(line).is_err(), "{line}");

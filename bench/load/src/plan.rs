@@ -10,7 +10,8 @@ use hdrhistogram::Histogram;
 
 use crate::fault::Fault;
 use crate::limits::{PREFILL_BATCH_BYTES, PREFILL_BATCH_OPERATIONS};
-use crate::options::{Arrivals, Keys, Options};
+use crate::option_values::Keys;
+use crate::options::{Arrivals, Options};
 use crate::workload::Workload;
 
 /// Nanoseconds since the process began.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub prefill_outstanding: usize,
     pub verify: bool,
     pub allow_missing: bool,
+    /// Keys to read again after the run, over all connections.
+    pub read_back: u32,
     /// Nanoseconds.
     pub warm_up: u64,
     pub duration: u64,
@@ -47,7 +50,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(options: &Options, stop: Arc<AtomicBool>) -> Result<Self, Fault> {
+    /// `edition` marks the values that this run writes.
+    pub fn new(options: &Options, edition: u32, stop: Arc<AtomicBool>) -> Result<Self, Fault> {
         let theta = match options.distribution {
             Keys::Uniform => None,
             Keys::Zipf(theta) => Some(theta),
@@ -62,7 +66,13 @@ impl Plan {
             threads: options.threads as usize,
             outstanding: options.outstanding(),
             batch: options.batch(),
-            workload: Workload::new(options.keys, options.read_ratio, theta, value_bytes),
+            workload: Workload::new(
+                options.keys,
+                options.read_ratio,
+                theta,
+                value_bytes,
+                edition,
+            ),
             seed: options.seed,
             rate: options.rate,
             arrivals: options.arrivals,
@@ -74,6 +84,7 @@ impl Plan {
             },
             verify: options.verify,
             allow_missing: options.allow_missing,
+            read_back: options.read_back(),
             warm_up: nanos(options.warm_up),
             duration: nanos(options.duration),
             timeout: nanos(options.timeout),

@@ -68,6 +68,16 @@ pub enum Facts {
     Echo {
         name: &'static str,
     },
+    #[serde(rename_all = "camelCase")]
+    Etcd {
+        name: &'static str,
+        version: String,
+        database_bytes: u64,
+    },
+    Disk {
+        name: &'static str,
+        file: String,
+    },
 }
 
 pub trait Protocol {
@@ -75,6 +85,8 @@ pub trait Protocol {
     const HAS_IDS: bool;
     /// Bytes of one operation on the wire at most, beside its value.
     const OPERATION_BYTES: usize;
+    /// Operations in flight on one connection while keys are filled in, at most.
+    const FILLING_OUTSTANDING_MAX: usize = usize::MAX;
 
     /// Called when the socket is connected.
     fn greet(&mut self, out: &mut Outbox);

@@ -56,6 +56,12 @@ impl Recorder {
         self.is_within = false;
     }
 
+    /// What starts from now on is no part of the measurement.
+    pub fn end_latencies(&mut self) {
+        self.close_run();
+        self.from = u64::MAX;
+    }
+
     /// The answers that follow were received at `now`. Ends with `close_run`.
     #[inline]
     pub fn open_run(&mut self, now: u64) {
@@ -138,5 +144,10 @@ mod tests {
         recorder.record(30_000, true);
         recorder.close_run();
         assert_eq!((recorder.reads, recorder.histogram.len()), (0, 1));
+        recorder.end_latencies();
+        recorder.open_run(60_000);
+        recorder.record(50_000, true);
+        recorder.close_run();
+        assert_eq!(recorder.histogram.len(), 1);
     }
 }

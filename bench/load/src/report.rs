@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::disk::DiskOptions;
 use crate::fault::Fault;
-use crate::options::Options;
+use crate::options::{Options, Target};
 use crate::protocol::Facts;
 use crate::recorder::new_histogram;
 use crate::worker::Summary;
@@ -14,8 +15,8 @@ use crate::worker::Summary;
 #[serde(rename_all = "camelCase")]
 pub struct Report<'a> {
     schema: u32,
-    target: crate::options::Target,
-    config: &'a Options,
+    target: &'static str,
+    config: Config<'a>,
     /// Answered within the measured seconds.
     operations: u64,
     seconds: f64,
@@ -30,7 +31,17 @@ pub struct Report<'a> {
     bytes_received: u64,
     client_cpu_seconds: f64,
     prefill_seconds: f64,
+    /// Keys that were read again after the run and had what it wrote.
+    read_back: u64,
     server: Option<Facts>,
+}
+
+/// What was asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Config<'a> {
+    Load(&'a Options),
+    Disk(&'a DiskOptions),
 }
 
 #[derive(Serialize)]
@@ -45,6 +56,26 @@ struct Latency {
 
 impl<'a> Report<'a> {
     pub fn new(options: &'a Options, summaries: &[Summary]) -> Result<Self, Fault> {
+        let target = match options.target {
+            Target::Rondo => "rondo",
+            Target::Redis => "redis",
+            Target::Etcd => "etcd",
+            Target::Echo => "echo",
+        };
+        Self::of(target, Config::Load(options), options.duration, summaries)
+    }
+
+    pub fn of_disk(options: &'a DiskOptions, summary: &Summary) -> Result<Self, Fault> {
+        let summaries = std::slice::from_ref(summary);
+        Self::of("disk", Config::Disk(options), options.duration, summaries)
+    }
+
+    fn of(
+        target: &'static str,
+        config: Config<'a>,
+        seconds: f64,
+        summaries: &[Summary],
+    ) -> Result<Self, Fault> {
         let mut histogram = new_histogram()?;
         for summary in summaries {
             histogram
@@ -62,11 +93,11 @@ impl<'a> Report<'a> {
             .unwrap_or(0);
         Ok(Self {
             schema: 1,
-            target: options.target,
-            config: options,
+            target,
+            config,
             operations,
-            seconds: options.duration,
-            operations_per_second: round(operations as f64 / options.duration),
+            seconds,
+            operations_per_second: round(operations as f64 / seconds),
             reads,
             writes,
             misses: sum(|summary| summary.measure.recorder.misses),
@@ -83,6 +114,7 @@ impl<'a> Report<'a> {
             bytes_received: sum(|summary| summary.measure.received_within()),
             client_cpu_seconds: sum(|summary| summary.measure.cpu_within()) as f64 / 1e9,
             prefill_seconds: prefill as f64 / 1e9,
+            read_back: sum(|summary| summary.read_back),
             server: summaries.first().and_then(|summary| summary.facts.clone()),
         })
     }
@@ -91,44 +123,35 @@ impl<'a> Report<'a> {
         self.operations
     }
 
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     pub fn json(&self) -> Result<String, Fault> {
         serde_json::to_string(self).map_err(|error| Fault::Internal(error.to_string()))
     }
 
     pub fn table(&self) -> String {
-        let options = self.config;
         let mut text = String::new();
         let mut row = |name: &str, value: String| {
             // Writing to a string can't fail.
             let _ = writeln!(text, "{name:<12}{value}");
         };
         row("server", self.server_text());
-        let shape = match options.rate {
-            Some(rate) => format!("open loop, {} operations/s due", grouped(rate as u64)),
-            None => format!("closed loop, {} outstanding each", options.outstanding()),
-        };
-        let batch = options
-            .batch
-            .map_or("as due".to_owned(), |batch| batch.to_string());
-        row(
-            "load",
-            format!(
-                "{} connections on {} threads, {shape}, batch {batch}",
-                grouped(options.connections.into()),
-                options.threads
+        match self.config {
+            Config::Load(options) => {
+                row("load", load_text(options));
+                row("work", work_text(options));
+            }
+            Config::Disk(options) => row(
+                "work",
+                format!(
+                    "one write of {} bytes after another, each synced, over a file of {} bytes",
+                    grouped(options.bytes.into()),
+                    grouped(options.file_bytes)
+                ),
             ),
-        );
-        row(
-            "work",
-            format!(
-                "{} % reads, {} keys {}, {} bytes a value, seed {}",
-                options.read_ratio * 100.0,
-                grouped(options.keys.into()),
-                options.distribution,
-                grouped(options.value_bytes.into()),
-                options.seed
-            ),
-        );
+        }
         row(
             "throughput",
             format!(
@@ -174,6 +197,13 @@ impl<'a> Report<'a> {
                 self.client_cpu_seconds * 1e9 / self.operations.max(1) as f64
             ),
         );
+        if self.read_back > 0 {
+            let keys = grouped(self.read_back);
+            row(
+                "read back",
+                format!("{keys} keys, each as this run wrote it"),
+            );
+        }
         if self.misses > 0 {
             row(
                 "misses",
@@ -191,7 +221,10 @@ impl<'a> Report<'a> {
     }
 
     fn server_text(&self) -> String {
-        let address = self.config.address();
+        let address = match self.config {
+            Config::Load(options) => options.address(),
+            Config::Disk(_) => "",
+        };
         match &self.server {
             Some(Facts::Rondo {
                 version,
@@ -215,9 +248,37 @@ impl<'a> Report<'a> {
                 };
                 format!("redis {version} at {address}, {log}")
             }
+            Some(Facts::Etcd { version, .. }) => format!("etcd {version} at {address}"),
+            Some(Facts::Disk { file, .. }) => format!("none: the file {file}"),
             Some(Facts::Echo { .. }) | None => format!("echo at {address}"),
         }
     }
+}
+
+fn load_text(options: &Options) -> String {
+    let shape = match options.rate {
+        Some(rate) => format!("open loop, {} operations/s due", grouped(rate as u64)),
+        None => format!("closed loop, {} outstanding each", options.outstanding()),
+    };
+    let batch = options
+        .batch
+        .map_or("as due".to_owned(), |batch| batch.to_string());
+    format!(
+        "{} connections on {} threads, {shape}, batch {batch}",
+        grouped(options.connections.into()),
+        options.threads
+    )
+}
+
+fn work_text(options: &Options) -> String {
+    format!(
+        "{} % reads, {} keys {}, {} bytes a value, seed {}",
+        options.read_ratio * 100.0,
+        grouped(options.keys.into()),
+        options.distribution,
+        grouped(options.value_bytes.into()),
+        options.seed
+    )
 }
 
 /// To three decimals.

@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn commands_are_those_of_redis() {
-        let workload = Workload::new(10, 0.5, None, 8);
+        let workload = Workload::new(10, 0.5, None, 8, 7);
         let mut resp = Resp::new(String::new(), 8);
         let mut out = Outbox::default();
         let batch = [true, false].map(|is_read| Numbered {

@@ -1,6 +1,10 @@
-//! What is sent: keys, values and the sequence of operations. A value is a function of its key alone,
-//! so that every answer can be checked without remembering anything, also by a later run with another
-//! seed. A connection's sequence is a function of the seed and the connection's number.
+//! What is sent: keys, values and the sequence of operations. A value is a function of its key and of
+//! the edition that it carries, so that every answer can be checked without remembering anything, also
+//! by a later run with another seed. Each run writes an edition of its own, so that a value that is read
+//! back tells whether this run wrote it. A connection's sequence is a function of the seed and the
+//! connection's number.
+
+use std::sync::Arc;
 
 use crate::random::{Random, split_mix};
 use crate::zipf::Zipf;
@@ -11,6 +15,11 @@ pub const KEY_BYTES: usize = 17;
 /// Windows of the pattern that a value may begin at: a page, so that it stays in the nearest cache.
 const PATTERN_WINDOWS: usize = 4096;
 const PATTERN_SEED: u64 = 0x0052_6f6e_646f;
+/// The edition that fills keys in.
+const EDITION_FILLED: u32 = 0;
+/// Bytes of the smallest value that tells its edition: a shorter one has too little of the pattern to
+/// see that an edition was damaged.
+const EDITION_VALUE_BYTES_MIN: usize = 16;
 
 #[derive(Clone, Debug)]
 pub enum Distribution {
@@ -23,6 +32,9 @@ pub struct Workload {
     /// Of 2^32.
     reads: u64,
     distribution: Distribution,
+    /// What fills keys in.
+    pub filling: Values,
+    /// What the run writes.
     pub values: Values,
 }
 
@@ -34,14 +46,23 @@ pub struct Draw {
 }
 
 impl Workload {
-    pub fn new(keys: u32, read_ratio: f64, theta: Option<f64>, value_bytes: usize) -> Self {
+    /// `edition` marks what the run writes; no other run should have it.
+    pub fn new(
+        keys: u32,
+        read_ratio: f64,
+        theta: Option<f64>,
+        value_bytes: usize,
+        edition: u32,
+    ) -> Self {
+        let filling = Values::new(value_bytes);
         Self {
             keys,
             reads: (read_ratio * (1_u64 << 32) as f64) as u64,
             distribution: theta.map_or(Distribution::Uniform, |theta| {
                 Distribution::Zipf(Zipf::new(keys, theta))
             }),
-            values: Values::new(value_bytes),
+            values: filling.with_edition(edition),
+            filling,
         }
     }
 
@@ -56,10 +77,12 @@ impl Workload {
     }
 }
 
-/// The values of all keys: the key's number, then a window of one fixed pattern that the key chooses.
+/// The values of all keys in one edition: the key's number, the edition, then a window of one fixed
+/// pattern that both choose.
 pub struct Values {
     pub bytes: usize,
-    pattern: Vec<u8>,
+    edition: u32,
+    pattern: Arc<[u8]>,
 }
 
 impl Values {
@@ -69,14 +92,28 @@ impl Values {
         let pattern = (0..words)
             .flat_map(|_| split_mix(&mut state).to_le_bytes())
             .collect();
-        Self { bytes, pattern }
+        Self {
+            bytes,
+            edition: EDITION_FILLED,
+            pattern,
+        }
+    }
+
+    fn with_edition(&self, edition: u32) -> Self {
+        let is_told = self.bytes >= EDITION_VALUE_BYTES_MIN;
+        Self {
+            bytes: self.bytes,
+            edition: if is_told { edition } else { EDITION_FILLED },
+            pattern: Arc::clone(&self.pattern),
+        }
     }
 
     #[inline]
-    fn parts(&self, key: u32) -> ([u8; 8], &[u8]) {
-        let mixed = u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn parts(&self, key: u32, edition: u32) -> ([u8; 8], &[u8]) {
+        let word = u64::from(key) | u64::from(edition) << 32;
+        let mixed = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let window = (mixed >> 52) as usize;
-        let head = (u64::from(key) ^ PATTERN_SEED << 16).to_le_bytes();
+        let head = (word ^ PATTERN_SEED << 16).to_le_bytes();
         let tail = self.bytes.saturating_sub(8);
         (head, &self.pattern[window..window + tail])
     }
@@ -84,7 +121,7 @@ impl Values {
     /// Fills `room`, which is `bytes` long.
     #[inline]
     pub fn write(&self, key: u32, room: &mut [u8]) {
-        let (head, tail) = self.parts(key);
+        let (head, tail) = self.parts(key, self.edition);
         if let Some((first, rest)) = room.split_first_chunk_mut::<8>() {
             *first = head;
             rest.copy_from_slice(tail);
@@ -94,12 +131,29 @@ impl Values {
         }
     }
 
+    /// Whether it is a value of the key, of any edition.
     #[inline]
     pub fn matches(&self, key: u32, value: &[u8]) -> bool {
+        let edition = match value {
+            [_, _, _, _, a, b, c, d, ..] if value.len() >= EDITION_VALUE_BYTES_MIN => {
+                u32::from_le_bytes([*a, *b, *c, *d]) ^ (PATTERN_SEED >> 16) as u32
+            }
+            _ => EDITION_FILLED,
+        };
+        self.matches_edition(key, edition, value)
+    }
+
+    /// Whether it is what these values have for the key, their edition included.
+    pub fn matches_exactly(&self, key: u32, value: &[u8]) -> bool {
+        self.matches_edition(key, self.edition, value)
+    }
+
+    #[inline]
+    fn matches_edition(&self, key: u32, edition: u32, value: &[u8]) -> bool {
         if value.len() != self.bytes {
             return false;
         }
-        let (head, tail) = self.parts(key);
+        let (head, tail) = self.parts(key, edition);
         match value.split_first_chunk::<8>() {
             Some((first, rest)) => *first == head && rest == tail,
             None => *value == head[..value.len()],
@@ -169,6 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn an_edition_is_a_value_of_the_key_that_differs() {
+        for bytes in [16, 64, 5000] {
+            let filled = Values::new(bytes);
+            let written = filled.with_edition(0x8000_0001);
+            let mut room = vec![0; bytes];
+            written.write(77, &mut room);
+            assert!(filled.matches(77, &room) && written.matches(77, &room));
+            assert!(written.matches_exactly(77, &room) && !filled.matches_exactly(77, &room));
+            for bit in 0..bytes * 8 {
+                room[bit / 8] ^= 1 << (bit % 8);
+                assert!(!filled.matches(77, &room), "bit {bit} of {bytes} bytes");
+                room[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+        // Too small to tell one.
+        let mut room = [0; 15];
+        Values::new(15).with_edition(9).write(77, &mut room);
+        assert!(Values::new(15).matches_exactly(77, &room));
+    }
+
+    #[test]
     fn a_value_stays_what_it_was() {
         // Runs of different builds check each other's values.
         let values = Values::new(12);
@@ -179,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_sequence_and_another_seed_another() {
-        let workload = Workload::new(1000, 0.5, Some(0.99), 8);
+        let workload = Workload::new(1000, 0.5, Some(0.99), 8, 7);
         let sequence = |seed, stream| {
             let mut random = Random::new(seed, stream);
             (0..1000)
@@ -190,7 +265,7 @@ mod tests {
         assert_ne!(sequence(7, 3), sequence(8, 3));
         assert_ne!(sequence(7, 3), sequence(7, 4));
         let mut random = Random::new(1, 0);
-        let uniform = Workload::new(1000, 0.5, None, 8);
+        let uniform = Workload::new(1000, 0.5, None, 8, 7);
         let first: Vec<_> = (0..4).map(|_| uniform.draw(&mut random).key).collect();
         assert_eq!(first, [308, 875, 224, 157]);
     }
@@ -198,7 +273,7 @@ mod tests {
     #[test]
     fn the_read_ratio_holds() {
         for ratio in [0.0, 0.3, 1.0] {
-            let workload = Workload::new(10, ratio, None, 8);
+            let workload = Workload::new(10, ratio, None, 8, 7);
             let mut random = Random::new(5, 0);
             let reads = (0..100_000)
                 .filter(|_| workload.draw(&mut random).is_read)

@@ -227,10 +227,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for OperationCode {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_STATUS: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_STATUS: u8 = 42;
+pub const ENUM_MAX_STATUS: u8 = 43;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_STATUS: [Status; 26] = [
+pub const ENUM_VALUES_STATUS: [Status; 28] = [
   Status::Ok,
   Status::NotFound,
   Status::AlreadyExists,
@@ -246,6 +246,7 @@ pub const ENUM_VALUES_STATUS: [Status; 26] = [
   Status::Overloaded,
   Status::Unavailable,
   Status::Internal,
+  Status::DiskFull,
   Status::Malformed,
   Status::FrameTooLarge,
   Status::TooManyOperations,
@@ -257,6 +258,7 @@ pub const ENUM_VALUES_STATUS: [Status; 26] = [
   Status::TextNotSupported,
   Status::SlowReader,
   Status::TooManyConnections,
+  Status::LogFailed,
 ];
 
 /// How an operation ended. Stable: clients tell errors apart by these. A WebSocket close carries
@@ -281,6 +283,7 @@ impl Status {
   pub const Overloaded: Self = Self(12);
   pub const Unavailable: Self = Self(13);
   pub const Internal: Self = Self(14);
+  pub const DiskFull: Self = Self(15);
   pub const Malformed: Self = Self(32);
   pub const FrameTooLarge: Self = Self(33);
   pub const TooManyOperations: Self = Self(34);
@@ -292,9 +295,10 @@ impl Status {
   pub const TextNotSupported: Self = Self(40);
   pub const SlowReader: Self = Self(41);
   pub const TooManyConnections: Self = Self(42);
+  pub const LogFailed: Self = Self(43);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 42;
+  pub const ENUM_MAX: u8 = 43;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Ok,
     Self::NotFound,
@@ -311,6 +315,7 @@ impl Status {
     Self::Overloaded,
     Self::Unavailable,
     Self::Internal,
+    Self::DiskFull,
     Self::Malformed,
     Self::FrameTooLarge,
     Self::TooManyOperations,
@@ -322,6 +327,7 @@ impl Status {
     Self::TextNotSupported,
     Self::SlowReader,
     Self::TooManyConnections,
+    Self::LogFailed,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -341,6 +347,7 @@ impl Status {
       Self::Overloaded => Some("Overloaded"),
       Self::Unavailable => Some("Unavailable"),
       Self::Internal => Some("Internal"),
+      Self::DiskFull => Some("DiskFull"),
       Self::Malformed => Some("Malformed"),
       Self::FrameTooLarge => Some("FrameTooLarge"),
       Self::TooManyOperations => Some("TooManyOperations"),
@@ -352,6 +359,7 @@ impl Status {
       Self::TextNotSupported => Some("TextNotSupported"),
       Self::SlowReader => Some("SlowReader"),
       Self::TooManyConnections => Some("TooManyConnections"),
+      Self::LogFailed => Some("LogFailed"),
       _ => None,
     }
   }
@@ -1468,7 +1476,7 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Welcome::VT_TRANSPORT, None)}
   }
-  /// `none`: state lives in memory.
+  /// `sync`, `interval:<ms>` or `none`: when a write is acknowledged and when it is on disk.
   #[inline]
   pub fn durability(&self) -> Option<&'a str> {
     // Safety:

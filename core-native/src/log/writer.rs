@@ -28,8 +28,6 @@ struct Active {
     segment: Segment,
     /// Where the next batch goes.
     at: u64,
-    /// Of the newest batch in it; 0 for none.
-    last_batch: u64,
 }
 
 /// Why the thread ends.
@@ -57,6 +55,8 @@ pub struct Writer {
     is_unmarked: bool,
     /// Newest append and bytes of records that were written, durable or not.
     written: (u64, u64),
+    /// Number of the newest batch that was written whole.
+    written_batch: u64,
     /// Something was written since the last sync.
     is_unsynced: bool,
     /// An append was written since the last sync; since when.
@@ -84,6 +84,7 @@ impl Writer {
             // The last batch that an earlier opening left may be without a mark.
             is_unmarked: chain.next > 1,
             written: (0, 0),
+            written_batch: chain.next.saturating_sub(1),
             is_unsynced: false,
             waiting_since: None,
             is_busy: false,
@@ -255,7 +256,7 @@ impl Writer {
         let sealed = self.active.take().map(|active| Sealed {
             number: active.segment.number,
             bytes: active.at,
-            last_batch: active.last_batch,
+            last_batch: self.written_batch,
             last_checksum: self.chain.before,
         });
         if sealed.is_some() {
@@ -268,7 +269,6 @@ impl Writer {
         let active = Active {
             segment,
             at: FILE_HEADER_BYTES,
-            last_batch: 0,
         };
         let number = active.segment.number;
         self.active = Some(active);
@@ -321,15 +321,19 @@ impl Writer {
         }
         if let Some(active) = &mut self.active {
             active.at += batch.len() as u64;
-            active.last_batch = self.chain.next - 1;
         }
+        self.written_batch = self.chain.next - 1;
         if self.shared.lock().progress.is_full {
             self.publish(|state| state.progress.is_full = false);
         }
         Ok(())
     }
 
-    fn wait_for_space(&self) -> Result<(), Stop> {
+    fn wait_for_space(&mut self) -> Result<(), Stop> {
+        // What was written at an interval is not to wait for space as well.
+        if self.waiting_since.is_some() {
+            self.sync()?;
+        }
         self.publish(|state| state.progress.is_full = true);
         let due = Instant::now() + self.options.space_retry;
         let mut state = self.shared.lock();
@@ -357,7 +361,7 @@ impl Writer {
         self.is_unsynced = false;
         self.waiting_since = None;
         let (durable, durable_bytes) = self.written;
-        let newest_batch = self.chain.next - 1;
+        let newest_batch = self.written_batch;
         let rest = self.rest();
         self.publish(|state| {
             state.progress.durable = durable;

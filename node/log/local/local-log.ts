@@ -1,22 +1,14 @@
 // The log of one worker in segment files. A writer brings appends to the disk, a pool makes segments
 // ahead of it, a list knows those that are written; what is decided here is when the log refuses.
 
-import type { NativeAddon } from '../../../ts/engine/native-engine.js';
-import type { Clock } from '../../clock.js';
-import {
-  LOG_BATCH_BYTES_MAX,
-  LOG_MARK_IDLE_MS,
-  LOG_PENDING_BYTES_MAX,
-  LOG_SEGMENT_BYTES_DEFAULT,
-  LOG_SPACE_RETRY_MS,
-} from '../../limits.js';
-import { type Log, type LogBatch, LogError, type LogEvents, type LogRefusal } from '../log.js';
+import { type Log, type LogBatch, LogError, type LogRefusal } from '../log.js';
 import { staleEpoch } from '../record-check.js';
 import { Settlement } from '../settlement.js';
-import { type Files, isFull, realFiles } from './files.js';
+import { Admission } from './admission.js';
+import { isFull, realFiles } from './files.js';
+import { BOUNDS_DEFAULT, type LocalLogBounds, type LocalLogOptions } from './local-options.js';
 import { NativeWriter } from './native-writer.js';
-import type { Recovered } from './recovered.js';
-import { type SealedSegment, SegmentList } from './segment-list.js';
+import { SegmentList } from './segment-list.js';
 import { SegmentPool } from './segment-pool.js';
 import type {
   SegmentWriter,
@@ -27,49 +19,7 @@ import type {
 } from './segment-writer.js';
 import { TsWriter } from './ts-writer.js';
 
-export interface LocalLogEvents extends LogEvents {
-  /** A segment is whole and durable, and nothing more is written to it. */
-  onSealed(segment: SealedSegment): void;
-}
-
-export interface LocalLogBounds {
-  readonly segmentBytes: number;
-  /** The largest append: that much room is kept while the next segment is being made. */
-  readonly reserveBytes: number;
-  readonly batchBytesMax: number;
-  readonly pendingBytesMax: number;
-  readonly spaceRetryMs: number;
-  readonly markIdleMs: number;
-}
-
-export interface LocalLogOptions {
-  /** Where the segments are; it exists. */
-  readonly folder: string;
-  readonly partitions: number;
-  readonly recovered: Recovered;
-  /** Files of segments that recovery found and nobody needs: the first segment is made of one. */
-  readonly spare?: readonly string[];
-  readonly durability:
-    | { readonly mode: 'sync' }
-    | { readonly mode: 'interval'; readonly everyMs: number };
-  /** Without it the writer is the one in TypeScript. */
-  readonly addon: NativeAddon | undefined;
-  readonly clock: Clock;
-  readonly events: LocalLogEvents;
-  readonly bounds?: Partial<LocalLogBounds>;
-  readonly files?: Files;
-  /** For tests: faults of the addon's own system calls (`core-native/src/log/files.rs`). */
-  readonly nativeFaults?: string;
-}
-
-const BOUNDS_DEFAULT: LocalLogBounds = {
-  segmentBytes: LOG_SEGMENT_BYTES_DEFAULT,
-  reserveBytes: LOG_BATCH_BYTES_MAX,
-  batchBytesMax: LOG_BATCH_BYTES_MAX,
-  pendingBytesMax: LOG_PENDING_BYTES_MAX,
-  spaceRetryMs: LOG_SPACE_RETRY_MS,
-  markIdleMs: LOG_MARK_IDLE_MS,
-};
+export type { LocalLogBounds, LocalLogEvents, LocalLogOptions } from './local-options.js';
 
 export class LocalLog implements Log {
   readonly epoch: number;
@@ -84,8 +34,7 @@ export class LocalLog implements Log {
   private readonly pool: SegmentPool;
   private readonly segments: SegmentList;
   private readonly writer: SegmentWriter;
-  /** Above the bound, and not yet below half of it. */
-  private isBacklogged = false;
+  private readonly admission: Admission;
   /** Set for good: appends throw it. */
   private ended: LogError | undefined;
   private isPublishing = false;
@@ -122,6 +71,7 @@ export class LocalLog implements Log {
   private constructor(private readonly options: LocalLogOptions) {
     const { recovered, folder, partitions, clock, files = realFiles } = options;
     this.bounds = { ...BOUNDS_DEFAULT, ...options.bounds };
+    this.admission = new Admission(this.bounds);
     this.epoch = recovered.epoch + 1;
     this.fence = this.epoch;
     this.revisions = recovered.revisions.slice();
@@ -289,15 +239,7 @@ export class LocalLog implements Log {
 
   private judge(): LogRefusal {
     if (this.refusal === 'failed') return 'failed';
-    if (this.writer.isFull) return 'disk_full';
-    const { pendingBytes, pool, bounds } = this;
-    const limit = this.isBacklogged ? bounds.pendingBytesMax / 2 : bounds.pendingBytesMax;
-    this.isBacklogged = pendingBytes > limit;
-    // Small segments would otherwise never have the room.
-    const reserve = Math.min(bounds.reserveBytes, bounds.segmentBytes / 2);
-    const isShort = pool.isBehind && this.writer.rest - pendingBytes < reserve;
-    if (isShort) return pool.isFull ? 'disk_full' : 'overloaded';
-    return this.isBacklogged ? 'overloaded' : 'none';
+    return this.admission.judge(this.pendingBytes, this.writer, this.pool);
   }
 
   /** Leaves a mark when nothing was written for a while. One timer serves all batches meanwhile. */

@@ -25,6 +25,7 @@ import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
 import type { Recovered } from './recovered.js';
 import { type Cut, checkEnd, cutOf, type ReadSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
+import type { LogEnd } from './resettle.js';
 import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
@@ -57,6 +58,8 @@ export interface RecoveryOptions {
 }
 
 export interface RecoveredLog extends Recovered {
+  /** Where the log ends; undefined where no segment behind the snapshot has batches. */
+  readonly end: LogEnd | undefined;
   /** Not covered by the snapshot, oldest first. */
   readonly sealed: readonly SealedSegment[];
   /** Covered by the snapshot: to be removed or used again. */
@@ -132,6 +135,7 @@ class Recovery {
     if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
     const { chain, epoch, time, records, bytes } = this;
+    // One without a header of its own that lies between is none of the log's, as the chain goes on.
     const used = segments.slice(0, last + 1);
     return {
       chain,
@@ -140,9 +144,12 @@ class Recovery {
       revisions: Float64Array.from({ length: directory.partitions }, (_, partition) =>
         engine.revisionOf(partition),
       ),
-      sealed: used.map(({ sealed }) => sealed),
+      sealed: used.flatMap(({ sealed, header }) => (header === undefined ? [] : [sealed])),
+      end: last < 0 ? undefined : endOf(segments[last] as ReadSegment),
       covered,
-      unused: segments.slice(last + 1).map(({ file }) => file),
+      unused: segments
+        .filter(({ header }, index) => index > last || header === undefined)
+        .map(({ file }) => file),
       snapshot: chosen,
       olderSnapshots: files.snapshots.filter(({ number }) => number < (chosen?.number ?? 0)),
       damagedSnapshots: damaged,
@@ -250,6 +257,10 @@ class Recovery {
     const { bytesDone, bytesTotal } = this;
     this.options.onProgress?.({ phase, bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
   }
+}
+
+function endOf({ file, end }: ReadSegment): LogEnd {
+  return { path: file.path, offset: end.offset };
 }
 
 /** Throws where a segment with batches is of an older epoch than one before it. */

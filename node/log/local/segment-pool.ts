@@ -11,7 +11,7 @@ import type { Clock } from '../../clock.js';
 import { LOG_SEGMENTS_SPARE_MAX, LOG_ZERO_PIECE_BYTES } from '../../limits.js';
 import { LogError } from '../log.js';
 import { errnoOf, type Files, isFull, sync, writeAll } from './files.js';
-import { encodeSegmentHeader, FILE_HEADER_BYTES, segmentName } from './format.js';
+import { encodeSegmentHeader, segmentName } from './format.js';
 import type { ReadySegment } from './segment-writer.js';
 
 /** What may well work a little later: too many open files, no memory, an interrupted call. */
@@ -50,18 +50,6 @@ export class SegmentPool {
 
   constructor(private readonly options: PoolOptions) {
     this.next = options.nextSegment;
-  }
-
-  /** Bytes for batches in the segments that are ready. */
-  get readyBytes(): number {
-    let bytes = 0;
-    for (const segment of this.ready) bytes += segment.bytes - FILE_HEADER_BYTES;
-    return bytes;
-  }
-
-  /** Whether the segment that comes next is still being made. */
-  get isBehind(): boolean {
-    return this.ready.length === 0;
   }
 
   pathOf(segment: number): string {

@@ -33,7 +33,8 @@ export class TsWriter implements SegmentWriter {
   private active: ReadySegment | undefined;
   /** Where the next batch goes in the active segment. */
   private at = 0;
-  private lastBatch = 0;
+  /** Number of the newest batch that was written whole. */
+  private writtenBatch: number;
   /** Newest append and bytes of records that were written, durable or not. */
   private written = 0;
   private writtenBytes = 0;
@@ -58,6 +59,7 @@ export class TsWriter implements SegmentWriter {
   constructor(private readonly options: WriterOptions) {
     this.chain = { ...options.chain };
     this.newestBatch = this.chain.next - 1;
+    this.writtenBatch = this.newestBatch;
     this.isUnmarked = this.chain.next > 1;
     this.groups = new GroupQueue(options.batchBytesMax);
   }
@@ -211,7 +213,7 @@ export class TsWriter implements SegmentWriter {
     const sealed: WrittenSegment = {
       number: active.number,
       bytes: this.at,
-      lastBatch: this.lastBatch,
+      lastBatch: this.writtenBatch,
       lastChecksum: this.chain.before,
     };
     this.active = undefined;
@@ -233,8 +235,13 @@ export class TsWriter implements SegmentWriter {
     files.write(active.fd, batch, done, length - done, position, (error, taken) => {
       if (error !== null && isFull(error)) {
         this.isFull = true;
-        clock.after(spaceRetryMs, () => this.write(batch, length, then, done));
-        events.onProgress();
+        const retry = () => {
+          clock.after(spaceRetryMs, () => this.write(batch, length, then, done));
+          events.onProgress();
+        };
+        // What was written at an interval is not to wait for space as well.
+        if (this.syncTimer === undefined) retry();
+        else this.sync(retry);
         return;
       }
       if (error !== null && errnoOf(error) === 'EINTR') {
@@ -245,7 +252,7 @@ export class TsWriter implements SegmentWriter {
       this.isUnsynced = true;
       if (done + taken < length) return this.write(batch, length, then, done + taken);
       this.at += length;
-      this.lastBatch = this.chain.next - 1;
+      this.writtenBatch = this.chain.next - 1;
       this.isFull = false;
       if (this.isAborted) this.stop();
       else then();
@@ -268,7 +275,7 @@ export class TsWriter implements SegmentWriter {
       this.isUnsynced = false;
       this.durable = this.written;
       this.durableBytes = this.writtenBytes;
-      this.newestBatch = this.chain.next - 1;
+      this.newestBatch = this.writtenBatch;
       then();
     });
   }

@@ -22,6 +22,7 @@ export enum Status {
   Overloaded = 12,
   Unavailable = 13,
   Internal = 14,
+  DiskFull = 15,
   Malformed = 32,
   FrameTooLarge = 33,
   TooManyOperations = 34,
@@ -32,5 +33,6 @@ export enum Status {
   Unauthenticated = 39,
   TextNotSupported = 40,
   SlowReader = 41,
-  TooManyConnections = 42
+  TooManyConnections = 42,
+  LogFailed = 43
 }

@@ -65,7 +65,7 @@ transport(optionalEncoding?:any):string|Uint8Array|null {
 }
 
 /**
- * `none`: state lives in memory.
+ * `sync`, `interval:<ms>` or `none`: when a write is acknowledged and when it is on disk.
  */
 durability():string|null
 durability(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null

@@ -1,25 +1,20 @@
-//! One thread of the generator: an event loop over its connections. It opens them, fills the keys in,
-//! waits for the other threads, runs the loop, and waits for the last answers.
+//! One thread of the generator: an event loop over its connections.
+
+mod phases;
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use crate::arrivals::Schedule;
 use crate::connection::{Connection, Context};
 use crate::fault::Fault;
-use crate::limits::{
-    ARRIVAL_SLEEP_NANOS_MIN, BACKLOG_MAX, CHECK_INTERVAL_MS, CONNECTING_MAX, READ_BYTES,
-};
+use crate::limits::{BACKLOG_MAX, CHECK_INTERVAL_MS, READ_BYTES};
 use crate::measure::{Measure, Window};
 use crate::plan::Plan;
 use crate::protocol::{Facts, Protocol};
@@ -37,6 +32,7 @@ enum Mode {
     Prefill,
     Closed,
     Open,
+    ReadBack,
 }
 
 /// What a thread found out.
@@ -44,6 +40,8 @@ pub struct Summary {
     pub measure: Measure,
     /// Arrivals that were never sent, because the server did not keep up.
     pub unsent: u64,
+    /// Keys that were read again after the run and had what it wrote.
+    pub read_back: u64,
     pub prefill_nanos: u64,
     pub facts: Option<Facts>,
 }
@@ -71,7 +69,7 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> Fault {
     move |cause| Fault::System { what, cause }
 }
 
-impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
+impl<'a, P: Protocol, F: Fn(usize) -> Result<P, Fault>> Worker<'a, P, F> {
     /// `make` gives the protocol of a connection by its number.
     pub fn new(thread: usize, plan: &'a Plan, make: F) -> Result<Self, Fault> {
         let poll = Poll::new().map_err(system("an epoll"))?;
@@ -99,6 +97,7 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
                 scratch: vec![0; READ_BYTES],
                 batch: Vec::new(),
                 batch_max: usize::MAX,
+                is_reading_back: false,
             },
             mode: Mode::Nothing,
             open: 0,
@@ -130,212 +129,17 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
         self.send_until_the_end(start, &mut events)?;
         let unsent = self.drop_backlog();
         self.drain(&mut events)?;
+        let read_back = self.read_back(&mut events)?;
         Ok(Summary {
             measure: self.context.measure,
             unsent,
+            read_back,
             prefill_nanos,
             facts: self
                 .connections
                 .first()
                 .and_then(|first| first.protocol.facts().cloned()),
         })
-    }
-
-    fn connect(&mut self, events: &mut Events) -> Result<(), Fault> {
-        let plan = self.context.plan;
-        let numbers = plan.connections_of(self.thread);
-        let total = numbers.len();
-        for number in numbers {
-            while self.connections.len() - self.open >= CONNECTING_MAX {
-                self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
-            }
-            let refused = |cause| Fault::Connect {
-                address: plan.address.to_string(),
-                cause,
-            };
-            let mut socket = TcpStream::connect(plan.address).map_err(refused)?;
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll
-                .registry()
-                .register(&mut socket, Token(self.connections.len()), interest)
-                .map_err(refused)?;
-            let protocol = (self.make)(number);
-            let now = plan.clock.now();
-            self.connections
-                .push(Connection::new(number, socket, protocol, plan, now));
-        }
-        while self.open < total {
-            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
-        }
-        Ok(())
-    }
-
-    /// What the server allows, once it is known.
-    fn check_bounds(&mut self) -> Result<(), Fault> {
-        let plan = self.context.plan;
-        let Some(first) = self.connections.first() else {
-            return Ok(());
-        };
-        let bounds = first.protocol.bounds();
-        let value_bytes = plan.workload.values.bytes;
-        if value_bytes > bounds.value_bytes {
-            let allowed = bounds.value_bytes;
-            return Err(Fault::Limit(format!(
-                "values of {allowed} bytes, not {value_bytes}"
-            )));
-        }
-        if plan.outstanding > bounds.outstanding {
-            let allowed = bounds.outstanding;
-            return Err(Fault::Limit(format!(
-                "{allowed} operations outstanding, not {}",
-                plan.outstanding
-            )));
-        }
-        let operation = P::OPERATION_BYTES + value_bytes;
-        let by_bytes = bounds.batch_bytes.saturating_sub(64) / operation;
-        let batch_max = bounds.batch_operations.min(by_bytes);
-        if batch_max < plan.batch.unwrap_or(1) {
-            return Err(Fault::Limit(format!(
-                "{batch_max} operations of {operation} bytes in a frame"
-            )));
-        }
-        self.context.batch_max = match plan.rate {
-            Some(_) => batch_max.min(plan.batch.unwrap_or(batch_max)),
-            None => batch_max,
-        };
-        Ok(())
-    }
-
-    /// Gives the nanoseconds it took.
-    fn prefill(&mut self, events: &mut Events) -> Result<u64, Fault> {
-        let plan = self.context.plan;
-        if !plan.prefill {
-            return Ok(0);
-        }
-        let start = plan.clock.now();
-        self.mode = Mode::Prefill;
-        for index in 0..self.connections.len() {
-            self.send(index)?;
-        }
-        while !self
-            .connections
-            .iter()
-            .all(|one| one.unfilled.is_empty() && one.flight.count() == 0)
-        {
-            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
-        }
-        self.mode = Mode::Nothing;
-        for connection in &mut self.connections {
-            connection.end_prefill(plan);
-        }
-        Ok(plan.clock.now() - start)
-    }
-
-    fn send_until_the_end(&mut self, start: u64, events: &mut Events) -> Result<(), Fault> {
-        let clock = &self.context.plan.clock;
-        while clock.now() < start {
-            self.step(events, Duration::ZERO)?;
-        }
-        if let Some(schedule) = &mut self.schedule {
-            self.mode = Mode::Open;
-            schedule.start(start);
-        } else {
-            self.mode = Mode::Closed;
-            for index in 0..self.connections.len() {
-                self.send(index)?;
-            }
-        }
-        while self.context.measure.window != Window::After {
-            let now = clock.now();
-            self.context.measure.tick(now);
-            if self.mode == Mode::Open {
-                self.arrive(now)?;
-            }
-            let rest = self.context.measure.end().saturating_sub(now).max(1);
-            let timeout = Duration::from_nanos(rest.min(CHECK_NANOS));
-            self.step(events, timeout)?;
-        }
-        if self.mode == Mode::Open {
-            // What became due since the last look is not the server's delay.
-            self.arrive(clock.now())?;
-        }
-        self.mode = Mode::Nothing;
-        Ok(())
-    }
-
-    /// Hands the operations that are due by `now` to the connections in turn, and sets the timer for
-    /// the next.
-    fn arrive(&mut self, now: u64) -> Result<(), Fault> {
-        let end = self.context.measure.end();
-        let Some(schedule) = &mut self.schedule else {
-            return Ok(());
-        };
-        let total = self.connections.len();
-        let first = self.turn;
-        let mut arrived = 0;
-        while schedule.next() <= now.min(end - 1) {
-            self.connections[self.turn]
-                .backlog
-                .push_back(schedule.next());
-            schedule.advance();
-            arrived += 1;
-            self.turn = if self.turn + 1 == total {
-                0
-            } else {
-                self.turn + 1
-            };
-        }
-        let next = schedule.next();
-        for offset in 0..arrived.min(total) {
-            self.send((first + offset) % total)?;
-        }
-        if next == self.timer_at {
-            return Ok(());
-        }
-        self.timer_at = next;
-        let sleep = next
-            .saturating_sub(self.context.plan.clock.now())
-            .max(ARRIVAL_SLEEP_NANOS_MIN);
-        let value = Timespec {
-            tv_sec: (sleep / 1_000_000_000) as i64,
-            tv_nsec: (sleep % 1_000_000_000) as i64,
-        };
-        let it_interval = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let setting = Itimerspec {
-            it_interval,
-            it_value: value,
-        };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting)
-            .map_err(|error| system("a timer")(error.into()))?;
-        Ok(())
-    }
-
-    /// Operations that were due in the window and never sent: their wait so far is recorded, so that an
-    /// overloaded server can't hide them.
-    fn drop_backlog(&mut self) -> u64 {
-        let end = self.context.measure.end();
-        let mut unsent = 0;
-        for connection in &mut self.connections {
-            for start in connection.backlog.drain(..) {
-                self.context.measure.recorder.record_unsent(start, end);
-                unsent += 1;
-            }
-        }
-        unsent
-    }
-
-    fn drain(&mut self, events: &mut Events) -> Result<(), Fault> {
-        while self
-            .connections
-            .iter()
-            .any(|connection| connection.flight.count() > 0)
-        {
-            self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
-        }
-        Ok(())
     }
 
     /// One turn of the event loop.
@@ -397,6 +201,7 @@ impl<'a, P: Protocol, F: Fn(usize) -> P> Worker<'a, P, F> {
                 Mode::Closed => connection.fill(now, context),
                 Mode::Open => connection.fill_from_backlog(now, context),
                 Mode::Prefill => connection.fill_in(now, context),
+                Mode::ReadBack => connection.fill_back(now, context),
                 Mode::Nothing => {}
             }
         }

@@ -1,0 +1,55 @@
+//! Reads replies: those in the usual layout directly, any other through the verifier.
+
+use crate::fault::{Fault, excerpt};
+use crate::generated::{FrameKind, Status};
+use crate::protocol::Outcome;
+use crate::rondo::layout::{Element, REPLY_HEADER, frame_of, usual_columns};
+
+#[inline]
+pub fn read_reply(
+    payload: &[u8],
+    answer: &mut impl FnMut(u32, Outcome<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let (results, mut data) = match usual_columns(payload, &REPLY_HEADER, FrameKind::Reply) {
+        Some(columns) => columns,
+        None => {
+            let frame = frame_of(payload)?;
+            let (FrameKind::Reply, Some(results), Some(data)) =
+                (frame.kind(), frame.results(), frame.data())
+            else {
+                return Err(Fault::protocol("a frame is not a reply"));
+            };
+            (results.bytes().as_chunks().0, data.bytes())
+        }
+    };
+    for result in results {
+        let head = Element::of(result);
+        let length = head.key_bytes + head.value_bytes;
+        let Some((bytes, rest)) = data.split_at_checked(length) else {
+            return Err(Fault::protocol("the lengths of a reply exceed its data"));
+        };
+        data = rest;
+        let revision = &result[16..24];
+        let outcome = match Status(head.code) {
+            // Neither a get nor a put answers with a key or flags, and each knows a revision.
+            Status::Ok if head.key_bytes > 0 || head.flags != 0 || revision == [0; 8] => {
+                Outcome::Error(format!("a result of another kind: {}", excerpt(result)))
+            }
+            Status::Ok if bytes.is_empty() => Outcome::Done,
+            Status::Ok => Outcome::Value(bytes),
+            Status::NotFound => Outcome::Missing,
+            status => {
+                let name = status.variant_name().unwrap_or("unknown status");
+                Outcome::Error(format!("{name} ({})", status.0))
+            }
+        };
+        answer(head.id, outcome)?;
+    }
+    if data.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::protocol(
+            "a reply has more data than its results say",
+        ))
+    }
+}

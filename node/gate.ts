@@ -1,0 +1,121 @@
+// Nothing is shown that could be lost: the gate gives the log what the engine made, tells the engine what
+// is durable, and holds each reply until all that it shows is. Under `interval` the log is written all
+// the same, but nothing waits for it.
+
+import type { Logger } from 'pino';
+import {
+  type Engine,
+  INPUT_DURABLE,
+  INPUT_WRITE_REFUSAL,
+  OUTCOME_APPEND,
+  OUTCOME_RECORD_BYTES,
+} from '../ts/engine/engine.js';
+import { Status, statusName } from '../ts/wire/status.js';
+import type { Clock } from './clock.js';
+import type { Peer } from './connection.js';
+import { NodeError } from './errors.js';
+import { HeldReplies } from './held-replies.js';
+import { HELD_BYTES_MAX, SETTLE_DEADLINE_MS } from './limits.js';
+import type { Log, LogRefusal } from './log/log.js';
+
+const REFUSALS: Readonly<Record<LogRefusal, Status>> = {
+  none: Status.Ok,
+  overloaded: Status.Overloaded,
+  disk_full: Status.DiskFull,
+  failed: Status.LogFailed,
+};
+
+export interface GateOptions {
+  readonly engine: Engine;
+  readonly log: Log;
+  /** Whether replies wait for the log. */
+  readonly isWaiting: boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Sends a reply whose time has come. */
+  readonly send: (peer: Peer, reply: Uint8Array, operations: number) => void;
+}
+
+export class Gate {
+  readonly held = new HeldReplies();
+  readonly log: Log;
+  /** What every write is answered with at present; Ok: they are carried out. */
+  refusal: Status = Status.Ok;
+  private flushIsDue = false;
+
+  constructor(private readonly options: GateOptions) {
+    this.log = options.log;
+    if (options.isWaiting) options.engine.input[INPUT_DURABLE] = 0;
+  }
+
+  /** Too much waits: a reply that would have to wait must not be held. */
+  get isFull(): boolean {
+    return this.held.bytes > HELD_BYTES_MAX;
+  }
+
+  /** Gives the log the records of the engine's last call. */
+  store(): void {
+    const { engine, log, clock } = this.options;
+    const { outcome } = engine;
+    const append = log.append(log.epoch, engine.records, outcome[OUTCOME_RECORD_BYTES] as number);
+    if (append !== outcome[OUTCOME_APPEND]) {
+      const message = `the log counts ${append} appends, the engine ${outcome[OUTCOME_APPEND]}`;
+      throw new NodeError('INVARIANT_BROKEN', message);
+    }
+    this.admit();
+    if (this.flushIsDue) return;
+    // Behind the frames that the sockets hold at present, so that one sync covers them all.
+    this.flushIsDue = true;
+    clock.soon(this.flush);
+  }
+
+  /** Keeps a reply until `append` is durable. */
+  hold(append: number, peer: Peer, reply: Uint8Array, operations: number): void {
+    this.held.hold(append, peer, reply, operations);
+    this.admit();
+  }
+
+  /** The log has got further, or takes less or more than before. */
+  onProgress(): void {
+    const { engine, log, isWaiting, send } = this.options;
+    if (isWaiting) {
+      engine.input[INPUT_DURABLE] = log.durable;
+      this.held.release(log.durable, send);
+    }
+    this.admit();
+  }
+
+  /** Waits until what was written is durable and every write has its reply, or a deadline. */
+  async settle(): Promise<void> {
+    const { log, logger } = this.options;
+    log.flush();
+    try {
+      await log.settled(log.appended, SETTLE_DEADLINE_MS);
+      this.onProgress();
+    } catch (error) {
+      const fields = { event: 'settle_failed', err: error, held: this.held.count };
+      logger.error(fields, 'the log did not take all that was written');
+    }
+  }
+
+  private readonly flush = (): void => {
+    this.flushIsDue = false;
+    this.log.flush();
+  };
+
+  /** Decides whether writes are carried out. */
+  private admit(): void {
+    const refusal = this.isFull ? Status.Overloaded : REFUSALS[this.log.refusal];
+    if (refusal === this.refusal) return;
+    this.refusal = refusal;
+    this.options.engine.input[INPUT_WRITE_REFUSAL] = refusal;
+    const { logger } = this.options;
+    if (refusal === Status.Ok) {
+      logger.info({ event: 'writes_accepted' }, 'writes are carried out again');
+    } else {
+      const status = statusName(refusal);
+      const fields = { event: 'writes_refused', status, pendingBytes: this.log.pendingBytes };
+      logger.warn(fields, `writes are answered ${status}; reads go on`);
+    }
+  }
+}

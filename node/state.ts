@@ -1,0 +1,64 @@
+// What a node holds: an engine, and the log whose fold it is. Opening it is recovery: everything that was
+// acknowledged is there before the first connection is taken.
+
+import { randomInt } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Engine } from '../ts/engine/engine.js';
+import type { EngineChoice } from '../ts/engine/load.js';
+import type { Clock } from './clock.js';
+import { parseDurability } from './config/durability.js';
+import type { Settings } from './config/settings.js';
+import type { Compactor } from './log/local/compactor.js';
+import type { Log, LogEvents } from './log/log.js';
+import { type OpenLog, openLog, type RecoveryProgress } from './log/open-log.js';
+
+export interface StateOptions {
+  readonly settings: Settings;
+  readonly engine: EngineChoice;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: LogEvents;
+  /** Called now and then while the log is read. */
+  readonly onRecovery?: (progress: RecoveryProgress) => void;
+}
+
+export interface State {
+  readonly engine: Engine;
+  /** Undefined: durability `none`. */
+  readonly log: Log | undefined;
+  /** What keeps the log short; undefined where there is none on disk. */
+  readonly compactor: Compactor | undefined;
+  /** Whether replies wait for the log. */
+  readonly isWaiting: boolean;
+  /** Makes durable what the log has accepted, and frees everything. */
+  close(): Promise<void>;
+}
+
+/** Rejects with `LogError` or `EngineError`, and leaves nothing behind. */
+export async function openState(options: StateOptions): Promise<State> {
+  const { settings } = options;
+  const durability = parseDurability(settings.durability) ?? { mode: 'sync' };
+  const engine = options.engine.create({
+    partitions: settings.partitions,
+    valueBytesMax: settings.valueBytesMax,
+    memoryBytesMax: settings.memoryMax,
+    hashSeed: randomInt(2 ** 32),
+  });
+  let open: OpenLog | undefined;
+  try {
+    if (durability.mode !== 'none') open = await openLog(engine, durability, options);
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+  return {
+    engine,
+    log: open?.log,
+    compactor: open?.compactor,
+    isWaiting: durability.mode === 'sync',
+    async close() {
+      await open?.close();
+      engine.close();
+    },
+  };
+}

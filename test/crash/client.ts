@@ -1,0 +1,127 @@
+// One client of the load, over the public API: it asks, and writes into the history what it was told.
+
+import { connect, type Kv, RondoError, text } from '../../ts/client/index.js';
+import type { Action, Outcome } from '../linearizability/operation.js';
+import type { History, Pending } from './history.js';
+import { contentOf, nameOf } from './values.js';
+
+/** Milliseconds without an answer after which a node counts as stuck. */
+const ANSWER_MS_MAX = 20_000;
+/** Codes of calls that meet a dead or dying node. */
+const EXPECTED = new Set(['CONNECTION_LOST', 'OFFLINE', 'CLOSED', 'UNAVAILABLE']);
+
+export class Client {
+  /** Errors that a node under this load must never answer. */
+  readonly faults: string[] = [];
+  /** No call can succeed any more. */
+  isCut = false;
+  private readonly rondo: ReturnType<typeof connect>;
+  private readonly kv: Kv<string>;
+
+  constructor(
+    private readonly id: number,
+    url: string,
+    private readonly history: History,
+  ) {
+    const queue = { mode: 'wait' } as const;
+    this.rondo = connect({ url, timeoutMs: ANSWER_MS_MAX, retry: { attempts: 0 }, queue });
+    this.kv = this.rondo.kv.as(text);
+  }
+
+  /** Settled when it is connected, or never will be. */
+  async ready(): Promise<void> {
+    try {
+      await this.rondo.ready();
+    } catch (error) {
+      if (!(error instanceof RondoError)) throw error;
+      this.isCut = true;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.rondo.close();
+  }
+
+  /** `length`: of the stored value, where the action puts one. */
+  async run(key: string, action: Action, length = 0): Promise<void> {
+    const pending = this.history.begin(key, this.id, action);
+    try {
+      this.history.end(pending, await this.ask(key, action, length));
+    } catch (error) {
+      this.end([pending], error);
+    }
+  }
+
+  /** One page over the keys that begin with `prefix`: a read of each of them at one moment. */
+  async scan(prefix: string, keys: readonly string[]): Promise<void> {
+    const pendings = keys.map((key) => this.history.begin(key, this.id, { code: 'get' }));
+    try {
+      const { entries, cursor } = await this.kv.scanPage<string>(prefix);
+      const found = new Map(entries.map((entry) => [entry.key, entry]));
+      const last = entries.at(-1)?.key ?? '';
+      for (const pending of pendings) {
+        const entry = found.get(pending.key);
+        if (entry !== undefined) {
+          const { value, revision } = entry;
+          this.history.end(pending, { status: 'ok', value: nameOf(value), revision });
+        } else if (cursor === undefined || pending.key < last) {
+          this.history.end(pending, { status: 'not-found' });
+        } else {
+          this.history.forget(pending);
+        }
+      }
+    } catch (error) {
+      this.end(pendings, error);
+    }
+  }
+
+  private async ask(key: string, action: Action, length: number): Promise<Outcome> {
+    const { kv } = this;
+    switch (action.code) {
+      case 'get': {
+        const entry = await kv.entry(key);
+        if (entry === undefined) return { status: 'not-found' };
+        return { status: 'ok', value: nameOf(entry.value), revision: entry.revision };
+      }
+      case 'put':
+        return { status: 'ok', ...(await kv.put(key, contentOf(action.value, length))) };
+      case 'put-if-absent':
+        return {
+          status: 'ok',
+          ...(await kv.put(key, contentOf(action.value, length), { ifAbsent: true })),
+        };
+      case 'put-if-revision': {
+        const ifRevision = action.expected;
+        return {
+          status: 'ok',
+          ...(await kv.put(key, contentOf(action.value, length), { ifRevision })),
+        };
+      }
+      case 'delete':
+        return (await kv.delete(key)) ? { status: 'ok' } : { status: 'not-found' };
+      case 'delete-if-revision': {
+        const isDeleted = await kv.delete(key, { ifRevision: action.expected });
+        return isDeleted ? { status: 'ok' } : { status: 'not-found' };
+      }
+      case 'increment':
+        return { status: 'ok', value: String(await kv.increment(key, action.delta)) };
+    }
+  }
+
+  private end(pendings: readonly Pending[], error: unknown): void {
+    if (!(error instanceof RondoError)) throw error;
+    const { code, revision, maybeApplied, message } = error;
+    for (const pending of pendings) {
+      if (code === 'ALREADY_EXISTS' || code === 'REVISION_MISMATCH') {
+        this.history.end(pending, { status: 'condition-failed', revision });
+      } else if (code === 'NOT_A_NUMBER') {
+        this.history.end(pending, { status: 'not-a-number' });
+      } else {
+        this.isCut = true;
+        // A write that may have been carried out stays open until the node is dead.
+        if (!maybeApplied) this.history.forget(pending);
+        if (!EXPECTED.has(code)) this.faults.push(`${pending.key}: ${code}: ${message}`);
+      }
+    }
+  }
+}

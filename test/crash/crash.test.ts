@@ -1,0 +1,92 @@
+// The crash loop in short: twenty rounds over both engines, and the canaries that show what it can see.
+// `npm run test:crash` has the long one.
+
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nativeAbsence } from '../e2e/client-node.js';
+import { Random, seedOf } from '../parity/random.js';
+import { forgetfulGround, LOSSES, steadyGround, volatileGround } from './grounds.js';
+import { UNSAFE_ACK, unsafeAbsence } from './node.js';
+import { crashLoop } from './round.js';
+import { compileShim, shimAbsence } from './shim.js';
+import { VolatileDisk } from './volatile-disk.js';
+
+const SEED = seedOf(20260804);
+const ROUNDS = 8;
+/** Of the steady run; with the others they make twenty. */
+const ROUNDS_STEADY = 2;
+/** Rounds within which a canary must be found. */
+const CANARY_ROUNDS = 8;
+const LIMIT_MS = 120_000;
+
+const noShim = shimAbsence();
+const noUnsafe = unsafeAbsence();
+
+describe.each([
+  { engine: 'native', skip: nativeAbsence() },
+  { engine: 'ts', skip: undefined },
+] as const)(`crashes of the $engine engine, RONDO_SEED=${SEED}`, ({ engine, skip }) => {
+  let root: string;
+  let folders = 0;
+  const folder = (): string => {
+    const made = join(root, String(folders++));
+    mkdirSync(made);
+    return made;
+  };
+  const disk = (): VolatileDisk => new VolatileDisk(folder(), compileShim(root));
+  const random = (): Random => new Random(SEED);
+
+  beforeAll(() => {
+    root = mkdtempSync(join(tmpdir(), 'rondo-crash-'));
+  });
+  afterAll(() => rmSync(root, { recursive: true }));
+
+  it.skipIf(skip !== undefined)(
+    'are seen where a node keeps nothing: a canary',
+    async () => {
+      const ground = forgetfulGround();
+      const report = await crashLoop({ engine, rounds: CANARY_ROUNDS, random: random(), ground });
+      expect(report.faults.join('\n')).toMatch(/after the restart/);
+      expect(report.faults.join('\n')).toMatch(/not linearizable/);
+    },
+    LIMIT_MS,
+  );
+
+  it.skipIf(skip !== undefined)(
+    'lose nothing when the process dies',
+    async () => {
+      const ground = steadyGround(folder());
+      const report = await crashLoop({ engine, rounds: ROUNDS_STEADY, random: random(), ground });
+      expect(report.faults).toEqual([]);
+      expect(report.operations).toBeGreaterThan(100);
+    },
+    LIMIT_MS,
+  );
+
+  it.skipIf((skip ?? noShim) !== undefined)(
+    `lose nothing in power cuts (${noShim ?? 'a disk that forgets'})`,
+    async () => {
+      const ground = volatileGround(disk(), { losses: LOSSES });
+      const report = await crashLoop({ engine, rounds: ROUNDS, random: random(), ground });
+      expect(report.faults).toEqual([]);
+      expect(report.operations).toBeGreaterThan(400);
+      expect(ground.lost.changes).toBeGreaterThan(0);
+    },
+    LIMIT_MS,
+  );
+
+  it.skipIf((skip ?? noShim ?? noUnsafe) !== undefined)(
+    `are seen where replies do not wait for the log: a canary (${noShim ?? noUnsafe ?? 'the gate is open'})`,
+    async () => {
+      const ground = volatileGround(disk(), {
+        losses: ['everything'],
+        environment: { [UNSAFE_ACK]: '1' },
+      });
+      const report = await crashLoop({ engine, rounds: CANARY_ROUNDS, random: random(), ground });
+      expect(report.faults.join('\n')).toMatch(/not linearizable/);
+    },
+    LIMIT_MS,
+  );
+});

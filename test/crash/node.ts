@@ -1,0 +1,91 @@
+// A node in a process of its own, on a data directory, made to be killed.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+const MAIN = `${DIST}node/main.js`;
+/** A durable node of a few lines, which takes the same arguments. */
+export const STAND_IN = `${DIST}test/crash/stand-in.js`;
+/** Milliseconds from the start of a process to its ready line, on a busy machine. */
+const READY_MS_MAX = 20_000;
+/** The environment variable that makes a node send replies without waiting for its log. */
+export const UNSAFE_ACK = 'RONDO_TEST_UNSAFE_ACK';
+/** Small, so that a run fills many segments and compacts them. */
+const SEGMENT_BYTES = '256KiB';
+
+export interface NodeOptions {
+  /** `STAND_IN`, or undefined: the node. */
+  readonly program?: string | undefined;
+  readonly engine: 'native' | 'ts';
+  /** Undefined: the node keeps its state in memory alone. */
+  readonly directory?: string | undefined;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export class NodeProcess {
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<unknown>;
+  private stdout = '';
+  private stderr = '';
+
+  constructor({ program = MAIN, engine, directory, environment = {} }: NodeOptions) {
+    if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
+    const durable = ['--durability', 'sync', '--log-segment-bytes', SEGMENT_BYTES];
+    const log =
+      directory === undefined ? ['--durability', 'none'] : ['--data-dir', directory, ...durable];
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
+    const args = [program, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
+    this.child = spawn(process.execPath, args, {
+      env: { ...Object.fromEntries(inherited), ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.ended = once(this.child, 'close');
+    this.child.stdout?.on('data', (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+    });
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr = (this.stderr + chunk.toString()).slice(-4_000);
+    });
+  }
+
+  /** The address; throws with what the node said where it ends or says nothing in time. */
+  async ready(): Promise<string> {
+    let isOver = false;
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), READY_MS_MAX);
+    const gone = this.ended.then(() => {
+      isOver = true;
+    });
+    while (!this.stdout.includes('\n') && !isOver) {
+      await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 2))]);
+    }
+    clearTimeout(timer);
+    if (!this.stdout.includes('\n')) throw new Error(`the node did not start: ${this.stderr}`);
+    return (JSON.parse(this.stdout.slice(0, this.stdout.indexOf('\n'))) as { url: string }).url;
+  }
+
+  /** Whether it ended by itself, and what it said then. */
+  fate(): string | undefined {
+    const { exitCode, signalCode } = this.child;
+    if (exitCode === null && signalCode === null) return undefined;
+    return `the node ended by itself (${signalCode ?? exitCode}): ${this.stderr}`;
+  }
+
+  /** SIGKILL, and the end of the process with all its threads. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+/** Why the gate of this node can't be held open; undefined where it can. */
+export function unsafeAbsence(): string | undefined {
+  const { stdout, stderr } = spawnSync(process.execPath, [MAIN, 'doctor', '--port', '0'], {
+    encoding: 'utf8',
+    env: { ...process.env, [UNSAFE_ACK]: '1' },
+  });
+  const isUnknown = `${stdout}${stderr}`.includes(`${UNSAFE_ACK}: no such environment variable`);
+  return isUnknown ? `this node does not know ${UNSAFE_ACK}` : undefined;
+}

@@ -1,0 +1,150 @@
+// The gate of a whole node, with a log in memory whose progress the test decides: no reply shows what is
+// not durable, and none waits for more than what it shows.
+
+import { afterEach, describe, expect, it } from 'vitest';
+import { LogError } from '../../node/log/log.js';
+import { MemoryLog } from '../../node/log/memory-log.js';
+import { openState, type State, type StateOptions } from '../../node/state.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { CLOSE_CODE_BASE, Status } from '../../ts/wire/status.js';
+import { Fixture, frameOf, pairings, type RawClient, tick, until } from './server-fixture.js';
+
+/** Milliseconds in which a reply that may leave does. */
+const PATIENCE_MS = 60;
+
+for (const { transport, engine, skip } of pairings()) {
+  const name = `the gate over ${transport} with the ${engine} engine`;
+  if (skip !== undefined) {
+    describe(name, () => {
+      it.skip(`not here: ${skip}`, () => undefined);
+    });
+    continue;
+  }
+
+  describe(name, () => {
+    let fixture: Fixture;
+    let log: MemoryLog;
+
+    afterEach(() => fixture.stop());
+
+    async function start(isWaiting = true): Promise<RawClient> {
+      fixture = await Fixture.start({ transport, engine }, { openState: open });
+      return fixture.greet();
+
+      async function open(options: StateOptions): Promise<State> {
+        const state = await openState(options);
+        const { clock, events, settings } = options;
+        log = new MemoryLog({ partitions: settings.partitions, clock, events });
+        return { ...state, log, isWaiting, close: () => log.close().then(() => state.close()) };
+      }
+    }
+
+    /** Sends and says whether the reply is held. */
+    async function isHeld(client: RawClient, frame: Uint8Array): Promise<boolean> {
+      const { held } = fixture.server.worker.gate ?? { held: { count: -1 } };
+      const { frames } = fixture.server.worker.counters;
+      const before = held.count;
+      client.socket.send(frame);
+      await until(() => fixture.server.worker.counters.frames === frames + 1, 'the frame');
+      return held.count === before + 1;
+    }
+
+    it('holds a write until it is durable', async () => {
+      const client = await start();
+      log.delayMs = 10;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      const reply = client.results();
+      const first = await Promise.race([reply, tick(PATIENCE_MS).then(() => 'nothing yet')]);
+      expect(first).toBe('nothing yet');
+      fixture.clock.advance(10);
+      expect(await reply).toMatchObject([{ id: 1, status: Status.Ok, revision: 1 }]);
+    });
+
+    it('lets a read of a settled key pass, and holds one of what is not settled', async () => {
+      const client = await start();
+      await client.put('settled', 'old');
+      await client.put('gone', 'old');
+      log.delayMs = 10;
+      expect(await isHeld(client, put('fresh', 'new', 1))).toBe(true);
+      expect(await isHeld(client, remove('gone', 2))).toBe(true);
+      const reader = await fixture.greet();
+      expect(await isHeld(reader, get('fresh', 3))).toBe(true);
+      expect(await isHeld(reader, get('gone', 4))).toBe(true);
+      // Overtakes what is held on its own connection.
+      expect(await isHeld(client, get('settled', 5))).toBe(false);
+      expect(await client.results()).toMatchObject([{ id: 5, value: 'old' }]);
+      expect(await isHeld(reader, get('never', 6))).toBe(false);
+      expect(await reader.results()).toMatchObject([{ id: 6, status: Status.NotFound }]);
+      fixture.clock.advance(10);
+      expect(await reader.results()).toMatchObject([{ id: 3, value: 'new' }]);
+      expect(await reader.results()).toMatchObject([{ id: 4, status: Status.NotFound }]);
+      // Settled now.
+      expect(await isHeld(reader, get('fresh', 7))).toBe(false);
+    });
+
+    it('refuses writes and goes on reading while the disk is full', async () => {
+      const client = await start();
+      await client.put('a', 'one');
+      log.refuse('disk_full');
+      expect(await client.put('a', 'two')).toMatchObject({ status: Status.DiskFull, revision: 0 });
+      expect(await client.get('a')).toMatchObject({ status: Status.Ok, value: 'one' });
+      expect(fixture.entries.filter(({ event }) => event === 'writes_refused')).toMatchObject([
+        { level: 'warn', status: 'DISK_FULL' },
+      ]);
+      log.refuse('none');
+      expect(await client.put('a', 'two')).toMatchObject({ status: Status.Ok, revision: 2 });
+    });
+
+    it('shows nothing unsettled and ends when the log fails', async () => {
+      const client = await start();
+      await client.put('a', 'one');
+      log.delayMs = 10;
+      expect(await isHeld(client, put('a', 'two', 1))).toBe(true);
+      const reader = await fixture.greet();
+      expect(await isHeld(reader, get('a', 2))).toBe(true);
+      log.fail(new Error('EIO'));
+      for (const peer of [client, reader]) {
+        const { code, reason } = await peer.closed;
+        expect(code).toBe(CLOSE_CODE_BASE + Status.LogFailed);
+        expect(reason).toMatch(/log failed.*unknown/);
+        await expect(peer.next()).rejects.toThrow('closed with');
+      }
+      await fixture.pump(until(() => fixture.fatal.length > 0, 'the end'));
+      expect(fixture.fatal[0]).toBeInstanceOf(LogError);
+      expect(fixture.fatal[0]).toMatchObject({ code: 'LOG_FAILED' });
+      expect(fixture.server.worker.phase).toBe('failed');
+    });
+
+    it('answers what is held before it stops', async () => {
+      const client = await start();
+      log.delayMs = 25;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      const reply = client.results();
+      await fixture.pump(fixture.server.stop());
+      expect(await reply).toMatchObject([{ id: 1, status: Status.Ok }]);
+      expect((await client.closed).code).toBe(1001);
+    });
+
+    it('holds nothing under interval, and stores all the same', async () => {
+      const client = await start(false);
+      log.delayMs = 10;
+      expect(await client.put('a', 'one')).toMatchObject({ status: Status.Ok });
+      expect(await client.get('a')).toMatchObject({ value: 'one' });
+      expect([log.appended, log.durable]).toEqual([1, 0]);
+      fixture.clock.advance(10);
+      expect(log.durable).toBe(1);
+    });
+  });
+}
+
+function put(key: string, value: string, id: number): Uint8Array {
+  return frameOf([{ code: OperationCode.Put, key, value: Buffer.from(value), id }]);
+}
+
+function get(key: string, id: number): Uint8Array {
+  return frameOf([{ code: OperationCode.Get, key, id }]);
+}
+
+function remove(key: string, id: number): Uint8Array {
+  return frameOf([{ code: OperationCode.Delete, key, id }]);
+}

@@ -1,0 +1,96 @@
+// Held replies: each leaves when its append is durable, once, unharmed, in order, however they come in.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ConnectionState, type Peer } from '../../node/connection.js';
+import { HeldReplies } from '../../node/held-replies.js';
+import { HELD_CHUNK_BYTES } from '../../node/limits.js';
+
+const peer = { data: new ConnectionState(undefined) } as unknown as Peer;
+
+function taken(held: HeldReplies, durable: number): string[] {
+  const replies: string[] = [];
+  held.release(durable, (_, reply) => replies.push(Buffer.from(reply).toString()));
+  return replies;
+}
+
+describe('held replies', () => {
+  it('leave in the order of the appends that they wait for', () => {
+    const held = new HeldReplies();
+    for (const [append, text] of [
+      [1, 'a'],
+      [3, 'c'],
+      [2, 'b'],
+      [3, 'd'],
+    ] as const) {
+      held.hold(append, peer, Buffer.from(text), 2);
+    }
+    expect([held.count, held.bytes, peer.data.held]).toEqual([4, 4, 8]);
+    expect(taken(held, 0)).toEqual([]);
+    expect(taken(held, 2)).toEqual(['a', 'b']);
+    expect(taken(held, 3)).toEqual(['c', 'd']);
+    expect([held.count, held.bytes, peer.data.held]).toEqual([0, 0, 0]);
+  });
+
+  it('are copies', () => {
+    const held = new HeldReplies();
+    const reply = Buffer.from('first');
+    held.hold(1, peer, reply, 1);
+    reply.write('other');
+    expect(taken(held, 1)).toEqual(['first']);
+  });
+
+  it('go on after appends for which none waited', () => {
+    const held = new HeldReplies();
+    expect(taken(held, 5_000_000)).toEqual([]);
+    held.hold(5_000_001, peer, Buffer.from('late'), 1);
+    expect(taken(held, 5_000_001)).toEqual(['late']);
+  });
+
+  it('neither mix nor change, whatever their sizes, gates and releases', () => {
+    const step = fc.oneof(
+      fc.record({
+        ahead: fc.integer({ min: 1, max: 3000 }),
+        bytes: fc.oneof(
+          fc.integer({ min: 1, max: 300 }),
+          fc.integer({ min: 1, max: HELD_CHUNK_BYTES * 2 }),
+        ),
+      }),
+      fc.record({ release: fc.integer({ min: 0, max: 3000 }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const held = new HeldReplies();
+        const waiting: { append: number; fill: number; bytes: number }[] = [];
+        let durable = 0;
+        let fill = 0;
+        const check = (upTo: number) => {
+          const due = waiting
+            .filter(({ append }) => append <= upTo)
+            .sort((left, right) => left.append - right.append);
+          held.release(upTo, (_, reply) => {
+            const expected = due.shift();
+            expect(reply.length).toBe(expected?.bytes);
+            expect(reply.every((byte) => byte === expected?.fill)).toBe(true);
+          });
+          expect(due).toEqual([]);
+          for (let index = waiting.length - 1; index >= 0; index--) {
+            if ((waiting[index]?.append ?? 0) <= upTo) waiting.splice(index, 1);
+          }
+        };
+        for (const it of steps) {
+          if ('release' in it) {
+            durable += it.release;
+            check(durable);
+          } else {
+            fill = (fill + 1) & 0xff;
+            held.hold(durable + it.ahead, peer, Buffer.alloc(it.bytes, fill), 1);
+            waiting.push({ append: durable + it.ahead, fill, bytes: it.bytes });
+          }
+        }
+        check(durable + 3000);
+        expect([held.count, held.bytes]).toEqual([0, 0]);
+      }),
+    );
+  });
+});
