@@ -175,7 +175,7 @@ describe('backup', () => {
     log.append(2);
     const target = join(temporaryFolder(), 'backup');
     expect(await backUp(log.paths.path, target)).toMatchObject({ newestBatch: 2 });
-    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 2, 3]);
+    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 3]);
   });
 
   it.each(['segment', 'snapshot'] as const)(

@@ -109,6 +109,17 @@ describe('verification', () => {
     ]);
   });
 
+  it('misses no segment for the many batches that it held', async () => {
+    // The search for batches behind the end once passed over numbers that one segment could not reach.
+    const log = new LiveLog(512);
+    while (log.activePath !== log.pathOf(12)) log.append(1);
+    log.append(1);
+    for (let segment = 2; segment < 12; segment++) rmSync(log.pathOf(segment));
+    const found = await verify(log);
+    expect(found.files.filter(({ state }) => state === 'missing')).toHaveLength(10);
+    await expect(recover(log.paths, new MapState())).rejects.toThrow('segment 2');
+  });
+
   it('tells a torn tail and what a crash leaves from damage', async () => {
     const log = new LiveLog();
     log.append(2);

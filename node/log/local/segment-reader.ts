@@ -4,6 +4,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { RECORD_PUT, RECORD_TOUCH, recordBytes } from '../../../ts/engine/records.js';
 import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
 import { type BatchHeader, type Chain, isWhole, readBatchHeader } from './batch.js';
 import { BatchStream, type Gather } from './batch-stream.js';
@@ -19,6 +20,8 @@ import {
 
 /** The least bytes of a record: header, a key of one byte, padding. */
 const RECORD_BYTES_MIN = 48;
+/** What a search looks at before it hashes: a batch's header, and the beginning of its first record. */
+const SEARCHED_BYTES = BATCH_HEADER_BYTES + 16;
 
 /**
  * `clean`: no further batch of the chain begins there. `torn`: one begins there and is not whole, or the
@@ -92,13 +95,12 @@ export class SegmentReader {
     least: number,
     logId: bigint,
   ): Promise<FoundBatch | undefined> {
-    // A batch has 40 bytes at least, so that no number in this file is further off.
-    const most = least + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
-    const buffer = new Uint8Array(piece + BATCH_HEADER_BYTES);
+    const buffer = new Uint8Array(piece + SEARCHED_BYTES);
     const words = new Uint32Array(buffer.buffer);
+    const view = new DataView(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
     for (let at = start; at < this.bytes; at += piece) {
@@ -111,12 +113,16 @@ export class SegmentReader {
       for (let index = 0; index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
-        if (number < least || number > most) continue;
+        if (number < least || number > Number.MAX_SAFE_INTEGER) continue;
         const length = BATCH_HEADER_BYTES + (words[word + 8] as number);
-        if (!isPlausible(length, words[word + 9] as number, this.bytes - at - index)) continue;
+        if (!isPlausible(words, word, this.bytes - at - index)) continue;
         hashable -= length;
         if (hashable < 0) return undefined;
-        if (await this.isBatch(at + index, length, logId)) return { offset: at + index, number };
+        const isInBuffer = index + length <= bytesRead;
+        const isBatch = isInBuffer
+          ? isWhole(view, index, length, logId)
+          : await this.isBatch(at + index, length, logId);
+        if (isBatch) return { offset: at + index, number };
       }
     }
     return undefined;
@@ -140,13 +146,17 @@ export class SegmentReader {
   }
 }
 
-function isPlausible(length: number, records: number, room: number): boolean {
-  const bodyLength = length - BATCH_HEADER_BYTES;
-  return (
-    length <= room &&
-    bodyLength <= BATCH_BODY_BYTES_MAX &&
-    bodyLength % 8 === 0 &&
-    records * RECORD_BYTES_MIN <= bodyLength &&
-    (records > 0 || bodyLength === 0)
-  );
+/** Whether a batch may begin at a word: its lengths fit, and so does the header of its first record. */
+function isPlausible(words: Uint32Array, word: number, room: number): boolean {
+  const bodyLength = words[word + 8] as number;
+  const records = words[word + 9] as number;
+  if (BATCH_HEADER_BYTES + bodyLength > room || bodyLength > BATCH_BODY_BYTES_MAX) return false;
+  if (records === 0 || bodyLength === 0) return records === bodyLength;
+  if (bodyLength % 8 !== 0 || records * RECORD_BYTES_MIN > bodyLength) return false;
+  // Its value's length; its key's, kind and a zero byte; partition; a zero word.
+  const valueLength = words[word + 10] as number;
+  const keyLength = (words[word + 11] as number) & 0xffff;
+  const kind = (words[word + 11] as number) >>> 16;
+  if (keyLength === 0 || kind < RECORD_PUT || kind > RECORD_TOUCH) return false;
+  return words[word + 13] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
 }
