@@ -140,7 +140,8 @@ describe('backup', () => {
     const folder = temporaryFolder();
     const writer = writing(log, randomOf(2));
     const faults: string[] = [];
-    for (let index = 0; index < BACKUPS; index++) {
+    // On a busy machine the log moves less often in the midst of a copy.
+    for (let index = 0; index < BACKUPS * 10 && faults.length === 0; index++) {
       const fault = await faultOf(log, join(folder, `backup-${index}`), copyWithoutChecking);
       if (fault !== undefined) faults.push(fault);
     }
@@ -176,7 +177,7 @@ describe('backup', () => {
     log.append(2);
     const target = join(temporaryFolder(), 'backup');
     expect(await backUp(log.paths.path, target)).toMatchObject({ newestBatch: 2 });
-    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 2, 3]);
+    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 3]);
   });
 
   it.each(['segment', 'snapshot'] as const)(

@@ -111,9 +111,7 @@ export class ChainCopy {
       if (evidence?.isProof && next === undefined) throw this.broken(covered + 1, evidence);
     }
     while (next !== undefined && next <= this.lastSegment) {
-      // Segments between that never got a batch are copied as their headers.
-      const between: number = this.segment === 0 ? covered : this.segment;
-      for (let number = between + 1; number <= next; number++) await this.begin(number);
+      await this.begin(next);
       await this.copyBatches();
       next = await this.following();
     }
@@ -141,7 +139,7 @@ export class ChainCopy {
     for (const file of this.later(segment)) {
       const reader = await this.open(file.number);
       try {
-        if (!this.hasOwnHeader(reader, file.number)) return undefined;
+        if (!this.hasOwnHeader(reader, file.number)) continue;
         const first = await reader
           .batches({ ...this.chain }, FILE_HEADER_BYTES, FIRST_PIECE_BYTES)
           .nextBatch();

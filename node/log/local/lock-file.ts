@@ -20,6 +20,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -96,7 +97,7 @@ function link(directory: string, hasFlock: boolean): Owner {
   const owner = thisProcess(hasFlock);
   const own = join(directory, `${LOCK_NAME}.${owner.token}.tmp`);
   const path = join(directory, LOCK_NAME);
-  writeFileSync(own, format(owner), { mode: 0o600, flag: 'wx' });
+  writeFileSync(own, format(owner), { mode: 0o600, flag: 'wx', flush: true });
   try {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const chain = chainOf(directory);
@@ -137,7 +138,10 @@ interface ChainLink {
 function chainOf(directory: string): ChainLink[] {
   const chain: ChainLink[] = [];
   let path = join(directory, LOCK_NAME);
+  const seen = new Set<string>();
   for (let owner = readOwner(path); owner !== undefined; owner = readOwner(path)) {
+    if (seen.has(owner.token)) break;
+    seen.add(owner.token);
     path = join(directory, `${LOCK_NAME}.${owner.token}.next`);
     chain.push({ owner, next: path });
   }
@@ -177,9 +181,14 @@ function readOwner(path: string): Owner | undefined {
     throw error;
   }
   const match = OWNER.exec(text)?.groups as Record<string, string> | undefined;
-  // A power loss can leave the name without the text.
-  const { pid = 0, start = '0', boot = '', namespace = '', flock, token = '0' } = match ?? {};
+  // A power loss can leave the name without the text; the file's number tells several of them apart.
+  const { pid = 0, start = '0', boot = '', namespace = '', flock } = match ?? {};
+  const token = match?.token ?? inodeOf(path);
   return { pid: Number(pid), start, boot, namespace, hasFlock: flock === 'yes', token };
+}
+
+function inodeOf(path: string): string {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino.toString(16) ?? '0';
 }
 
 function thisProcess(hasFlock: boolean): Owner {

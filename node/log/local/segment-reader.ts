@@ -5,6 +5,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { RECORD_PUT, RECORD_TOUCH, recordBytes } from '../../../ts/engine/records.js';
 import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
 import { type BatchHeader, type Chain, isWhole, readBatchHeader } from './batch.js';
 import { BatchStream, type Gather } from './batch-stream.js';
@@ -20,6 +21,8 @@ import {
 
 /** The least bytes of a record: header, a key of one byte, padding. */
 const RECORD_BYTES_MIN = 48;
+/** What a search looks at before it hashes: a batch's header, and the beginning of its first record. */
+const SEARCHED_BYTES = BATCH_HEADER_BYTES + 16;
 
 /**
  * `clean`: no further batch of the chain begins there. `torn`: one begins there and is not whole, or the
@@ -78,6 +81,13 @@ export class SegmentReader {
     return new BatchStream(file, path, start, bytes, chain, pieceBytes, gather);
   }
 
+  /** The header of the batch that begins at `offset`, unchecked. */
+  async batchHeaderAt(offset: number): Promise<BatchHeader> {
+    const bytes = new Uint8Array(BATCH_HEADER_BYTES);
+    await reading(this.path, 'read', this.file.read(bytes, 0, bytes.length, offset));
+    return readBatchHeader(new DataView(bytes.buffer), 0);
+  }
+
   /** How the segment ends, once its stream has. */
   async endOf({ ended, offset, chain }: BatchStream): Promise<SegmentEnd> {
     if (ended === 'end') return { kind: 'clean', offset };
@@ -95,14 +105,12 @@ export class SegmentReader {
    */
   async findBehind(from: number, chain: Readonly<Chain>): Promise<Behind> {
     const behind = { proof: undefined, unproven: [] as FoundBatch[] };
-    // A batch has a header at least, so that no number in this file is further off.
-    const most = chain.next + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
-    const buffer = new Uint8Array(piece + BATCH_HEADER_BYTES);
-    const view = new DataView(buffer.buffer);
+    const buffer = new Uint8Array(piece + SEARCHED_BYTES);
     const words = new Uint32Array(buffer.buffer);
+    const view = new DataView(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
     // Within a whole batch there is none.
@@ -117,14 +125,19 @@ export class SegmentReader {
       for (let index = Math.max(0, next - at); index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
-        if (number < chain.next || number > most) continue;
-        const header = readBatchHeader(view, index);
+        if (number < chain.next || number > Number.MAX_SAFE_INTEGER) continue;
         const offset = at + index;
+        if (!isPlausible(words, word, this.bytes - offset)) continue;
+        const header = readBatchHeader(view, index);
         const length = BATCH_HEADER_BYTES + header.bodyLength;
-        if (!isPlausible(header, this.bytes - offset)) continue;
+        if (header.durable >= number) continue;
         hashable -= length;
         if (hashable < 0) return behind;
-        if (!(await this.isBatch(offset, length, chain.logId))) continue;
+        const isInBuffer = index + length <= bytesRead;
+        const isBatch = isInBuffer
+          ? isWhole(view, index, length, chain.logId)
+          : await this.isBatch(offset, length, chain.logId);
+        if (!isBatch) continue;
         const { before, durable } = header;
         const found = { offset, number, before, durable, end: offset + length };
         if (provesNext(found, chain)) return { ...behind, proof: found };
@@ -159,13 +172,17 @@ function provesNext({ number, before, durable }: FoundBatch, chain: Readonly<Cha
   return durable >= chain.next || (number === chain.next && before === chain.before);
 }
 
-function isPlausible({ bodyLength, records, number, durable }: BatchHeader, room: number): boolean {
-  return (
-    BATCH_HEADER_BYTES + bodyLength <= room &&
-    bodyLength <= BATCH_BODY_BYTES_MAX &&
-    bodyLength % 8 === 0 &&
-    records * RECORD_BYTES_MIN <= bodyLength &&
-    (records > 0 || bodyLength === 0) &&
-    durable < number
-  );
+/** Whether a batch may begin at a word: its lengths fit, and so does the header of its first record. */
+function isPlausible(words: Uint32Array, word: number, room: number): boolean {
+  const bodyLength = words[word + 10] as number;
+  const records = words[word + 11] as number;
+  if (BATCH_HEADER_BYTES + bodyLength > room || bodyLength > BATCH_BODY_BYTES_MAX) return false;
+  if (records === 0 || bodyLength === 0) return records === bodyLength;
+  if (bodyLength % 8 !== 0 || records * RECORD_BYTES_MIN > bodyLength) return false;
+  // Its value's length; its key's, kind and a zero byte; partition; a zero word.
+  const valueLength = words[word + 12] as number;
+  const keyLength = (words[word + 13] as number) & 0xffff;
+  const kind = (words[word + 13] as number) >>> 16;
+  if (keyLength === 0 || kind < RECORD_PUT || kind > RECORD_TOUCH) return false;
+  return words[word + 15] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
 }

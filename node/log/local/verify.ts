@@ -29,6 +29,8 @@ export interface Progress {
 
 export interface VerifyOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** The caller holds the lock: nobody writes. */
+  readonly isHeld?: boolean | undefined;
 }
 
 type Directory = DataPaths & DataFormat;
@@ -44,6 +46,9 @@ export async function verifyDirectory(
   options: VerifyOptions = {},
 ): Promise<Verification> {
   const directory = lookAt(path);
+  if (options.isHeld === true) {
+    return { ...(await verifyOnce(directory, false, options)), openIn: undefined };
+  }
   for (let attempt = 1; ; attempt++) {
     const openBefore = lockedBy(directory.path);
     const newest = newestSnapshot(directory);
