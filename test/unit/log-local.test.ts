@@ -203,6 +203,29 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
     expect(events.failures).toEqual([]);
   });
 
+  it('uses trimmed segments while the disk has no room for new ones', async () => {
+    let isFull = false;
+    const files: Files = {
+      ...realFiles,
+      open: (path, how) => {
+        if (!isFull || how !== 'create') return realFiles.open(path, how);
+        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+      },
+    };
+    await open({ files, bounds: { spaceRetryMs: 60_000, batchBytesMax: 1000 } });
+    for (let index = 0; index < 3; index++) await settle(50_000);
+    await until(() => names().length === 4);
+    isFull = true;
+    append(50_000);
+    append(50_000);
+    log.flush();
+    await until(() => log.refusal === 'disk_full');
+    await log.trim(2);
+    await log.settled(5, 10_000);
+    await until(() => log.refusal === 'none');
+    expect(readBack(folder, 2).batches.map(({ number }) => number)).toEqual([3, 4, 5]);
+  });
+
   it('writes the same bytes again when the disk has room again', async () => {
     let failures = 0;
     const files: Files = {
