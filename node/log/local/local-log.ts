@@ -191,10 +191,18 @@ export class LocalLog implements Log {
 
   private async end(): Promise<void> {
     this.ended ??= new LogError('LOG_CLOSED', 'The log was closed.');
-    this.writer.end(this.options.clock.now());
+    const { clock } = this.options;
+    const { closeDeadlineMs } = this.bounds;
+    this.writer.end(clock.now());
+    // A disk that stays full would be waited for without end.
+    const deadline = clock.after(closeDeadlineMs, () => this.writer.abort());
     await this.writerEnded;
+    deadline.cancel();
     await this.pool.close(this.refusal === 'failed' ? 'keep' : 'remove');
     this.settlement.end(this.ended);
+    if (this.refusal === 'failed' || this.durable === this.appended) return;
+    const message = `The disk did not take all that was accepted within ${closeDeadlineMs} ms: ${this.pendingBytes} bytes of records are lost.`;
+    throw new LogError('LOG_TIMEOUT', message);
   }
 
   private writerEvents(): WriterEvents {
