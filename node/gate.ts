@@ -12,7 +12,7 @@ import {
 } from '../ts/engine/engine.js';
 import { Status, statusName } from '../ts/wire/status.js';
 import type { Clock } from './clock.js';
-import type { Peer } from './connection.js';
+import type { Peer, Send } from './connection.js';
 import { NodeError } from './errors.js';
 import { HeldReplies } from './held-replies.js';
 import { HELD_BYTES_MAX, SETTLE_DEADLINE_MS } from './limits.js';
@@ -33,7 +33,7 @@ export interface GateOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Sends a reply whose time has come. */
-  readonly send: (peer: Peer, reply: Uint8Array, operations: number) => void;
+  readonly send: Send;
   /** Answers operations of a frame with OVERLOADED in place of their reply. */
   readonly overload: (peer: Peer, frame: ArrayBuffer, first: number, next: number) => void;
 }

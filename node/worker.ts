@@ -20,7 +20,7 @@ import { BadOperations } from './bad-operations.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Tokens } from './config/tokens.js';
-import { ConnectionState, describe, logClose, type Peer } from './connection.js';
+import { ConnectionState, describe, logClose, type Peer, type Send } from './connection.js';
 import { Counters } from './counters.js';
 import { Expiry } from './expiry.js';
 import { Gate } from './gate.js';
@@ -91,12 +91,9 @@ export class Worker implements TransportHandler<ConnectionState> {
   private stopping: Promise<void> | undefined;
 
   constructor(readonly options: WorkerOptions) {
-    const { settings, clock } = options;
+    const { settings, clock, logger } = options;
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
     const { engine, log, isWaiting } = options.state;
-    const { logger } = options;
-    const send = (peer: Peer, reply: Uint8Array, operations: number) =>
-      this.send(peer, reply, operations);
     this.engine = engine;
     this.replies = new ReplyViews(engine.reply);
     this.overload = new Overload({
@@ -104,11 +101,15 @@ export class Worker implements TransportHandler<ConnectionState> {
       outstandingMax: settings.outstandingMax,
       counters: this.counters,
       logger,
-      send,
+      send: (peer, reply, operations) => this.send(peer, reply, operations),
       refuse: (peer, status) => this.refuse(peer, status),
     });
     if (log) {
       const overload = this.overload.answer.bind(this.overload);
+      const send: Send = (peer, reply, operations) => {
+        this.send(peer, reply, operations);
+        if (peer.data.backlog !== undefined) this.schedule(peer, peer.data.backlog);
+      };
       this.gate = new Gate({ engine, log, isWaiting, clock, logger, send, overload });
     }
     this.endpoints = new Endpoints(this);
@@ -146,8 +147,8 @@ export class Worker implements TransportHandler<ConnectionState> {
       badOperations.report();
     };
     this.timers = [expiry, { stop: stopReport }];
-    if (this.phase === 'starting') this.phase = 'serving';
-    else for (const timer of this.timers) timer.stop();
+    if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
+    else this.phase = 'serving';
     return port;
   }
 
@@ -293,7 +294,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.options.clock.soon(() => {
       backlog.isScheduled = false;
       // Asked in a turn of its own: within a message's, bytes that are about to leave still count.
-      if (!mustPause(peer.bufferedBytes)) this.resume(peer);
+      if (!mustPause(peer)) this.resume(peer);
     });
   }
 

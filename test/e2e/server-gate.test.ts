@@ -124,6 +124,32 @@ for (const { transport, engine, skip } of pairings()) {
       expect(fixture.server.worker.phase).toBe('failed');
     });
 
+    it('paces a frame of many replies that wait for the log, as it does one that waits for its peer', async () => {
+      const client = await start();
+      log.delayMs = 10;
+      const value = 'x'.repeat(500_000);
+      expect(await isHeld(client, put('large', value, 1))).toBe(true);
+      const { gate } = fixture.server.worker;
+      // The first reply shows what is not settled; what comes behind it is up to the node.
+      const reader = await fixture.greet();
+      const gets = Array.from({ length: 400 }, (_, index) => index + 1);
+      reader.socket.send(
+        frameOf(gets.map((id) => ({ code: OperationCode.Get, key: 'large', id }))),
+      );
+      await until(() => (gate?.held.count ?? 0) > 1, 'the first reply');
+      await tick(2 * PATIENCE_MS);
+      expect(gate?.refusal).toBe(Status.Ok);
+      fixture.clock.advance(10);
+      const ids: number[] = [];
+      while (ids.length < gets.length) {
+        for (const { id, status } of await reader.results()) {
+          expect(status).toBe(Status.Ok);
+          ids.push(id);
+        }
+      }
+      expect(ids).toEqual(gets);
+    });
+
     it('answers what is held before it stops', async () => {
       const client = await start();
       log.delayMs = 25;
