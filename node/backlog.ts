@@ -2,6 +2,7 @@
 // Such a frame goes on in later turns of the event loop, one reply a turn, so that it neither keeps
 // other connections waiting nor outruns a peer that does read.
 
+import type { Peer } from './connection.js';
 import { SEND_PAUSE_BYTES } from './limits.js';
 
 export class Backlog {
@@ -37,7 +38,7 @@ export class Backlog {
   }
 }
 
-/** Whether a peer has so much to read that its next reply waits until it has read all. */
-export function mustPause(bufferedBytes: number): boolean {
-  return bufferedBytes > SEND_PAUSE_BYTES;
+/** Whether a peer has so much to read, or to be sent once the log has it, that its next reply waits. */
+export function mustPause({ bufferedBytes, data }: Peer): boolean {
+  return bufferedBytes + data.heldBytes > SEND_PAUSE_BYTES;
 }

@@ -6,6 +6,8 @@ import type { Timer } from './clock.js';
 import { type Connection, isProtocolViolation } from './transport/transport.js';
 
 export type Peer = Connection<ConnectionState>;
+/** Hands a reply to so many operations to a peer. */
+export type Send = (peer: Peer, reply: Uint8Array, operations: number) => void;
 
 export class ConnectionState {
   /** Whether the hello was accepted: nothing else is taken before. */
@@ -18,6 +20,8 @@ export class ConnectionState {
   outstanding = 0;
   /** Operations answered by replies that wait for the log. */
   held = 0;
+  /** Bytes of those replies. */
+  heldBytes = 0;
   /** Frames that are not answered in full, in order; undefined where there are none. */
   backlog: Backlog | undefined;
   /** Frames are being answered with OVERLOADED; so that it is logged once and not for each. */

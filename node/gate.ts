@@ -12,7 +12,7 @@ import {
 } from '../ts/engine/engine.js';
 import { Status, statusName } from '../ts/wire/status.js';
 import type { Clock } from './clock.js';
-import type { Peer } from './connection.js';
+import type { Peer, Send } from './connection.js';
 import { NodeError } from './errors.js';
 import { HeldReplies } from './held-replies.js';
 import { HELD_BYTES_MAX, SETTLE_DEADLINE_MS } from './limits.js';
@@ -33,7 +33,9 @@ export interface GateOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Sends a reply whose time has come. */
-  readonly send: (peer: Peer, reply: Uint8Array, operations: number) => void;
+  readonly send: Send;
+  /** Answers operations of a frame with OVERLOADED in place of their reply. */
+  readonly overload: (peer: Peer, frame: ArrayBuffer, first: number, next: number) => void;
 }
 
 export class Gate {
@@ -46,10 +48,12 @@ export class Gate {
   constructor(private readonly options: GateOptions) {
     this.log = options.log;
     if (options.isWaiting) options.engine.input[INPUT_DURABLE] = 0;
+    // What the log refuses it may have refused before there was a gate to tell.
+    this.admit();
   }
 
   /** Too much waits: a reply that would have to wait must not be held. */
-  get isFull(): boolean {
+  private get isFull(): boolean {
     return this.held.bytes > HELD_BYTES_MAX;
   }
 
@@ -69,10 +73,26 @@ export class Gate {
     clock.soon(this.flush);
   }
 
-  /** Keeps a reply until `append` is durable. */
-  hold(append: number, peer: Peer, reply: Uint8Array, operations: number): void {
-    this.held.hold(append, peer, reply, operations);
-    this.admit();
+  /** Keeps a reply to the operations `first` to `next - 1` of a frame, just executed, until `append` is durable. */
+  hold(
+    append: number,
+    peer: Peer,
+    frame: ArrayBuffer,
+    first: number,
+    next: number,
+    reply: Uint8Array,
+  ): void {
+    const { engine, log, send, overload } = this.options;
+    const made = (engine.outcome[OUTCOME_RECORD_BYTES] as number) > 0;
+    if (append <= log.durable) {
+      send(peer, reply, next - first);
+    } else if (this.isFull && !made) {
+      // Reads only: nothing is lost by not answering them.
+      overload(peer, frame, first, next);
+    } else {
+      this.held.hold(append, peer, reply, next - first);
+      this.admit();
+    }
   }
 
   /** The log has got further, or takes less or more than before. */
@@ -85,9 +105,13 @@ export class Gate {
     this.admit();
   }
 
-  /** Waits until what was written is durable and every write has its reply, or a deadline. */
+  /**
+   * Waits until every reply that is held has left, or a deadline. Under `interval` there is none, and
+   * closing the log makes it durable.
+   */
   async settle(): Promise<void> {
-    const { log, logger } = this.options;
+    const { log, isWaiting, logger } = this.options;
+    if (!isWaiting) return;
     log.flush();
     try {
       await log.settled(log.appended, SETTLE_DEADLINE_MS);
@@ -115,7 +139,8 @@ export class Gate {
     } else {
       const status = statusName(refusal);
       const fields = { event: 'writes_refused', status, pendingBytes: this.log.pendingBytes };
-      logger.warn(fields, `writes are answered ${status}; reads go on`);
+      const reads = refusal === Status.LogFailed ? 'nothing is served any more' : 'reads go on';
+      logger.warn(fields, `writes are answered ${status}; ${reads}`);
     }
   }
 }

@@ -2,7 +2,7 @@
 // one slot an append, since appends become durable in order: holding and releasing cost the same
 // however many wait. Their bytes are copied to pieces of memory that are used again and again.
 
-import type { Peer } from './connection.js';
+import type { Peer, Send } from './connection.js';
 import { HELD_CHUNK_BYTES } from './limits.js';
 
 interface Chunk {
@@ -54,13 +54,11 @@ export class HeldReplies {
     this.bytes += bytes.length;
     this.count++;
     peer.data.held += operations;
+    peer.data.heldBytes += bytes.length;
   }
 
   /** Hands out the replies that waited for appends up to `durable`, in the order of those. */
-  release(
-    durable: number,
-    send: (peer: Peer, reply: Uint8Array, operations: number) => void,
-  ): void {
+  release(durable: number, send: Send): void {
     if (this.count === 0) {
       this.released = Math.max(this.released, durable);
       return;
@@ -76,6 +74,7 @@ export class HeldReplies {
         this.bytes -= bytes.length;
         this.count--;
         peer.data.held -= operations;
+        peer.data.heldBytes -= bytes.length;
         send(peer, bytes, operations);
         if (chunk !== undefined) this.free(chunk);
       }

@@ -7,7 +7,7 @@ import { OPERATIONS_PER_FRAME_MAX } from '../ts/wire/limits.js';
 import { ReplyWriter } from '../ts/wire/reply.js';
 import { checkRequest } from '../ts/wire/request.js';
 import { Status } from '../ts/wire/status.js';
-import { describe, type Peer } from './connection.js';
+import { describe, type Peer, type Send } from './connection.js';
 import type { Counters } from './counters.js';
 
 export interface OverloadOptions {
@@ -16,7 +16,7 @@ export interface OverloadOptions {
   readonly outstandingMax: number;
   readonly counters: Counters;
   readonly logger: Logger;
-  readonly send: (peer: Peer, reply: Uint8Array, operations: number) => void;
+  readonly send: Send;
   readonly refuse: (peer: Peer, status: Status) => void;
 }
 

@@ -7,6 +7,7 @@ import { type Clock, realClock } from './clock.js';
 import { checkExposure } from './config/exposure.js';
 import type { Settings } from './config/settings.js';
 import { readTokenFile } from './config/tokens.js';
+import type { LogError } from './log/log.js';
 import type { RecoveryProgress } from './log/open-log.js';
 import { openState, type State, type StateOptions } from './state.js';
 import { chooseTransport, type TransportChoice } from './transport/load.js';
@@ -35,7 +36,7 @@ export interface Server {
   readonly worker: Worker;
   readonly engine: EngineChoice;
   readonly transport: TransportChoice;
-  /** `Worker.stop`, and ends the log behind it. */
+  /** `Worker.stop`, and ends the log behind it. Rejects with `LogError` where that has failed. */
   stop(): Promise<void>;
 }
 
@@ -70,6 +71,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const clock = options.clock ?? realClock;
   let worker: Worker | undefined;
+  let failure: LogError | undefined;
   const state = await (options.openState ?? openState)({
     settings,
     engine,
@@ -79,8 +81,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     events: {
       onProgress: () => worker?.gate?.onProgress(),
       onFailure: (error) => {
-        if (worker === undefined) options.onFatal(error);
-        else worker.onLogFailure(error);
+        failure = error;
+        worker?.onLogFailure(error);
       },
     },
   });
@@ -96,7 +98,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   });
   let port: number;
   try {
+    if (failure !== undefined) throw failure;
     port = await worker.start();
+    if (failure !== undefined) throw failure;
   } catch (error) {
     await state.close();
     throw error;
@@ -104,7 +108,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const url = `ws://${urlHost(settings.host)}:${port}`;
   const { partitions, durability } = settings;
   logger.info({ event: 'serving', url, port, partitions, durability }, `serving at ${url}`);
-  const stop = once(() => worker.stop().then(() => state.close()));
+  const stop = once(async () => {
+    await worker.stop();
+    await state.close();
+    if (failure !== undefined) throw failure;
+  });
   return { url, port, worker, engine, transport, stop };
 }
 

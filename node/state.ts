@@ -57,8 +57,11 @@ export async function openState(options: StateOptions): Promise<State> {
     compactor: open?.compactor,
     isWaiting: durability.mode === 'sync',
     async close() {
-      await open?.close();
-      engine.close();
+      try {
+        await open?.close();
+      } finally {
+        engine.close();
+      }
     },
   };
 }

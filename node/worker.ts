@@ -20,7 +20,7 @@ import { BadOperations } from './bad-operations.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Tokens } from './config/tokens.js';
-import { ConnectionState, describe, logClose, type Peer } from './connection.js';
+import { ConnectionState, describe, logClose, type Peer, type Send } from './connection.js';
 import { Counters } from './counters.js';
 import { Expiry } from './expiry.js';
 import { Gate } from './gate.js';
@@ -84,26 +84,34 @@ export class Worker implements TransportHandler<ConnectionState> {
   private readonly endpoints: Endpoints;
   private readonly startedAt: number;
   private timers: readonly { stop(): void }[] = [];
+  /** False once a stop has executed what had arrived, and after a failure: frames are dropped. */
+  private isExecuting = true;
+  /** After a failure of the log: resolves when the peers were told. */
+  private failing: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
 
   constructor(readonly options: WorkerOptions) {
-    const { settings, clock } = options;
+    const { settings, clock, logger } = options;
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
     const { engine, log, isWaiting } = options.state;
-    const { logger } = options;
-    const send = (peer: Peer, reply: Uint8Array, operations: number) =>
-      this.send(peer, reply, operations);
     this.engine = engine;
     this.replies = new ReplyViews(engine.reply);
-    if (log) this.gate = new Gate({ engine, log, isWaiting, clock, logger, send });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
       counters: this.counters,
       logger,
-      send,
+      send: (peer, reply, operations) => this.send(peer, reply, operations),
       refuse: (peer, status) => this.refuse(peer, status),
     });
+    if (log) {
+      const overload = this.overload.answer.bind(this.overload);
+      const send: Send = (peer, reply, operations) => {
+        this.send(peer, reply, operations);
+        if (peer.data.backlog !== undefined) this.schedule(peer, peer.data.backlog);
+      };
+      this.gate = new Gate({ engine, log, isWaiting, clock, logger, send, overload });
+    }
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
       { payloadBytesMax: this.frameBytesMax + PAYLOAD_SLACK_BYTES },
@@ -112,7 +120,10 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.startedAt = clock.monotonic();
   }
 
-  /** Returns the port. Rejects with `NodeError`: `PORT_IN_USE` or `LISTEN_FAILED`. */
+  /**
+   * Returns the port. Rejects with `NodeError`: `PORT_IN_USE` or `LISTEN_FAILED`. Does not serve where
+   * `onFatal` is called meanwhile.
+   */
   async start(): Promise<number> {
     const { settings, clock, logger } = this.options;
     const expiry = new Expiry(
@@ -136,14 +147,16 @@ export class Worker implements TransportHandler<ConnectionState> {
       badOperations.report();
     };
     this.timers = [expiry, { stop: stopReport }];
-    this.phase = 'serving';
+    if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
+    else this.phase = 'serving';
     return port;
   }
 
   /**
    * Takes no new connection, answers the frames that have arrived, waits for the log, and closes each
    * connection with 1001 behind its last reply; peers have STOP_DEADLINE_MS to take them. An operation without a
-   * reply at a 1001 was not executed. Called again, returns the same promise.
+   * reply at a 1001 was not executed; where the log did not take it in time, the close is LOG_FAILED. Called
+   * again, returns the same promise.
    */
   stop(): Promise<void> {
     this.stopping ??= this.stopOnce();
@@ -153,7 +166,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   // The hot path: one engine call and one send a frame.
   onMessage(peer: Peer, message: ArrayBuffer): void {
     const state = peer.data;
-    if (this.phase === 'failed') return;
+    if (!this.isExecuting) return;
     this.counters.receivedBytes += message.byteLength;
     if (!state.isGreeted) {
       this.greet(peer, message);
@@ -184,7 +197,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       if ((outcome[OUTCOME_RECORD_BYTES] as number) > 0) this.storeRecords();
       const append = outcome[OUTCOME_GATE] as number;
       if (append === 0) this.send(peer, this.replies.of(length), next - first);
-      else this.hold(append, peer, frame, first, next, length);
+      else (this.gate as Gate).hold(append, peer, frame, first, next, this.replies.of(length));
     } catch (error) {
       this.fail(error);
     }
@@ -214,7 +227,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   onText(peer: Peer): void {
-    if (this.phase !== 'failed') this.refuse(peer, Status.TextNotSupported);
+    if (this.isExecuting) this.refuse(peer, Status.TextNotSupported);
   }
 
   onDrain(peer: Peer): void {
@@ -281,14 +294,14 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.options.clock.soon(() => {
       backlog.isScheduled = false;
       // Asked in a turn of its own: within a message's, bytes that are about to leave still count.
-      if (!mustPause(peer.bufferedBytes)) this.resume(peer);
+      if (!mustPause(peer)) this.resume(peer);
     });
   }
 
   /** One more reply of what a peer is owed. */
   private resume(peer: Peer): void {
     const { backlog } = peer.data;
-    if (backlog?.frame === undefined || !peer.isOpen || this.phase === 'failed') return;
+    if (backlog?.frame === undefined || !peer.isOpen || !this.isExecuting) return;
     backlog.goOn(this.execute(peer, backlog.frame, backlog.next));
     if (backlog.frame === undefined) peer.data.backlog = undefined;
     else this.schedule(peer, backlog);
@@ -299,27 +312,6 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.counters.sentBytes += reply.length;
     const sent = peer.send(reply);
     if (sent !== 'sent') this.await(peer, sent, operations);
-  }
-
-  /** A reply shows what is not durable yet. */
-  private hold(
-    append: number,
-    peer: Peer,
-    frame: ArrayBuffer,
-    first: number,
-    next: number,
-    length: number,
-  ): void {
-    const gate = this.gate as Gate;
-    const made = (this.engine.outcome[OUTCOME_RECORD_BYTES] as number) > 0;
-    if (append <= gate.log.durable) {
-      this.send(peer, this.replies.of(length), next - first);
-    } else if (gate.isFull && !made) {
-      // Reads only: nothing is lost by not answering them.
-      this.overload.answer(peer, frame, first, next);
-    } else {
-      gate.hold(append, peer, this.replies.of(length), next - first);
-    }
   }
 
   /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
@@ -360,38 +352,49 @@ export class Worker implements TransportHandler<ConnectionState> {
    * told, then the process ends.
    */
   onLogFailure(error: LogError): void {
-    if (this.phase === 'failed') return;
-    this.phase = 'failed';
-    this.transport.stopAccepting();
-    for (const timer of this.timers) timer.stop();
+    if (!this.endServing()) return;
     for (const peer of [...this.connections]) this.refuse(peer, Status.LogFailed);
     const end = () => this.options.onFatal(error);
-    this.transport.close(FAILURE_LINGER_MS).then(end, end);
+    this.failing = this.transport.close(FAILURE_LINGER_MS).then(end, end);
   }
 
   /** What the engine holds can no longer be trusted: nothing is served from here on. */
   private fail(error: unknown): void {
-    if (this.phase === 'failed') return;
+    if (this.endServing()) this.options.onFatal(error);
+  }
+
+  /** False where serving has ended before. */
+  private endServing(): boolean {
+    if (this.phase === 'failed' || this.phase === 'stopped') return false;
     this.phase = 'failed';
+    this.isExecuting = false;
     this.transport.stopAccepting();
     for (const timer of this.timers) timer.stop();
-    this.options.onFatal(error);
+    return true;
   }
 
   private async stopOnce(): Promise<void> {
+    if (this.phase !== 'failed') await this.stopServing();
+    await this.failing;
+  }
+
+  private async stopServing(): Promise<void> {
     this.phase = 'stopping';
     this.transport.stopAccepting();
     // Two turns of the event loop: frames that the sockets already hold are read and answered.
     for (let turn = 0; turn < 2; turn++) {
       await new Promise<void>((resolve) => this.options.clock.soon(resolve));
     }
+    // What was executed from here on might not get its reply.
+    this.isExecuting = false;
     await this.gate?.settle();
     if ((this.phase as WorkerPhase) === 'failed') return;
     for (const peer of [...this.connections]) {
-      peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
+      if (peer.data.held > 0) this.refuse(peer, Status.LogFailed);
+      else peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
     }
     for (const timer of this.timers) timer.stop();
     await this.transport.close(STOP_DEADLINE_MS);
-    this.phase = 'stopped';
+    if ((this.phase as WorkerPhase) !== 'failed') this.phase = 'stopped';
   }
 }

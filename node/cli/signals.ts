@@ -3,6 +3,8 @@
 import { constants } from 'node:os';
 import type { Logger } from 'pino';
 
+/** As long as a timer can be. */
+const KEEP_ALIVE_MS = 2 ** 31 - 1;
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
@@ -19,6 +21,8 @@ export function stopOnSignals(logger: Logger, stop: () => Promise<void>): void {
       }
       isStopping = true;
       logger.info({ event: 'stopping', signal }, `${signal}: stopping`);
+      // What a stop waits for may be nothing but a timer, of which the clock's keep no process alive.
+      setInterval(() => undefined, KEEP_ALIVE_MS);
       stop().then(
         () => {
           logger.info({ event: 'stopped' }, 'stopped');

@@ -131,6 +131,9 @@ export interface Log {
    */
   seal(epoch: number): Promise<Float64Array>;
 
-  /** Makes durable what was accepted, then ends. */
+  /**
+   * Makes durable what was accepted, then ends. Rejects with `LOG_TIMEOUT`, and has ended all the same,
+   * where the disk does not take it. A failure that `onFailure` was told of is not told again.
+   */
   close(): Promise<void>;
 }

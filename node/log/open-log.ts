@@ -88,8 +88,7 @@ export async function openLog(
       compactor,
       async close() {
         await compacting.close();
-        await log.close();
-        directory.close();
+        await log.close().finally(() => directory.close());
       },
     };
   } catch (error) {

@@ -85,8 +85,11 @@ export class Fixture {
 
   async stop(): Promise<void> {
     for (const client of this.clients) client.socket.terminate();
-    await this.pump(this.server.stop());
-    clearInterval(this.turns);
+    try {
+      await this.pump(this.server.stop());
+    } finally {
+      clearInterval(this.turns);
+    }
   }
 
   /** Moves time on in small steps until `promise` is settled. */

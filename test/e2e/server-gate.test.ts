@@ -2,9 +2,11 @@
 // not durable, and none waits for more than what it shows.
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { SETTLE_DEADLINE_MS } from '../../node/limits.js';
 import { LogError } from '../../node/log/log.js';
 import { MemoryLog } from '../../node/log/memory-log.js';
 import { openState, type State, type StateOptions } from '../../node/state.js';
+import { INPUT_WRITE_REFUSAL } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { CLOSE_CODE_BASE, Status } from '../../ts/wire/status.js';
 import { Fixture, frameOf, pairings, type RawClient, tick, until } from './server-fixture.js';
@@ -25,9 +27,15 @@ for (const { transport, engine, skip } of pairings()) {
     let fixture: Fixture;
     let log: MemoryLog;
 
-    afterEach(() => fixture.stop());
+    afterEach(async () => {
+      // Where the log has failed, the stop says so.
+      await fixture.stop().catch((error: unknown) => expect(fixture.fatal).toContain(error));
+    });
 
-    async function start(isWaiting = true): Promise<RawClient> {
+    async function start(
+      isWaiting = true,
+      onOpen: (made: MemoryLog) => void = () => undefined,
+    ): Promise<RawClient> {
       fixture = await Fixture.start({ transport, engine }, { openState: open });
       return fixture.greet();
 
@@ -35,6 +43,7 @@ for (const { transport, engine, skip } of pairings()) {
         const state = await openState(options);
         const { clock, events, settings } = options;
         log = new MemoryLog({ partitions: settings.partitions, clock, events });
+        onOpen(log);
         return { ...state, log, isWaiting, close: () => log.close().then(() => state.close()) };
       }
     }
@@ -115,6 +124,32 @@ for (const { transport, engine, skip } of pairings()) {
       expect(fixture.server.worker.phase).toBe('failed');
     });
 
+    it('paces a frame of many replies that wait for the log, as it does one that waits for its peer', async () => {
+      const client = await start();
+      log.delayMs = 10;
+      const value = 'x'.repeat(500_000);
+      expect(await isHeld(client, put('large', value, 1))).toBe(true);
+      const { gate } = fixture.server.worker;
+      // The first reply shows what is not settled; what comes behind it is up to the node.
+      const reader = await fixture.greet();
+      const gets = Array.from({ length: 400 }, (_, index) => index + 1);
+      reader.socket.send(
+        frameOf(gets.map((id) => ({ code: OperationCode.Get, key: 'large', id }))),
+      );
+      await until(() => (gate?.held.count ?? 0) > 1, 'the first reply');
+      await tick(2 * PATIENCE_MS);
+      expect(gate?.refusal).toBe(Status.Ok);
+      fixture.clock.advance(10);
+      const ids: number[] = [];
+      while (ids.length < gets.length) {
+        for (const { id, status } of await reader.results()) {
+          expect(status).toBe(Status.Ok);
+          ids.push(id);
+        }
+      }
+      expect(ids).toEqual(gets);
+    });
+
     it('answers what is held before it stops', async () => {
       const client = await start();
       log.delayMs = 25;
@@ -123,6 +158,68 @@ for (const { transport, engine, skip } of pairings()) {
       await fixture.pump(fixture.server.stop());
       expect(await reply).toMatchObject([{ id: 1, status: Status.Ok }]);
       expect((await client.closed).code).toBe(1001);
+    });
+
+    it('executes nothing more while it waits for the log at a stop', async () => {
+      const client = await start();
+      log.delayMs = 25;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      const other = await fixture.greet();
+      const stopped = fixture.server.stop();
+      await tick(PATIENCE_MS);
+      other.socket.send(put('b', 'one', 1));
+      client.socket.send(put('a', 'two', 2));
+      await tick(PATIENCE_MS);
+      const executed = fixture.records();
+      await fixture.pump(stopped);
+      expect(await client.results()).toMatchObject([{ id: 1, status: Status.Ok }]);
+      // What has no reply at a 1001 was not executed.
+      expect([(await client.closed).code, (await other.closed).code]).toEqual([1001, 1001]);
+      expect(executed).toBe(1);
+    });
+
+    it('does not call unexecuted what the log did not take before the stop', async () => {
+      const client = await start();
+      log.refuse('overloaded');
+      log.delayMs = 1;
+      fixture.server.worker.engine.input[INPUT_WRITE_REFUSAL] = Status.Ok;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      const idle = await fixture.greet();
+      const stopped = fixture.server.stop();
+      await tick(PATIENCE_MS);
+      fixture.clock.advance(SETTLE_DEADLINE_MS);
+      await fixture.pump(stopped);
+      expect((await client.closed).code).toBe(CLOSE_CODE_BASE + Status.LogFailed);
+      expect((await idle.closed).code).toBe(1001);
+    });
+
+    it('does not stop as if all were well when the log fails meanwhile', async () => {
+      const client = await start();
+      log.delayMs = 25;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      const stopped = fixture.server.stop();
+      await tick(PATIENCE_MS);
+      log.fail(new Error('EIO'));
+      await expect(fixture.pump(stopped)).rejects.toMatchObject({ code: 'LOG_FAILED' });
+      expect((await client.closed).code).toBe(CLOSE_CODE_BASE + Status.LogFailed);
+      expect(fixture.fatal).toMatchObject([{ code: 'LOG_FAILED' }]);
+    });
+
+    it('does not start as if all were well when the log fails before it serves', async () => {
+      await expect(start(true, (made) => made.fail(new Error('EIO')))).rejects.toMatchObject({
+        code: 'LOG_FAILED',
+      });
+      fixture = await Fixture.start({ transport, engine });
+    });
+
+    it('stops at once under interval, however late the next sync', async () => {
+      const client = await start(false);
+      log.delayMs = 3_600_000;
+      expect(await client.put('a', 'one')).toMatchObject({ status: Status.Ok });
+      // Time stands still: waiting for the log would wait for good.
+      await fixture.server.stop();
+      expect((await client.closed).code).toBe(1001);
+      expect(log.durable).toBe(1);
     });
 
     it('holds nothing under interval, and stores all the same', async () => {

@@ -139,6 +139,26 @@ describe.each(pairings())('rondo serve over $transport with the $engine engine',
   });
 });
 
+describe('a stop', () => {
+  it('keeps the process alive though it waits for nothing but a timer of the clock', async () => {
+    const dist = (path: string) => JSON.stringify(join(root, 'dist', 'node', path));
+    const program = `
+      import { stopOnSignals } from ${dist('cli/signals.js')};
+      import { realClock } from ${dist('clock.js')};
+      const logger = { info: ({ event }) => console.log(event) };
+      stopOnSignals(logger, () => new Promise((resolve) => realClock.after(200, resolve)));
+      process.kill(process.pid, 'SIGTERM');
+      setTimeout(() => undefined, 50);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+    let stdout = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect([code, stdout]).toEqual([0, 'stopping\nstopped\n']);
+  });
+});
+
 describe('rondo, when it can not', () => {
   let folder: string;
 

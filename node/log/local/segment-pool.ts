@@ -7,7 +7,7 @@
 // the writer gets it: a batch must not be acknowledged in a file whose name a loss of power takes away.
 
 import { join } from 'node:path';
-import type { Clock } from '../../clock.js';
+import type { Clock, Timer } from '../../clock.js';
 import { LOG_SEGMENTS_SPARE_MAX, LOG_ZERO_PIECE_BYTES } from '../../limits.js';
 import { LogError } from '../log.js';
 import { errnoOf, type Files, isFull, sync, writeAll } from './files.js';
@@ -45,8 +45,7 @@ export class SegmentPool {
   private work: Promise<void> = Promise.resolve();
   private isMaking = false;
   private isClosed = false;
-  /** Ends the wait for the next try. */
-  private wake: (() => void) | undefined;
+  private retry: Timer | undefined;
 
   constructor(private readonly options: PoolOptions) {
     this.next = options.nextSegment;
@@ -93,7 +92,7 @@ export class SegmentPool {
   /** Makes nothing more. */
   stop(): void {
     this.isClosed = true;
-    this.wake?.();
+    this.retry?.cancel();
   }
 
   /** Stops, and removes what was handed over and not begun; called when the writer has ended. */
@@ -109,35 +108,25 @@ export class SegmentPool {
   private ensure(): void {
     if (this.isMaking || this.ready.length > 0) return;
     this.isMaking = true;
-    this.work = this.work
-      .then(() => this.makeWithRetries())
-      .catch((error) => this.fail(error))
-      .finally(() => {
-        this.isMaking = false;
-      });
+    this.tryToMake();
   }
 
-  private async makeWithRetries(): Promise<void> {
-    while (!this.isClosed && this.ready.length === 0) {
-      try {
-        await this.make();
-        this.setFull(false);
-      } catch (error) {
-        if (!isFull(error) && !TRANSIENT.has(errnoOf(error))) throw error;
-        this.setFull(isFull(error));
-        await this.pause();
-      }
+  /** Between two tries the files that are let go of get their turn: they may be the only way to space. */
+  private tryToMake(): void {
+    this.work = this.work.then(() => this.makeNext()).catch((error) => this.fail(error));
+  }
+
+  private async makeNext(): Promise<void> {
+    try {
+      // One that was let go of may have taken its place.
+      while (!this.isClosed && this.ready.length === 0) await this.make();
+      this.isMaking = false;
+    } catch (error) {
+      if (!isFull(error) && !TRANSIENT.has(errnoOf(error))) throw error;
+      if (this.isClosed) return;
+      this.setFull(isFull(error));
+      this.retry = this.options.clock.after(this.options.retryMs, () => this.tryToMake());
     }
-  }
-
-  private pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.options.clock.after(this.options.retryMs, resolve);
-      this.wake = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 
   private setFull(isNow: boolean): void {
@@ -222,6 +211,7 @@ export class SegmentPool {
     const segment = { number, path: named, fd, bytes: segmentBytes };
     if (this.isClosed) return this.discard(fd, named);
     this.ready.push(segment);
+    this.setFull(false);
     this.options.onReady(segment);
   }
 
