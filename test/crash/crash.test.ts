@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nativeAbsence } from '../e2e/client-node.js';
 import { Random, seedOf } from '../parity/random.js';
 import { forgetfulGround, LOSSES, steadyGround, volatileGround } from './grounds.js';
-import { UNSAFE_ACK, unsafeAbsence } from './node.js';
 import { crashLoop } from './round.js';
 import { compileShim, shimAbsence } from './shim.js';
 import { VolatileDisk } from './volatile-disk.js';
@@ -22,7 +21,6 @@ const CANARY_ROUNDS = 8;
 const LIMIT_MS = 120_000;
 
 const noShim = shimAbsence();
-const noUnsafe = unsafeAbsence();
 
 describe.each([
   { engine: 'native', skip: nativeAbsence() },
@@ -77,12 +75,12 @@ describe.each([
     LIMIT_MS,
   );
 
-  it.skipIf((skip ?? noShim ?? noUnsafe) !== undefined)(
-    `are seen where replies do not wait for the log: a canary (${noShim ?? noUnsafe ?? 'the gate is open'})`,
+  it.skipIf((skip ?? noShim) !== undefined)(
+    `are seen where replies do not wait for the log: a canary (${noShim ?? 'durability interval'})`,
     async () => {
       const ground = volatileGround(disk(), {
         losses: ['everything'],
-        environment: { [UNSAFE_ACK]: '1' },
+        environment: { RONDO_DURABILITY: 'interval:3600000' },
       });
       const report = await crashLoop({ engine, rounds: CANARY_ROUNDS, random: random(), ground });
       expect(report.faults.join('\n')).toMatch(/not linearizable/);

@@ -1,6 +1,6 @@
 // A node in a process of its own, on a data directory, made to be killed.
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,8 +11,6 @@ const MAIN = `${DIST}node/main.js`;
 export const STAND_IN = `${DIST}test/crash/stand-in.js`;
 /** Milliseconds from the start of a process to its ready line, on a busy machine. */
 const READY_MS_MAX = 20_000;
-/** The environment variable that makes a node send replies without waiting for its log. */
-export const UNSAFE_ACK = 'RONDO_TEST_UNSAFE_ACK';
 /** Small, so that a run fills many segments and compacts them. */
 const SEGMENT_BYTES = '256KiB';
 
@@ -33,7 +31,7 @@ export class NodeProcess {
 
   constructor({ program = MAIN, engine, directory, environment = {} }: NodeOptions) {
     if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
-    const durable = ['--durability', 'sync', '--log-segment-bytes', SEGMENT_BYTES];
+    const durable = ['--log-segment-bytes', SEGMENT_BYTES];
     const log =
       directory === undefined ? ['--durability', 'none'] : ['--data-dir', directory, ...durable];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
@@ -78,14 +76,4 @@ export class NodeProcess {
     this.child.kill('SIGKILL');
     await this.ended;
   }
-}
-
-/** Why the gate of this node can't be held open; undefined where it can. */
-export function unsafeAbsence(): string | undefined {
-  const { stdout, stderr } = spawnSync(process.execPath, [MAIN, 'doctor', '--port', '0'], {
-    encoding: 'utf8',
-    env: { ...process.env, [UNSAFE_ACK]: '1' },
-  });
-  const isUnknown = `${stdout}${stderr}`.includes(`${UNSAFE_ACK}: no such environment variable`);
-  return isUnknown ? `this node does not know ${UNSAFE_ACK}` : undefined;
 }

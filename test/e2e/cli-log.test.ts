@@ -56,7 +56,7 @@ describe('rondo log verify', () => {
     flip(log.pathOf(2), 300);
     const damaged = rondo('log', 'verify', '--data-dir', log.paths.path);
     expect(damaged.status).toBe(1);
-    expect(damaged.stdout).toContain('DAMAGED at byte 232: expected batch');
+    expect(damaged.stdout).toContain('DAMAGED at byte 240: expected batch');
     const json = rondo('log', 'verify', '--data-dir', log.paths.path, '--json');
     const [found] = jsonLines(json.stdout) as unknown as [{ whole: boolean; files: unknown[] }];
     expect(found.whole).toBe(false);
@@ -101,13 +101,13 @@ describe('rondo log dump', () => {
     flip(log.pathOf(2), 300);
     const { status, stdout } = rondo('log', 'dump', '--file', log.pathOf(2));
     expect(status).toBe(0);
-    expect(stdout).toContain('stops at byte 232');
-    expect(stdout).toContain('stands whole at byte 400');
+    expect(stdout).toContain('stops at byte 240');
+    expect(stdout).toContain('stands whole at byte 416');
     flip(log.pathOf(2), 3);
     expect(rondo('log', 'dump', '--file', log.pathOf(2)).stdout).toContain('cannot be read');
     const snapshot = join(log.paths.snapshot, snapshotName(1));
     flip(snapshot, 200);
-    expect(rondo('log', 'dump', '--file', snapshot).stdout).toContain('stops at byte 136');
+    expect(rondo('log', 'dump', '--file', snapshot).stdout).toContain('stops at byte 144');
   });
 
   it('shows bytes that are no text as such, and cuts what is long', () => {

@@ -14,6 +14,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { backUp, restoreBackup } from '../../node/log/local/backup.js';
 import { dataPaths } from '../../node/log/local/data-directory.js';
+import { BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from '../../node/log/local/format.js';
 import { listLogFiles } from '../../node/log/local/log-files.js';
 import { recover } from '../../node/log/local/recovery.js';
 import { lookAt, type Progress, verifyDirectory } from '../../node/log/local/verify.js';
@@ -162,7 +163,7 @@ describe('backup', () => {
     expect(readdirSync(target).sort()).toEqual(['FORMAT', 'worker-0']);
     expect(readdirSync(dirname(target))).toEqual(['backup']);
     const [segment] = listLogFiles(dataPaths(target)).segments;
-    expect(segment?.bytes).toBe(64 + 40 + bodyBytes(log));
+    expect(segment?.bytes).toBe(FILE_HEADER_BYTES + BATCH_HEADER_BYTES + bodyBytes(log));
   });
 
   it('of a log without batches is one', async () => {

@@ -197,7 +197,7 @@ export class LiveLog {
     const batchOf = (body: Uint8Array, count: number) => {
       const batch = new Uint8Array(BATCH_HEADER_BYTES + body.length);
       batch.set(body, BATCH_HEADER_BYTES);
-      sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, chain);
+      sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, 0, chain);
       return batch;
     };
     const records = entries.map(([key, entry]) => putOf(key, entry));

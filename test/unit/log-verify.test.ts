@@ -83,7 +83,7 @@ describe('verification', () => {
     for (const segment of [3, 4]) {
       const bytes = readFileSync(log.pathOf(segment));
       bytes[110] = (bytes[110] ?? 0) ^ 1;
-      bytes[400] = (bytes[400] ?? 0) ^ 1;
+      bytes[430] = (bytes[430] ?? 0) ^ 1;
       writeFileSync(log.pathOf(segment), bytes);
     }
     const found = await verify(log);

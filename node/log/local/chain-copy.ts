@@ -35,6 +35,8 @@ export interface CopyOptions {
 interface Evidence {
   readonly path: string;
   readonly number: number;
+  /** What is missing before it was synced; otherwise a loss of power may have taken that. */
+  readonly isProof: boolean;
 }
 
 export class ChainCopy {
@@ -120,7 +122,7 @@ export class ChainCopy {
     if (next === undefined) {
       const evidence = await this.evidence(covered);
       next = evidence && (await this.joining(covered));
-      if (evidence !== undefined && next === undefined) throw this.broken(covered + 1, evidence);
+      if (evidence?.isProof && next === undefined) throw this.broken(covered + 1, evidence);
     }
     while (next !== undefined && next <= this.lastSegment) {
       await this.begin(next);
@@ -140,6 +142,7 @@ export class ChainCopy {
       if (await this.copyBatches()) continue;
       const joiningNow = await this.joining(this.segment);
       if (joiningNow !== undefined) return joiningNow;
+      if (!evidence.isProof) return undefined;
       throw this.broken(this.segment, evidence);
     }
   }
@@ -159,17 +162,19 @@ export class ChainCopy {
 
   /** A whole batch that is newer than what was copied, in the rest of `segment` or behind it. */
   private async evidence(segment: number): Promise<Evidence | undefined> {
-    const { next, logId } = this.chain;
+    let unproven: Evidence | undefined;
     const here = segment === this.segment && segment > 0 ? [segment] : [];
     for (const number of [...here, ...this.later(segment)]) {
       const from = number === this.segment ? this.offset : FILE_HEADER_BYTES;
-      const evidence = await this.use(number, async (reader) => {
-        const later = await reader.findLaterBatch(from, next, logId);
-        return later && { path: reader.path, number: later.number };
+      const found = await this.use(number, async (reader): Promise<Evidence | undefined> => {
+        const { proof, unproven } = await reader.findBehind(from, this.chain);
+        const first = proof ?? unproven[0];
+        return first && { path: reader.path, number: first.number, isProof: first === proof };
       });
-      if (evidence !== undefined) return evidence;
+      if (found?.isProof) return found;
+      unproven ??= found;
     }
-    return undefined;
+    return unproven;
   }
 
   /** Numbers of the segments behind `segment`, ascending. */

@@ -4,6 +4,7 @@ import type { NativeAddon } from '../../../ts/engine/native-engine.js';
 import type { Clock } from '../../clock.js';
 import {
   LOG_BATCH_BYTES_MAX,
+  LOG_CLOSE_DEADLINE_MS,
   LOG_MARK_IDLE_MS,
   LOG_PENDING_BYTES_MAX,
   LOG_SEGMENT_BYTES_DEFAULT,
@@ -27,6 +28,7 @@ export interface LocalLogBounds {
   readonly pendingBytesMax: number;
   readonly spaceRetryMs: number;
   readonly markIdleMs: number;
+  readonly closeDeadlineMs: number;
 }
 
 export interface LocalLogOptions {
@@ -56,4 +58,5 @@ export const BOUNDS_DEFAULT: LocalLogBounds = {
   pendingBytesMax: LOG_PENDING_BYTES_MAX,
   spaceRetryMs: LOG_SPACE_RETRY_MS,
   markIdleMs: LOG_MARK_IDLE_MS,
+  closeDeadlineMs: LOG_CLOSE_DEADLINE_MS,
 };

@@ -57,12 +57,17 @@ export class SegmentPool {
   }
 
   /** Makes the first segment, of a file of `spare` where one fits; rejects with the first failure. */
-  async open(spare: readonly string[]): Promise<void> {
-    for (const path of spare) {
-      const file = await this.takeSpare(path);
-      if (file !== undefined) await this.handOver(file.fd, file.path);
-    }
-    if (this.ready.length === 0) await this.make();
+  open(spare: readonly string[]): Promise<void> {
+    const opened = this.work.then(async () => {
+      for (const path of spare) {
+        const file = await this.takeSpare(path);
+        if (file !== undefined) await this.handOver(file.fd, file.path);
+      }
+      if (this.next === this.options.nextSegment) await this.make();
+    });
+    // The writer may begin the first one while others are made of `spare`: what it asks for then waits.
+    this.work = opened.catch(() => undefined);
+    return opened;
   }
 
   /** The writer has begun the segment `number`: another one has to be ready behind it. */

@@ -1,6 +1,7 @@
 // Reads a segment: its header, its batches, how it ends, and whether anything that was durable lies
 // behind that end. Stale batches of a segment's earlier use have lower numbers than the next one of the
-// chain; the id of the log, seed of the checksums, keeps users from planting others inside values.
+// chain, or a loss of power cut them off before they were synced: then they call none synced from that
+// cut on. The id of the log, seed of the checksums, keeps users from planting others inside values.
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
@@ -32,9 +33,21 @@ export interface SegmentEnd {
   readonly offset: number;
 }
 
+/** A whole batch behind the end of the chain. */
 export interface FoundBatch {
   readonly offset: number;
+  /** Byte behind it. */
+  readonly end: number;
   readonly number: number;
+  readonly before: bigint;
+  readonly durable: number;
+}
+
+export interface Behind {
+  /** Proves that the next batch of the chain was durable. */
+  readonly proof: FoundBatch | undefined;
+  /** Those before it that do not: of writes between two syncs, left by a loss of power. */
+  readonly unproven: readonly FoundBatch[];
 }
 
 export class SegmentReader {
@@ -87,14 +100,11 @@ export class SegmentReader {
   }
 
   /**
-   * The first whole batch at or behind `from` with the number `least` or above: proof that bytes before
-   * it were durable once.
+   * What stands whole at or behind `from` with the number of the chain's next batch or a higher one, up to
+   * the first that proves that the next one was durable.
    */
-  async findLaterBatch(
-    from: number,
-    least: number,
-    logId: bigint,
-  ): Promise<FoundBatch | undefined> {
+  async findBehind(from: number, chain: Readonly<Chain>): Promise<Behind> {
+    const behind = { proof: undefined, unproven: [] as FoundBatch[] };
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
@@ -103,6 +113,8 @@ export class SegmentReader {
     const view = new DataView(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
+    // Within a whole batch there is none.
+    let next = start;
     for (let at = start; at < this.bytes; at += piece) {
       const { bytesRead } = await reading(
         this.path,
@@ -110,22 +122,31 @@ export class SegmentReader {
         this.file.read(buffer, 0, buffer.length, at),
       );
       const last = Math.min(bytesRead - BATCH_HEADER_BYTES, piece - 8);
-      for (let index = 0; index <= last; index += 8) {
+      for (let index = Math.max(0, next - at); index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
-        if (number < least || number > Number.MAX_SAFE_INTEGER) continue;
-        const length = BATCH_HEADER_BYTES + (words[word + 8] as number);
-        if (!isPlausible(words, word, this.bytes - at - index)) continue;
+        if (number < chain.next || number > Number.MAX_SAFE_INTEGER) continue;
+        const offset = at + index;
+        if (!isPlausible(words, word, this.bytes - offset)) continue;
+        const header = readBatchHeader(view, index);
+        const length = BATCH_HEADER_BYTES + header.bodyLength;
+        if (header.durable >= number) continue;
         hashable -= length;
-        if (hashable < 0) return undefined;
+        if (hashable < 0) return behind;
         const isInBuffer = index + length <= bytesRead;
         const isBatch = isInBuffer
-          ? isWhole(view, index, length, logId)
-          : await this.isBatch(at + index, length, logId);
-        if (isBatch) return { offset: at + index, number };
+          ? isWhole(view, index, length, chain.logId)
+          : await this.isBatch(offset, length, chain.logId);
+        if (!isBatch) continue;
+        const { before, durable } = header;
+        const found = { offset, number, before, durable, end: offset + length };
+        if (provesNext(found, chain)) return { ...behind, proof: found };
+        behind.unproven.push(found);
+        next = found.end;
+        index = next - at - 8;
       }
     }
-    return undefined;
+    return behind;
   }
 
   /** Looks at the length again: a batch larger than the segment lengthens it. */
@@ -151,17 +172,22 @@ export class SegmentReader {
   }
 }
 
+/** One that was synced behind the next batch of the chain, or is that batch, in another place. */
+function provesNext({ number, before, durable }: FoundBatch, chain: Readonly<Chain>): boolean {
+  return durable >= chain.next || (number === chain.next && before === chain.before);
+}
+
 /** Whether a batch may begin at a word: its lengths fit, and so does the header of its first record. */
 function isPlausible(words: Uint32Array, word: number, room: number): boolean {
-  const bodyLength = words[word + 8] as number;
-  const records = words[word + 9] as number;
+  const bodyLength = words[word + 10] as number;
+  const records = words[word + 11] as number;
   if (BATCH_HEADER_BYTES + bodyLength > room || bodyLength > BATCH_BODY_BYTES_MAX) return false;
   if (records === 0 || bodyLength === 0) return records === bodyLength;
   if (bodyLength % 8 !== 0 || records * RECORD_BYTES_MIN > bodyLength) return false;
   // Its value's length; its key's, kind and a zero byte; partition; a zero word.
-  const valueLength = words[word + 10] as number;
-  const keyLength = (words[word + 11] as number) & 0xffff;
-  const kind = (words[word + 11] as number) >>> 16;
+  const valueLength = words[word + 12] as number;
+  const keyLength = (words[word + 13] as number) & 0xffff;
+  const kind = (words[word + 13] as number) >>> 16;
   if (keyLength === 0 || kind < RECORD_PUT || kind > RECORD_TOUCH) return false;
-  return words[word + 13] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
+  return words[word + 15] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
 }

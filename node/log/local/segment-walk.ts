@@ -1,8 +1,8 @@
 // Walks over the segments of a log as recovery does, but on past damage, so that all of it is known.
 //
-// Where the chain stops, the log has ended, unless a whole batch with the next number or a higher one
-// follows: that one was synced after what is missing before it. So a stop is pending until such a batch
-// proves it to be damage; what is pending at the end is the tail.
+// Where the chain stops, the log has ended, unless a whole batch follows that proves that the next one was
+// synced. So a stop is pending until such a batch proves it to be damage; what is pending at the end is the
+// tail.
 
 import { EngineError } from '../../../ts/engine/engine.js';
 import type { Chain } from './batch.js';
@@ -93,8 +93,8 @@ export class SegmentWalk {
       const stream = reader.batches(this.chain, start);
       await this.readRun(finding, stream);
       const end = await reader.endOf(stream);
-      const later = await reader.findLaterBatch(end.offset, this.chain.next, this.chain.logId);
-      if (later === undefined) {
+      const { proof, unproven } = await reader.findBehind(end.offset, this.chain);
+      if (proof === undefined) {
         if (end.kind === 'torn') this.stop(finding, end.offset);
         finding.tornAt = end.kind === 'torn' ? end.offset : undefined;
         break;
@@ -103,14 +103,15 @@ export class SegmentWalk {
       if (!isAfterGap || finding.runs.length > 0) {
         const here = { finding, offset: end.offset };
         const ended = end.kind === 'torn' ? here : (this.ended ?? here);
-        this.stop(ended.finding, ended.offset, `, although batch ${later.number} follows`);
+        this.stop(ended.finding, ended.offset, `, although batch ${proof.number} follows`);
         this.prove();
       }
-      const { before, number } = await reader.batchHeaderAt(later.offset);
+      // What was written before it belongs to the log too.
+      const { before, number, offset } = unproven[0] ?? proof;
       this.chain.before = before;
       this.chain.next = number;
       this.fold.skip();
-      start = later.offset;
+      start = offset;
     }
     if (header === undefined) return;
     if (finding.runs.length > 0) this.report(header);

@@ -18,7 +18,7 @@ import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from './f
 import { lockedBy } from './lock-file.js';
 import { listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
-import type { ReadSegment } from './recovery-end.js';
+import type { Cut, ReadSegment } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
 import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
@@ -125,7 +125,8 @@ async function verifyOnce(
       ...recovered.olderSnapshots.map((file) => fileReport('snapshot', file, 'covered')),
       ...recovered.covered.map((file) => fileReport('segment', file, 'covered')),
     ];
-    return found([...snapshots, ...covered, ...(isOpen ? withActive(segments) : segments)]);
+    const read = withCut(segments, recovered.cut);
+    return found([...snapshots, ...covered, ...(isOpen ? withActive(read) : read)]);
   } catch (error) {
     if (!(error instanceof DataDamage)) throw error;
     if (isOpen && (await hasMovedOn(directory, error, newestBatch + 1))) {
@@ -136,6 +137,13 @@ async function verifyOnce(
     const isKnown = survey.reports.some(({ damage }) => damage.length > 0);
     return found(isKnown ? [...survey.reports] : withDamage(survey.reports, error));
   }
+}
+
+/** Says of the segment in which the last writes are cut that it is torn, also where nothing of the first is left. */
+function withCut(segments: readonly FileReport[], cut: Cut | undefined): FileReport[] {
+  return segments.map((report) =>
+    report.file.path === cut?.file ? { ...report, state: 'torn', tornAt: cut.offset } : report,
+  );
 }
 
 /** Of a directory in which a node runs: the newest segment with batches is being written. */
