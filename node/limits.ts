@@ -102,3 +102,5 @@ export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;
 export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 /** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */
 export const LOG_ATTEMPTS_MAX = 10;
+/** Segments that a backup keeps open from its beginning; those are the ones that may be removed first. */
+export const LOG_PINNED_MAX = 256;

@@ -14,6 +14,7 @@ Examples:
   $ rondo scan plan/            list what begins so
   $ rondo doctor                check this machine
   $ rondo log verify            check the files of its data directory
+  $ rondo backup /backup/monday copy them while the node runs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.`;
 

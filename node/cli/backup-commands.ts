@@ -4,7 +4,13 @@ import type { Command } from 'commander';
 import { backUp, restoreBackup } from '../log/local/backup.js';
 import type { Verification } from '../log/local/verification.js';
 import { printJson, printLine } from './data-format.js';
-import { addLogOptions, isoTime, type LogOptions, runLogCommand } from './log-options.js';
+import {
+  addLogOptions,
+  isoTime,
+  type LogOptions,
+  nativeReader,
+  runLogCommand,
+} from './log-options.js';
 import { PhaseBars } from './log-progress.js';
 import { summaryOf, totalsOf } from './log-table.js';
 
@@ -32,9 +38,10 @@ export function addBackupCommands(program: Command): void {
   )
     .addHelpText('after', BACKUP_EXAMPLES)
     .action((target: string, options: LogOptions) =>
-      runLogCommand(options, async () => {
+      runLogCommand(options, async (dataDir) => {
         const bars = new PhaseBars();
-        const made = await backUp(options.dataDir, target, { onProgress: bars.show }).finally(() =>
+        const { gather } = nativeReader();
+        const made = await backUp(dataDir, target, { onProgress: bars.show, gather }).finally(() =>
           bars.end(),
         );
         tell('backup', made, options);
@@ -45,10 +52,12 @@ export function addBackupCommands(program: Command): void {
   )
     .addHelpText('after', RESTORE_EXAMPLES)
     .action((backup: string, options: LogOptions) =>
-      runLogCommand(options, async () => {
+      runLogCommand(options, async (dataDir) => {
         const bars = new PhaseBars();
-        const made = await restoreBackup(backup, options.dataDir, {
+        const { gather } = nativeReader();
+        const made = await restoreBackup(backup, dataDir, {
           onProgress: bars.show,
+          gather,
         }).finally(() => bars.end());
         tell('restored', made, options);
         if (options.json !== true) printLine(`Start it: rondo serve --data-dir ${made.path}`);

@@ -42,7 +42,9 @@ export function addDumpCommand(log: Command): void {
     .option('--limit <N>', 'records at most', parseCount)
     .option('--full', 'print values at full length')
     .addHelpText('after', EXAMPLES)
-    .action((options: DumpFlags) => runLogCommand(options, () => new Dump(options).run()));
+    .action((options: DumpFlags) =>
+      runLogCommand(options, (dataDir) => new Dump(options, dataDir).run()),
+    );
 }
 
 class Dump {
@@ -53,7 +55,10 @@ class Dump {
   /** Number of the batch with which the chain goes on; 0 where that is not known. */
   private next = 0;
 
-  constructor(private readonly options: DumpFlags) {
+  constructor(
+    private readonly options: DumpFlags,
+    private readonly dataDir: string,
+  ) {
     this.printer = options.json === true ? new DumpJson(options) : new DumpText(options);
     this.prefix = options.key === undefined ? undefined : Buffer.from(options.key);
     this.left = options.limit ?? Number.POSITIVE_INFINITY;
@@ -73,8 +78,9 @@ class Dump {
   }
 
   private paths(): string[] {
-    const { file, from, to, dataDir } = this.options;
+    const { file, from, to } = this.options;
     if (file !== undefined) return [file];
+    const { dataDir } = this;
     readDataFormat(dataDir);
     const { snapshots, segments } = listLogFiles(dataPaths(dataDir));
     const newest = snapshots[0];

@@ -1,36 +1,63 @@
 // What the commands that work on a data directory have in common: where it is, how errors are told, and
 // whole numbers as options.
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import { EngineError } from '../../ts/engine/engine.js';
+import { chooseEngine } from '../../ts/engine/load.js';
+import type { NativeAddon } from '../../ts/engine/native-engine.js';
+import { CONFIG_VARIABLE, loadSettings } from '../config/config.js';
+import { flagOf, SETTINGS, variableOf } from '../config/settings.js';
+import type { Gather } from '../log/local/batch-stream.js';
+import type { Flock } from '../log/local/lock-file.js';
+import { type NativeRecoveryAddon, nativeGather } from '../log/local/native-recovery.js';
 import { reportError } from './exit.js';
 
-const DATA_DIR_DEFAULT = 'rondo-data';
-
 export interface LogOptions {
-  readonly dataDir: string;
+  readonly dataDir?: string;
+  readonly config?: string;
   readonly json?: true;
 }
 
-/** Adds --data-dir and --json. */
+/** Adds --data-dir, --config and --json. */
 export function addLogOptions(command: Command): Command {
+  const { placeholder, description, initial } = SETTINGS.dataDir;
   return command
-    .addOption(
-      new Option('--data-dir <PATH>', 'directory that keeps the log and its snapshots')
-        .env('RONDO_DATA_DIR')
-        .default(DATA_DIR_DEFAULT),
+    .option(
+      `${flagOf('dataDir')} <${placeholder}>`,
+      `${description} (default: ${initial}) [${variableOf('dataDir')}]`,
     )
+    .option('--config <PATH>', `JSON file with settings (also ${CONFIG_VARIABLE})`)
     .option('--json', 'print JSON');
 }
 
-/** Runs a command; what it throws is told, and becomes the exit code. */
+/** Runs a command on the data directory; what it throws is told, and becomes the exit code. */
 export async function runLogCommand(
   options: LogOptions,
-  action: () => Promise<void>,
+  action: (dataDir: string) => Promise<void>,
 ): Promise<void> {
   try {
-    await action();
+    const { dataDir, config: configPath } = options;
+    const settings = loadSettings({ flags: { dataDir }, environment: process.env, configPath });
+    await action(settings.dataDir);
   } catch (error) {
     process.exitCode = reportError(error, options.json === true);
+  }
+}
+
+/** What the addon does for a log. Throws `EngineError` (`ADDON_BROKEN`); nothing without an addon. */
+export function nativeHalf(): { gather?: Gather; flock?: Flock } {
+  const addon = chooseEngine('auto').addon as (NativeAddon & NativeRecoveryAddon) | undefined;
+  return addon === undefined ? {} : { gather: nativeGather(addon), flock: addon.flock };
+}
+
+/** For commands that only read: a broken addon must not keep anyone from looking. */
+export function nativeReader(): { gather?: Gather } {
+  try {
+    const { gather } = nativeHalf();
+    return gather === undefined ? {} : { gather };
+  } catch (error) {
+    if (error instanceof EngineError) return {};
+    throw error;
   }
 }
 

@@ -6,7 +6,8 @@ import { describeLost, type Repair, repairDirectory } from '../log/local/repair.
 import type { RepairStep } from '../log/local/repair-steps.js';
 import { printJson, printLine } from './data-format.js';
 import { EXIT_FAILURE } from './exit.js';
-import { addLogOptions, type LogOptions, runLogCommand } from './log-options.js';
+import { addLogOptions, type LogOptions, nativeHalf, runLogCommand } from './log-options.js';
+import { ProgressBar } from './log-progress.js';
 import { describeVerification, verificationJson } from './log-table.js';
 
 const EXAMPLES = `
@@ -33,11 +34,14 @@ export function addRepairCommand(log: Command): void {
     .option('--accept-loss', 'end the log before a gap that the backup does not bridge')
     .addHelpText('after', EXAMPLES)
     .action((options: RepairFlags) =>
-      runLogCommand(options, async () => {
-        const repair = await repairDirectory(options.dataDir, options.fromBackup, {
+      runLogCommand(options, async (dataDir) => {
+        const bar = new ProgressBar('verifying');
+        const repair = await repairDirectory(dataDir, options.fromBackup, {
+          ...nativeHalf(),
           isDryRun: options.dryRun === true,
           isLossAccepted: options.acceptLoss === true,
-        });
+          onProgress: bar.show,
+        }).finally(() => bar.end());
         if (options.json === true) printJson(repairJson(repair, options));
         else for (const line of describe(repair, options)) printLine(line);
         const isLosing = repair.lost.length > 0 && options.acceptLoss !== true;

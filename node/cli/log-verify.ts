@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { verifyDirectory } from '../log/local/verify.js';
 import { printJson, printLine } from './data-format.js';
 import { EXIT_FAILURE } from './exit.js';
-import { addLogOptions, type LogOptions, runLogCommand } from './log-options.js';
+import { addLogOptions, type LogOptions, nativeReader, runLogCommand } from './log-options.js';
 import { ProgressBar } from './log-progress.js';
 import { describeVerification, verificationJson } from './log-table.js';
 
@@ -21,9 +21,10 @@ export function addVerifyCommand(log: Command): void {
   addLogOptions(log.command('verify').description('check every byte of the log and its snapshots'))
     .addHelpText('after', EXAMPLES)
     .action((options: LogOptions) =>
-      runLogCommand(options, async () => {
+      runLogCommand(options, async (dataDir) => {
         const bar = new ProgressBar('verifying');
-        const found = await verifyDirectory(options.dataDir, { onProgress: bar.show }).finally(() =>
+        const { gather } = nativeReader();
+        const found = await verifyDirectory(dataDir, { onProgress: bar.show, gather }).finally(() =>
           bar.end(),
         );
         if (options.json === true) printJson(verificationJson(found));

@@ -3,8 +3,10 @@
 
 import { LOG_ATTEMPTS_MAX } from '../../limits.js';
 import { LogError } from '../log.js';
+import type { Gather } from './batch-stream.js';
 import { ChainCopy } from './chain-copy.js';
 import type { DataFormat, DataPaths } from './data-directory.js';
+import { DataDamage } from './data-errors.js';
 import { listLogFiles } from './log-files.js';
 import { NewDirectory } from './new-directory.js';
 import type { Verification } from './verification.js';
@@ -12,6 +14,8 @@ import { lookAt, type Progress, verifyDirectory } from './verify.js';
 
 export interface BackupOptions {
   readonly onProgress?: ((phase: 'copying' | 'verifying', progress: Progress) => void) | undefined;
+  /** The native one where there is an addon. */
+  readonly gather?: Gather | undefined;
   /** See `CopyOptions`. */
   readonly pieceBytes?: number | undefined;
 }
@@ -42,6 +46,7 @@ export async function restoreBackup(
   const directory = lookAt(backup);
   NewDirectory.begin(target).discard(); // Refuses before anything long begins.
   const { damage } = await verifyDirectory(backup, {
+    gather: options.gather,
     onProgress: (progress) => options.onProgress?.('verifying', progress),
   });
   if (damage[0] !== undefined) throw damage[0];
@@ -58,6 +63,7 @@ async function makeCopy(
     const newest = await copyLog(source, made, options);
     made.addFormat(source);
     const found = await verifyDirectory(made.paths.path, {
+      gather: options.gather,
       onProgress: (progress) => options.onProgress?.('verifying', progress),
     });
     if (found.damage[0] !== undefined) throw found.damage[0];
@@ -81,18 +87,24 @@ async function copyLog(
   made: NewDirectory,
   { onProgress, pieceBytes }: BackupOptions,
 ): Promise<number> {
+  let isStandIn = false;
   for (let attempt = 1; ; attempt++) {
     const progress = { bytesDone: 0, bytesTotal: bytesOf(source) };
     const onBytes = (bytes: number) => {
       progress.bytesDone = Math.min(progress.bytesDone + bytes, progress.bytesTotal);
       onProgress?.('copying', progress);
     };
-    const copy = new ChainCopy(source, made.paths, { onBytes, pieceBytes });
+    const copy = new ChainCopy(source, made.paths, { onBytes, pieceBytes, isStandIn });
     try {
       await copy.run();
       return copy.chain.next - 1;
     } catch (error) {
-      if (!(error instanceof LogError) || !copy.isOvertaken()) throw error;
+      if (!(error instanceof LogError)) throw error;
+      if (!copy.isOvertaken()) {
+        const isSnapshot = error instanceof DataDamage && error.file.endsWith('.snap');
+        if (isStandIn || !isSnapshot) throw error;
+        isStandIn = true;
+      }
       if (attempt === LOG_ATTEMPTS_MAX) throw overtaken(source.path, error);
       // At once: right behind a compaction the segments to copy are fewest.
       made.clear();

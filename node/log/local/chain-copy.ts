@@ -1,19 +1,18 @@
 // Copies a log: its newest snapshot and, behind it, the whole batches of the chain up to its end. A node
 // may be writing to it, and compacting it, meanwhile. So every batch is checked on the way; and what was
 // read is taken for the log's end only where nothing goes on behind it. That is asked first, and the
-// rest of the segment is read after: a batch that was added in between is found then. Where the chain
-// breaks for another reason, a newer snapshot tells whether the node has taken the segment away, to be
-// used again, or the log is damaged.
+// rest of the segment read after: a batch that was added in between is found then.
 //
-// Segments come first, because they may be taken away. The snapshot may only be removed, and stays
-// readable as long as it is open.
+// All files are opened at the beginning: what is removed meanwhile stays readable. Only a segment that is
+// used again is lost; its header, which is changed first, tells. Where the chain breaks for another
+// reason, the log is damaged.
 
-import { LOG_PIECE_BYTES } from '../../limits.js';
+import { LOG_PIECE_BYTES, LOG_PINNED_MAX } from '../../limits.js';
 import { type Chain, firstChain } from './batch.js';
 import type { DataFormat, DataPaths } from './data-directory.js';
 import { DataDamage } from './data-errors.js';
 import { FileCopy } from './file-copy.js';
-import { encodeSegmentHeader, FILE_HEADER_BYTES } from './format.js';
+import { decodeSegmentHeader, encodeSegmentHeader, FILE_HEADER_BYTES } from './format.js';
 import { listLogFiles, type NumberedFile } from './log-files.js';
 import { chooseSnapshot } from './recovery-snapshot.js';
 import { SegmentReader } from './segment-reader.js';
@@ -26,6 +25,8 @@ const FIRST_PIECE_BYTES = 4096;
 export interface CopyOptions {
   /** Called with bytes that were copied. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
+  /** The newest snapshot is damaged: goes from what stands in for it, as recovery does. */
+  readonly isStandIn?: boolean;
   /** Bytes of a segment that are read at a time. */
   readonly pieceBytes?: number | undefined;
 }
@@ -49,6 +50,8 @@ export class ChainCopy {
   private writer: FileCopy | undefined;
   /** The newest segment that was there at the beginning: the copy ends with it at the latest. */
   private lastSegment = 0;
+  /** Segments that were opened at the beginning. */
+  private readonly pinned = new Map<number, SegmentReader>();
 
   constructor(
     private readonly source: DataPaths & DataFormat,
@@ -66,14 +69,19 @@ export class ChainCopy {
     const { snapshots, segments } = listLogFiles(this.source);
     this.lastSegment = segments.at(-1)?.number ?? 0;
     this.snapshot = snapshots[0]?.number ?? 0;
-    const { chosen } = await chooseSnapshot(snapshots, segments, this.source);
-    const snapshot = chosen && (await SnapshotReader.open(chosen.path, this.source));
-    if (snapshot !== undefined) {
-      this.chain.before = snapshot.header.lastChecksum;
-      this.chain.next = snapshot.header.lastBatch + 1;
-    }
+    let snapshot: SnapshotReader | undefined;
     try {
-      await this.copySegments(chosen?.number ?? 0);
+      const chosen = this.options.isStandIn
+        ? (await chooseSnapshot(snapshots, segments, this.source)).chosen
+        : snapshots[0];
+      const covered = chosen?.number ?? 0;
+      snapshot = chosen && (await SnapshotReader.open(chosen.path, this.source));
+      await this.pin(segments.filter(({ number }) => number > covered));
+      if (snapshot !== undefined) {
+        this.chain.before = snapshot.header.lastChecksum;
+        this.chain.next = snapshot.header.lastBatch + 1;
+      }
+      await this.copySegments(covered);
       await this.writer?.close();
       if (snapshot !== undefined) await this.copySnapshot(snapshot);
     } catch (error) {
@@ -81,13 +89,19 @@ export class ChainCopy {
       throw error;
     } finally {
       await snapshot?.close();
+      for (const reader of this.pinned.values()) await reader.close();
     }
   }
 
-  /** Whether a newer snapshot stands for the segment that was to be copied: it may be used again. */
+  /** Whether the node has compacted since the beginning: segments may be gone, or used again. */
   isOvertaken(): boolean {
-    const newest = listLogFiles(this.source).snapshots[0]?.number ?? 0;
-    return newest > this.snapshot && newest >= this.segment;
+    return (listLogFiles(this.source).snapshots[0]?.number ?? 0) > this.snapshot;
+  }
+
+  private async pin(segments: readonly NumberedFile[]): Promise<void> {
+    for (const { number, path } of segments.slice(0, LOG_PINNED_MAX)) {
+      this.pinned.set(number, await SegmentReader.open(path));
+    }
   }
 
   private async copySnapshot(reader: SnapshotReader): Promise<void> {
@@ -115,8 +129,7 @@ export class ChainCopy {
       await this.copyBatches();
       next = await this.following();
     }
-    // The log ends here, unless what was read of its last segment is of a later use.
-    if (next === undefined && this.isOvertaken()) throw this.broken(this.segment || covered + 1);
+    if (next === undefined && this.segment > 0) await this.checkStillOwn();
   }
 
   /** The segment in which the log goes on; undefined at its end. */
@@ -136,17 +149,13 @@ export class ChainCopy {
 
   /** The segment behind `segment` whose first batch goes on from what was copied. */
   private async joining(segment: number): Promise<number | undefined> {
-    for (const file of this.later(segment)) {
-      const reader = await this.open(file.number);
-      try {
-        if (!this.hasOwnHeader(reader, file.number)) continue;
-        const first = await reader
-          .batches({ ...this.chain }, FILE_HEADER_BYTES, FIRST_PIECE_BYTES)
-          .nextBatch();
-        if (first !== undefined) return file.number;
-      } finally {
-        await reader.close();
-      }
+    for (const number of this.later(segment)) {
+      const isJoining = await this.use(number, async (reader) => {
+        if (!this.hasOwnHeader(reader.header, number)) return false;
+        const stream = reader.batches({ ...this.chain }, FILE_HEADER_BYTES, FIRST_PIECE_BYTES);
+        return (await stream.nextBatch()) !== undefined;
+      });
+      if (isJoining) return number;
     }
     return undefined;
   }
@@ -155,52 +164,44 @@ export class ChainCopy {
   private async evidence(segment: number): Promise<Evidence | undefined> {
     let unproven: Evidence | undefined;
     const here = segment === this.segment && segment > 0 ? [segment] : [];
-    for (const number of [...here, ...this.later(segment).map((file) => file.number)]) {
-      const reader = await this.open(number);
-      try {
-        const from = number === this.segment ? this.offset : FILE_HEADER_BYTES;
-        const behind = await reader.findBehind(from, this.chain);
-        const { path } = reader;
-        if (behind.proof !== undefined) {
-          return { path, number: behind.proof.number, isProof: true };
-        }
-        const [first] = behind.unproven;
-        if (first !== undefined) unproven ??= { path, number: first.number, isProof: false };
-      } finally {
-        await reader.close();
-      }
+    for (const number of [...here, ...this.later(segment)]) {
+      const from = number === this.segment ? this.offset : FILE_HEADER_BYTES;
+      const found = await this.use(number, async (reader): Promise<Evidence | undefined> => {
+        const { proof, unproven } = await reader.findBehind(from, this.chain);
+        const first = proof ?? unproven[0];
+        return first && { path: reader.path, number: first.number, isProof: first === proof };
+      });
+      if (found?.isProof) return found;
+      unproven ??= found;
     }
     return unproven;
   }
 
-  private later(segment: number): readonly NumberedFile[] {
-    return listLogFiles(this.source).segments.filter(({ number }) => number > segment);
+  /** Numbers of the segments behind `segment`, ascending. */
+  private later(segment: number): number[] {
+    const listed = listLogFiles(this.source).segments.map(({ number }) => number);
+    const all = new Set([...this.pinned.keys(), ...listed]);
+    return [...all].filter((number) => number > segment).sort((a, b) => a - b);
   }
 
   private async begin(segment: number): Promise<void> {
     await this.writer?.close();
     this.writer = undefined;
-    const reader = await this.open(segment);
-    try {
-      const { header } = reader;
-      this.segment = segment;
-      this.offset = FILE_HEADER_BYTES;
-      if (!this.hasOwnHeader(reader, segment) || typeof header === 'string') {
-        throw new DataDamage(reader.path, 0, `the header of segment ${segment}`, 'another');
-      }
-      const { path } = absentFile(this.target, 'segment', segment);
-      this.writer = await FileCopy.create(path, encodeSegmentHeader(header));
-    } finally {
-      await reader.close();
+    this.segment = segment;
+    this.offset = FILE_HEADER_BYTES;
+    const header = await this.use(segment, async (reader) => reader.header);
+    if (typeof header === 'string' || !this.hasOwnHeader(header, segment)) {
+      throw this.broken(segment);
     }
+    const { path } = absentFile(this.target, 'segment', segment);
+    this.writer = await FileCopy.create(path, encodeSegmentHeader(header));
   }
 
   /** Copies on from where the segment was left; whether there was more. */
   private async copyBatches(): Promise<boolean> {
     const { chain, options, writer } = this;
     const before = this.offset;
-    const reader = await this.open(this.segment);
-    try {
+    await this.use(this.segment, async (reader) => {
       const pieceBytes = options.pieceBytes ?? LOG_PIECE_BYTES;
       const stream = reader.batches(chain, this.offset, pieceBytes);
       for (let batch = await stream.nextBatch(); batch; batch = await stream.nextBatch()) {
@@ -208,17 +209,33 @@ export class ChainCopy {
         options.onBytes?.(stream.offset - this.offset);
         this.offset = stream.offset;
       }
-    } finally {
-      await reader.close();
-    }
+    });
     return this.offset > before;
   }
 
-  private open(segment: number): Promise<SegmentReader> {
-    return SegmentReader.open(absentFile(this.source, 'segment', segment).path);
+  /** Throws where the last segment is of another use by now: what it had may be cut short. */
+  private async checkStillOwn(): Promise<void> {
+    const bytes = await this.use(this.segment, (reader) => reader.bytesAt(0, FILE_HEADER_BYTES));
+    if (!this.hasOwnHeader(decodeSegmentHeader(bytes), this.segment)) {
+      throw this.broken(this.segment);
+    }
   }
 
-  private hasOwnHeader({ header }: SegmentReader, segment: number): boolean {
+  private async use<T>(segment: number, action: (reader: SegmentReader) => Promise<T>): Promise<T> {
+    const pinned = this.pinned.get(segment);
+    if (pinned !== undefined) {
+      await pinned.refresh();
+      return action(pinned);
+    }
+    const reader = await SegmentReader.open(absentFile(this.source, 'segment', segment).path);
+    try {
+      return await action(reader);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  private hasOwnHeader(header: SegmentReader['header'], segment: number): boolean {
     if (typeof header === 'string' || header.segment !== segment) return false;
     return header.logId === this.source.logId && header.partitions === this.source.partitions;
   }
@@ -227,7 +244,7 @@ export class ChainCopy {
     const { path } = absentFile(this.source, 'segment', segment);
     const found =
       evidence === undefined
-        ? 'that the node has taken it away'
+        ? 'a segment that is used again'
         : `other bytes, although batch ${evidence.number} stands whole in ${evidence.path}`;
     return new DataDamage(path, this.offset, `batch ${this.chain.next}`, found);
   }

@@ -6,21 +6,26 @@
 // still is refused, with all that was whole in it, and the repair can be run again.
 
 import { LogError } from '../log.js';
+import type { Gather } from './batch-stream.js';
 import type { DataFormat, DataPaths } from './data-directory.js';
-import { LockFile } from './lock-file.js';
+import { type Flock, LockFile } from './lock-file.js';
+import { listLogFiles } from './log-files.js';
 import { type LostBatches, lossOf } from './repair-loss.js';
 import { planRepair } from './repair-plan.js';
 import { lookAtSide } from './repair-sides.js';
 import { applySteps, type RepairStep, stepsOf } from './repair-steps.js';
 import type { Verification } from './verification.js';
-import { lookAt, verifyDirectory } from './verify.js';
+import { lookAt, type Progress, verifyDirectory } from './verify.js';
 
 export interface RepairOptions {
   /** Ends the log before a gap that the backup does not bridge. */
   readonly isLossAccepted?: boolean;
   /** Plans, and changes nothing. */
   readonly isDryRun?: boolean;
-  readonly onBytes?: (bytes: number) => void;
+  readonly onProgress?: (progress: Progress) => void;
+  /** The native ones where there is an addon. */
+  readonly gather?: Gather;
+  readonly flock?: Flock;
   /** For the name of the folder that keeps the damaged files, ms since 1970. */
   readonly now?: number;
 }
@@ -52,7 +57,7 @@ export async function repairDirectory(
       `${backup.path} is a backup of another log than ${directory.path}. Give one of this log; to go on from that one instead: rondo restore`,
     );
   }
-  const lock = LockFile.acquire(directory.path);
+  const lock = LockFile.acquire(directory.path, options.flock);
   try {
     return await repairHeld(directory, backup, options);
   } finally {
@@ -65,12 +70,18 @@ type Directory = DataPaths & DataFormat;
 async function repairHeld(
   directory: Directory,
   backup: Directory,
-  { isLossAccepted, isDryRun, onBytes, now = Date.now() }: RepairOptions,
+  { isLossAccepted, isDryRun, onProgress, gather, now = Date.now() }: RepairOptions,
 ): Promise<Repair> {
-  const before = await verifyDirectory(directory.path, { isHeld: true });
+  const verify = () => verifyDirectory(directory.path, { isHeld: true, gather, onProgress });
+  const before = await verify();
   const [damage] = before.damage;
   if (damage === undefined) return { steps: [], lost: [], kept: undefined, verification: before };
 
+  const progress = { bytesDone: 0, bytesTotal: bytesOf(directory) + bytesOf(backup) };
+  const onBytes = (bytes: number) => {
+    progress.bytesDone += bytes;
+    onProgress?.(progress);
+  };
   const damaged = await lookAtSide(directory, onBytes);
   const other = await lookAtSide(backup, onBytes);
   const plan = await planRepair(damaged, other);
@@ -91,9 +102,14 @@ async function repairHeld(
     );
   }
   const kept = await applySteps(directory, steps, now);
-  const verification = await verifyDirectory(directory.path, { isHeld: true });
+  const verification = await verify();
   if (verification.damage[0] !== undefined) throw verification.damage[0];
   return { steps, lost, kept, verification };
+}
+
+function bytesOf(paths: DataPaths): number {
+  const { snapshots, segments } = listLogFiles(paths);
+  return [...snapshots, ...segments].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** As in "Batches ... would be lost". */

@@ -53,8 +53,8 @@ export interface Behind {
 export class SegmentReader {
   private constructor(
     readonly path: string,
-    /** Length of the file. */
-    readonly bytes: number,
+    /** Length of the file when it was looked at last. */
+    public bytes: number,
     readonly header: SegmentHeader | HeaderFault,
     private readonly file: FileHandle,
     private readonly gather: Gather | undefined,
@@ -147,6 +147,11 @@ export class SegmentReader {
       }
     }
     return behind;
+  }
+
+  /** Looks at the length again: a batch larger than the segment lengthens it. */
+  async refresh(): Promise<void> {
+    this.bytes = (await reading(this.path, 'read', this.file.stat())).size;
   }
 
   /** Bytes of the file; fewer where it ends. */

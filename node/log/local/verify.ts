@@ -9,11 +9,12 @@ import { resolve } from 'node:path';
 import { LOG_ATTEMPTS_MAX } from '../../limits.js';
 import { LogError } from '../log.js';
 import { isWhole, readBatchHeader } from './batch.js';
+import type { Gather } from './batch-stream.js';
 import { surveyDamage } from './damage-survey.js';
 import { type DataFormat, type DataPaths, dataPaths, readDataFormat } from './data-directory.js';
 import { DataDamage } from './data-errors.js';
 import { FoldCheck } from './fold-check.js';
-import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES } from './format.js';
+import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from './format.js';
 import { lockedBy } from './lock-file.js';
 import { listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
@@ -29,6 +30,8 @@ export interface Progress {
 
 export interface VerifyOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** The native one where there is an addon. */
+  readonly gather?: Gather | undefined;
   /** The caller holds the lock: nobody writes. */
   readonly isHeld?: boolean | undefined;
 }
@@ -71,7 +74,7 @@ type Found = Omit<Verification, 'openIn'>;
 async function verifyOnce(
   directory: Directory,
   isOpen: boolean,
-  { onProgress = () => {} }: VerifyOptions,
+  { onProgress, gather }: VerifyOptions,
 ): Promise<Found> {
   const fold = new FoldCheck(directory.partitions);
   const segments: FileReport[] = [];
@@ -112,7 +115,7 @@ async function verifyOnce(
     time: Math.max(snapshotTime, fold.time),
   });
   try {
-    const options = { isReadOnly: true, onProgress, onSnapshot, onSegment };
+    const options = { isReadOnly: true, gather, onProgress, onSnapshot, onSegment };
     const recovered = await recover(directory, fold, options);
     for (const damage of recovered.damagedSnapshots) {
       const file = fileOf(directory, damage.file);
@@ -126,7 +129,7 @@ async function verifyOnce(
     return found([...snapshots, ...covered, ...(isOpen ? withActive(read) : read)]);
   } catch (error) {
     if (!(error instanceof DataDamage)) throw error;
-    if (isOpen && (await hasMovedOn(error, newestBatch + 1, logId))) {
+    if (isOpen && (await hasMovedOn(directory, error, newestBatch + 1))) {
       return found([...snapshots, ...withActive(segments)]);
     }
     const survey = await surveyDamage(directory);
@@ -160,13 +163,26 @@ function withDamage(reports: readonly FileReport[], error: DataDamage): FileRepo
   );
 }
 
-/** Whether batch `number` stands whole by now where it was said to be missing. */
+/** Whether batch `number` stands whole by now where it was said to be missing, or begins a segment. */
 async function hasMovedOn(
+  directory: Directory,
   { file, offset }: DataDamage,
+  number: number,
+): Promise<boolean> {
+  if (await isBatchAt(file, offset, number, directory.logId)) return true;
+  for (const { path } of listLogFiles(directory).segments) {
+    if (await isBatchAt(path, FILE_HEADER_BYTES, number, directory.logId)) return true;
+  }
+  return false;
+}
+
+async function isBatchAt(
+  path: string,
+  offset: number,
   number: number,
   logId: bigint,
 ): Promise<boolean> {
-  const reader = await SegmentReader.open(file);
+  const reader = await SegmentReader.open(path);
   try {
     const start = await reader.bytesAt(offset, BATCH_HEADER_BYTES);
     if (start.length < BATCH_HEADER_BYTES) return false;
