@@ -67,10 +67,10 @@ export const LOG_BATCH_BYTES_MAX = 8 * 1024 * 1024;
 export const LOG_PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** Milliseconds between two tries to write to a full disk. */
 export const LOG_SPACE_RETRY_MS = 500;
-/** Milliseconds that closing a log waits for the disk to take what was accepted. */
-export const LOG_CLOSE_DEADLINE_MS = 30_000;
 /** Milliseconds without an append after which the log leaves a mark. */
 export const LOG_MARK_IDLE_MS = 20;
+/** How long closing the log waits without any progress, as on a full disk, before it gives up. */
+export const LOG_CLOSE_DEADLINE_MS = 5_000;
 /** Bytes that are read at once from a segment, unless a batch is larger. */
 export const LOG_READ_BYTES = 256 * 1024;
 /** Bytes of a segment or snapshot that are read at a time; a larger batch is read whole. */

@@ -172,7 +172,7 @@ class SegmentSink {
     if (this.file === undefined) this.beginSegment();
     if (this.filled + length > WRITE_BYTES) this.flush();
     this.buffer.set(body, this.filled + BATCH_HEADER_BYTES);
-    sealBatch(this.view, this.filled, body.length, records, NOW, this.chain);
+    sealBatch(this.view, this.filled, body.length, records, NOW, this.chain.next - 1, this.chain);
     this.filled += length;
     this.at += length;
     this.bytes += length;

@@ -65,7 +65,7 @@ function writeLog({ wal, snapshot }: DataPaths): void {
           const { length } = key;
           writer.append(RECORD_PUT, partition, revision, time++, 0, key, 0, length, value, 0, 72);
         }
-        sealBatch(view, used, writer.length, perBatch, time, chain);
+        sealBatch(view, used, writer.length, perBatch, time, chain.next - 1, chain);
         used += batchBytes;
       }
       at += writeSync(file, piece, 0, used);

@@ -17,8 +17,9 @@ use crate::log::fault::Fault;
 use crate::log::snapshot::Written;
 
 /// Words of `state`: log id, checksum before, next number; then what the walk answers: bytes consumed,
-/// bytes of bodies, records, time, whether what is left is no batch.
-const STATE_LENGTH: usize = 8;
+/// bytes of bodies, records, time, the highest number
+/// that is said to be synced, whether what is left is no batch.
+const STATE_LENGTH: usize = 9;
 
 /// Walks over the batches at the front of `bytes`, as `gatherBatches` does.
 #[napi]
@@ -43,6 +44,7 @@ pub fn gather(mut bytes: Uint8Array, mut state: BigUint64Array) -> Result<()> {
         gathered.body_bytes as u64,
         gathered.records,
         gathered.time,
+        gathered.durable,
         gathered.is_invalid.into(),
     ];
     Ok(())

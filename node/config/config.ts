@@ -22,7 +22,7 @@ export const CONFIG_VARIABLE = 'RONDO_CONFIG';
 /** Variables of other commands, which may be set where a node is started. */
 const OTHER_VARIABLES: readonly string[] = [CONFIG_VARIABLE, 'RONDO_URL', 'RONDO_TOKEN'];
 /** Variables that begin so belong to the build and the tests. */
-const TEST_PREFIXES = ['RONDO_REQUIRE_', 'RONDO_SEED', 'RONDO_SOAK_'];
+const TEST_PREFIXES = ['RONDO_REQUIRE_', 'RONDO_SEED', 'RONDO_SOAK_', 'RONDO_CRASH_'];
 
 export interface ConfigInput {
   /** By setting name; absent or undefined where the flag was not given. */

@@ -54,7 +54,7 @@ export async function openLog(
       onProgress: options.onRecovery,
     });
     report(logger, directory, recovered, clock.monotonic() - startedAt);
-    await resettle(directory, recovered.end, engine.records.length);
+    await resettle(directory, recovered.end);
     removeFiles(recovered.olderSnapshots.map(({ path }) => path));
     let compactor: Compactor | undefined;
     const log = await LocalLog.open({
@@ -110,9 +110,10 @@ function report(
   if (directory.isNew) logger.info({ event: 'data_made', dataDir }, `${dataDir} was made`);
   else logger.info({ event: 'recovered', ...fields }, `recovered ${records} records`);
   if (cut !== undefined) {
+    const what = cut.batches === 1 ? 'the last write was' : `the last ${cut.batches} writes were`;
     logger.warn(
       { event: 'log_cut', ...cut },
-      'the last write was cut short by a crash and is left out: it was never acknowledged',
+      `${what} cut short by a crash and left out: never synced, and so never promised by --durability sync; interval:<ms> takes this loss`,
     );
   }
   for (const damage of damagedSnapshots) {

@@ -15,11 +15,14 @@ for (const writer of WRITERS) {
     async (events, how) => {
       const { folder, remove } = temporaryFolder();
       removals.push(remove);
-      if (how === 'sound') return openLocal(writer, folder, events, { durability });
+      // No mark comes between what a test reads twice.
+      const bounds = { markIdleMs: 60_000 };
+      if (how === 'sound') return openLocal(writer, folder, events, { durability, bounds });
       // The first sync in TypeScript is that of the segment itself.
       const fault = { call: 'sync', nth: 2, kind: 'EIO' } as const;
       return openLocal(writer, folder, events, {
         durability,
+        bounds,
         ...(writer === 'native'
           ? { nativeFaults: 'sync:1:EIO' }
           : { files: new ScriptedFiles(realFiles, fault) }),

@@ -143,7 +143,7 @@ export function readBack(
       // One batch at a time: what is left behind its end must not count.
       const before = { ...chain };
       const rest = file.slice(at);
-      const length = BATCH_HEADER_BYTES + new DataView(rest.buffer).getUint32(32, true);
+      const length = BATCH_HEADER_BYTES + new DataView(rest.buffer).getUint32(40, true);
       const gathered = gatherBatches(rest.subarray(0, length), chain);
       if (gathered.consumed === 0) break;
       at += gathered.consumed;

@@ -56,7 +56,7 @@ describe('rondo log verify', () => {
     flip(log.pathOf(2), 300);
     const damaged = rondo('log', 'verify', '--data-dir', log.paths.path);
     expect(damaged.status).toBe(1);
-    expect(damaged.stdout).toContain('DAMAGED at byte 216: expected batch');
+    expect(damaged.stdout).toContain('DAMAGED at byte 240: expected batch');
     const json = rondo('log', 'verify', '--data-dir', log.paths.path, '--json');
     const [found] = jsonLines(json.stdout) as unknown as [{ whole: boolean; files: unknown[] }];
     expect(found.whole).toBe(false);
@@ -101,13 +101,13 @@ describe('rondo log dump', () => {
     flip(log.pathOf(2), 300);
     const { status, stdout } = rondo('log', 'dump', '--file', log.pathOf(2));
     expect(status).toBe(0);
-    expect(stdout).toContain('stops at byte 216');
-    expect(stdout).toContain('stands whole at byte 368');
+    expect(stdout).toContain('stops at byte 240');
+    expect(stdout).toContain('stands whole at byte 416');
     flip(log.pathOf(2), 3);
     expect(rondo('log', 'dump', '--file', log.pathOf(2)).stdout).toContain('cannot be read');
     const snapshot = join(log.paths.snapshot, snapshotName(1));
     flip(snapshot, 200);
-    expect(rondo('log', 'dump', '--file', snapshot).stdout).toContain('stops at byte 136');
+    expect(rondo('log', 'dump', '--file', snapshot).stdout).toContain('stops at byte 144');
   });
 
   it('shows bytes that are no text as such, and cuts what is long', () => {
@@ -159,5 +159,44 @@ describe('rondo backup and rondo restore', () => {
     expect(JSON.parse(restored.stdout)).toMatchObject({ path: data, batches: log.newest });
     expect(rondo('restore', backup, '--data-dir', data).stderr).toContain('[DATA_NOT_EMPTY]');
     expect(rondo('log', 'verify', '--data-dir', data).status).toBe(0);
+  });
+});
+
+describe('rondo log repair', () => {
+  it('says what it would do, does it, and leaves a whole log', () => {
+    const log = someLog();
+    const backup = join(temporaryFolder(), 'backup');
+    rondo('backup', backup, '--data-dir', log.paths.path);
+    flip(log.pathOf(2), 300);
+    const words = ['log', 'repair', '--data-dir', log.paths.path, '--from-backup', backup];
+    const planned = rondo(...words, '--dry-run');
+    expect(planned).toMatchObject({ status: 0, stderr: '' });
+    expect(planned.stdout).toContain(
+      '0000000000000002.seg: rebuild of 3 batches that are whole and 1',
+    );
+    expect(planned.stdout).toContain('Nothing was changed.');
+    expect(rondo('log', 'verify', '--data-dir', log.paths.path).status).toBe(1);
+    const mended = rondo(...words);
+    expect(mended).toMatchObject({ status: 0, stderr: '' });
+    expect(mended.stdout).toContain('Damaged files are kept in');
+    expect(mended.stdout).toContain(`Whole. Batches up to ${log.newest}`);
+    expect(rondo(...words).stdout).toBe('Nothing is damaged. Nothing was changed.\n');
+  });
+
+  it('refuses to lose anything unless told to', () => {
+    const log = someLog();
+    const backup = join(temporaryFolder(), 'backup');
+    rondo('backup', backup, '--data-dir', log.paths.path);
+    for (const folder of [log.paths.path, backup]) {
+      flip(log.pathOf(2).replace(log.paths.path, folder), 300);
+    }
+    const words = ['log', 'repair', '--data-dir', log.paths.path, '--from-backup', backup];
+    expect(rondo(...words, '--dry-run')).toMatchObject({ status: 1 });
+    const refused = rondo(...words, '--json');
+    expect(refused.status).toBe(1);
+    expect(JSON.parse(refused.stderr)).toMatchObject({ code: 'REPAIR_LOSES' });
+    const accepted = rondo(...words, '--accept-loss', '--json');
+    expect(accepted.status).toBe(0);
+    expect(JSON.parse(accepted.stdout)).toMatchObject({ verification: { whole: true } });
   });
 });

@@ -14,6 +14,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { backUp, restoreBackup } from '../../node/log/local/backup.js';
 import { dataPaths } from '../../node/log/local/data-directory.js';
+import { BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from '../../node/log/local/format.js';
 import { listLogFiles } from '../../node/log/local/log-files.js';
 import { recover } from '../../node/log/local/recovery.js';
 import { lookAt, type Progress, verifyDirectory } from '../../node/log/local/verify.js';
@@ -139,7 +140,8 @@ describe('backup', () => {
     const folder = temporaryFolder();
     const writer = writing(log, randomOf(2));
     const faults: string[] = [];
-    for (let index = 0; index < BACKUPS; index++) {
+    // On a busy machine the log moves less often in the midst of a copy.
+    for (let index = 0; index < BACKUPS * 10 && faults.length === 0; index++) {
       const fault = await faultOf(log, join(folder, `backup-${index}`), copyWithoutChecking);
       if (fault !== undefined) faults.push(fault);
     }
@@ -158,7 +160,7 @@ describe('backup', () => {
     expect(readdirSync(target).sort()).toEqual(['FORMAT', 'worker-0']);
     expect(readdirSync(dirname(target))).toEqual(['backup']);
     const [segment] = listLogFiles(dataPaths(target)).segments;
-    expect(segment?.bytes).toBe(64 + 40 + bodyBytes(log));
+    expect(segment?.bytes).toBe(FILE_HEADER_BYTES + BATCH_HEADER_BYTES + bodyBytes(log));
   });
 
   it('of a log without batches is one', async () => {
@@ -175,7 +177,7 @@ describe('backup', () => {
     log.append(2);
     const target = join(temporaryFolder(), 'backup');
     expect(await backUp(log.paths.path, target)).toMatchObject({ newestBatch: 2 });
-    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 2, 3]);
+    expect(listLogFiles(dataPaths(target)).segments.map(({ number }) => number)).toEqual([1, 3]);
   });
 
   it.each(['segment', 'snapshot'] as const)(

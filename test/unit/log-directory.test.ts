@@ -197,9 +197,35 @@ describe('the lock', () => {
     expect(refusalOf(() => LockFile.acquire(path)).code).toBe('DATA_LOCKED');
   });
 
+  it.skipIf(process.platform !== 'linux')(
+    'is held by an owner in another pid namespace, unless it was held by flock too',
+    () => {
+      const path = temporaryFolder();
+      const lock = LockFile.acquire(path);
+      const text = readFileSync(join(path, 'LOCK'), 'utf8');
+      lock.release();
+      // As of a container of this machine: its pids say nothing here.
+      const elsewhere = text
+        .replace(/pid \d+/, 'pid 999999999')
+        .replace(/namespace .*/, 'namespace pid:[1]');
+      writeFileSync(join(path, 'LOCK'), elsewhere);
+      expect(lockedBy(path)).toBe(999999999);
+      for (const flock of [undefined, addon?.flock]) {
+        const error = refusalOf(() => LockFile.acquire(path, flock));
+        expect(error.code).toBe('DATA_LOCKED');
+        expect(error.message).toContain(`remove ${join(path, 'LOCK')}`);
+      }
+      // One that held the flock is gone where this process can take that.
+      writeFileSync(join(path, 'LOCK'), elsewhere.replace('flock no', 'flock yes'));
+      expect(refusalOf(() => LockFile.acquire(path)).code).toBe('DATA_LOCKED');
+      if (addon !== undefined) LockFile.acquire(path, addon.flock).release();
+    },
+  );
+
   it('is taken over where a taker was killed half way', () => {
     const path = temporaryFolder();
-    const gone = (token: string) => `pid 999999999\nstart 1\nboot 1\ntoken ${token}\n`;
+    const gone = (token: string) =>
+      `pid 999999999\nstart 1\nboot 1\nnamespace \nflock no\ntoken ${token}\n`;
     writeFileSync(join(path, 'LOCK'), gone('aa'));
     writeFileSync(join(path, 'LOCK.aa.next'), gone('bb'));
     writeFileSync(join(path, 'LOCK.bb.tmp'), gone('bb'));

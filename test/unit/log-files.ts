@@ -98,6 +98,8 @@ export class RecordMaker {
 export class LogMaker {
   readonly chain: Chain;
   epoch = 1;
+  /** Number of the newest synced batch, as batches name it; undefined: the one before each. */
+  durable: number | undefined;
   /** Number of the next segment. */
   segment = 1;
 
@@ -116,7 +118,8 @@ export class LogMaker {
     const view = new DataView(batch.buffer);
     const times = records.map((record) => Number(Buffer.from(record).readBigUInt64LE(24)));
     const time = Math.max(START_TIME, ...times);
-    sealBatch(view, 0, body.length, records.length, time, this.chain);
+    const durable = this.durable ?? this.chain.next - 1;
+    sealBatch(view, 0, body.length, records.length, time, durable, this.chain);
     return batch;
   }
 

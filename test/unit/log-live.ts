@@ -74,7 +74,11 @@ export class LiveLog {
   private snapshot = 0;
   private descriptor = -1;
 
-  constructor(private readonly segmentBytes = 4096) {
+  /** Values begin with `salt`: another one gives another log of the same lengths. */
+  constructor(
+    private readonly segmentBytes = 4096,
+    private readonly salt = '.....',
+  ) {
     this.roll();
   }
 
@@ -97,7 +101,10 @@ export class LiveLog {
     this.appendBatch(
       Array.from({ length: count }, (_, index) => {
         const number = this.newest * 7 + index;
-        return this.make.put(`key-${number % keys}`, String(number).padStart(valueBytes, '.'));
+        return this.make.put(
+          `key-${number % keys}`,
+          this.salt + String(number).padStart(valueBytes, '.'),
+        );
       }),
     );
   }
@@ -190,7 +197,7 @@ export class LiveLog {
     const batchOf = (body: Uint8Array, count: number) => {
       const batch = new Uint8Array(BATCH_HEADER_BYTES + body.length);
       batch.set(body, BATCH_HEADER_BYTES);
-      sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, chain);
+      sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, 0, chain);
       return batch;
     };
     const records = entries.map(([key, entry]) => putOf(key, entry));

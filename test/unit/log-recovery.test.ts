@@ -139,7 +139,7 @@ describe('recovery', () => {
     const path = log.writeBytes([kept, torn, new Uint8Array(400)]);
     const { result } = await recovered(paths);
     const offset = FILE_HEADER_BYTES + kept.length;
-    expect(result.cut).toEqual({ file: path, offset, bytes: BATCH_HEADER_BYTES + 48 });
+    expect(result.cut).toEqual({ file: path, offset, bytes: BATCH_HEADER_BYTES + 48, batches: 1 });
     expect(result.nextSegment).toBe(5);
     log.epoch = 2;
     log.write([[]]);

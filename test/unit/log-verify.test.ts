@@ -83,7 +83,7 @@ describe('verification', () => {
     for (const segment of [3, 4]) {
       const bytes = readFileSync(log.pathOf(segment));
       bytes[110] = (bytes[110] ?? 0) ^ 1;
-      bytes[400] = (bytes[400] ?? 0) ^ 1;
+      bytes[430] = (bytes[430] ?? 0) ^ 1;
       writeFileSync(log.pathOf(segment), bytes);
     }
     const found = await verify(log);
@@ -107,6 +107,17 @@ describe('verification', () => {
       log.pathOf(2),
       log.pathOf(4),
     ]);
+  });
+
+  it('misses no segment for the many batches that it held', async () => {
+    // The search for batches behind the end once passed over numbers that one segment could not reach.
+    const log = new LiveLog(512);
+    while (log.activePath !== log.pathOf(12)) log.append(1);
+    log.append(1);
+    for (let segment = 2; segment < 12; segment++) rmSync(log.pathOf(segment));
+    const found = await verify(log);
+    expect(found.files.filter(({ state }) => state === 'missing')).toHaveLength(10);
+    await expect(recover(log.paths, new MapState())).rejects.toThrow('segment 2');
   });
 
   it('tells a torn tail and what a crash leaves from damage', async () => {

@@ -5,7 +5,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::layout::{read_u32, read_u64, write};
 
-pub const BATCH_HEADER_BYTES: usize = 40;
+pub const BATCH_HEADER_BYTES: usize = 48;
 /// Records of one batch; larger than what any one append can bring.
 pub const BATCH_BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -34,6 +34,8 @@ pub struct Gathered {
     /// The highest of the batches, ms since 1970: that of a mark may be lower than one before; 0 for
     /// none.
     pub time: u64,
+    /// The highest number that one of the batches says was synced; 0 for none.
+    pub durable: u64,
 }
 
 /// What stands at the head of some bytes.
@@ -46,14 +48,15 @@ enum Next {
 }
 
 /// Turns `batch`, whose body is in place behind room for a header, into the next batch of the chain,
-/// and moves the chain on.
-pub fn seal_batch(batch: &mut [u8], records: u32, time: u64, chain: &mut Chain) {
+/// and moves the chain on. `durable`: number of the newest batch that is synced.
+pub fn seal_batch(batch: &mut [u8], records: u32, time: u64, durable: u64, chain: &mut Chain) {
     let body_length = batch.len() - BATCH_HEADER_BYTES;
     write(batch, 8, chain.before.to_le_bytes());
     write(batch, 16, chain.next.to_le_bytes());
-    write(batch, 24, time.to_le_bytes());
-    write(batch, 32, (body_length as u32).to_le_bytes());
-    write(batch, 36, records.to_le_bytes());
+    write(batch, 24, durable.to_le_bytes());
+    write(batch, 32, time.to_le_bytes());
+    write(batch, 40, (body_length as u32).to_le_bytes());
+    write(batch, 44, records.to_le_bytes());
     let checksum = xxh64(&batch[8..], chain.log_id);
     write(batch, 0, checksum.to_le_bytes());
     chain.before = checksum;
@@ -69,6 +72,7 @@ pub fn gather_batches(bytes: &mut [u8], chain: &mut Chain) -> Gathered {
         records: 0,
         is_invalid: false,
         time: 0,
+        durable: 0,
     };
     while gathered.consumed < bytes.len() {
         let batch = &bytes[gathered.consumed..];
@@ -87,8 +91,9 @@ pub fn gather_batches(bytes: &mut [u8], chain: &mut Chain) -> Gathered {
         }
         chain.before = checksum;
         chain.next += 1;
-        gathered.time = gathered.time.max(read_u64(batch, 24));
-        gathered.records += u64::from(read_u32(batch, 36));
+        gathered.durable = gathered.durable.max(read_u64(batch, 24));
+        gathered.time = gathered.time.max(read_u64(batch, 32));
+        gathered.records += u64::from(read_u32(batch, 44));
         let body_at = gathered.consumed + BATCH_HEADER_BYTES;
         gathered.consumed += length;
         bytes.copy_within(body_at..gathered.consumed, gathered.body_bytes);
@@ -101,7 +106,7 @@ fn next_batch(bytes: &[u8], chain: &Chain) -> Next {
     if bytes.len() < BATCH_HEADER_BYTES {
         return Next::Short;
     }
-    let body_length = read_u32(bytes, 32) as usize;
+    let body_length = read_u32(bytes, 40) as usize;
     if read_u64(bytes, 8) != chain.before
         || read_u64(bytes, 16) != chain.next
         || body_length > BATCH_BODY_BYTES_MAX
@@ -136,7 +141,8 @@ mod tests {
             .flat_map(|body| {
                 let mut batch = vec![0; BATCH_HEADER_BYTES + body.len()];
                 batch[BATCH_HEADER_BYTES..].copy_from_slice(body);
-                seal_batch(&mut batch, 1, 99, &mut chain);
+                let durable = chain.next - 1;
+                seal_batch(&mut batch, 1, 99, durable, &mut chain);
                 batch
             })
             .collect()
@@ -149,7 +155,7 @@ mod tests {
         let mut chain = chain();
         let gathered = gather_batches(&mut bytes, &mut chain);
         assert_eq!(gathered.consumed, length);
-        assert_eq!(gathered.time, 99);
+        assert_eq!((gathered.time, gathered.durable), (99, 2));
         assert!(!gathered.is_invalid);
         assert_eq!(
             bytes[..gathered.body_bytes],

@@ -111,7 +111,7 @@ impl BatchReader {
         self.buffer.copy_within(self.from..self.filled, 0);
         if kept >= BATCH_HEADER_BYTES {
             // The batch that begins there fits, whatever its length; a false one is cut by the file.
-            let needed = BATCH_HEADER_BYTES + read_u32(&self.buffer, 32) as usize;
+            let needed = BATCH_HEADER_BYTES + read_u32(&self.buffer, 40) as usize;
             let needed = needed.min(left);
             if needed > self.buffer.len() {
                 self.buffer.resize(needed, 0);
@@ -232,7 +232,7 @@ impl BatchWriter {
     }
 
     fn seal(&mut self, records: u32, time: u64) -> Result<(), Fault> {
-        seal_batch(&mut self.buffer, records, time, &mut self.chain);
+        seal_batch(&mut self.buffer, records, time, 0, &mut self.chain);
         self.file
             .write_all(&self.buffer)
             .map_err(Fault::io(&self.path))?;

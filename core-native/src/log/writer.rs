@@ -57,6 +57,8 @@ pub struct Writer {
     written: (u64, u64),
     /// Number of the newest batch that was written whole.
     written_batch: u64,
+    /// Number of the newest batch that was synced.
+    synced_batch: u64,
     /// Something was written since the last sync.
     is_unsynced: bool,
     /// An append was written since the last sync; since when.
@@ -85,6 +87,7 @@ impl Writer {
             is_unmarked: chain.next > 1,
             written: (0, 0),
             written_batch: chain.next.saturating_sub(1),
+            synced_batch: chain.next.saturating_sub(1),
             is_unsynced: false,
             waiting_since: None,
             is_busy: false,
@@ -192,7 +195,14 @@ impl Writer {
     fn write_group(&mut self, mut group: Group) -> Result<(), Stop> {
         let length = group.bytes.len();
         self.make_room(length as u64)?;
-        seal_batch(&mut group.bytes, group.records, group.time, &mut self.chain);
+        let durable = self.synced_batch;
+        seal_batch(
+            &mut group.bytes,
+            group.records,
+            group.time,
+            durable,
+            &mut self.chain,
+        );
         self.write(&group.bytes)?;
         self.is_unmarked = true;
         self.written.0 = group.last_append;
@@ -212,21 +222,24 @@ impl Writer {
         Ok(())
     }
 
+    /// The batch before is synced first: the mark says so.
     fn write_mark(&mut self, time: u64) -> Result<(), Stop> {
+        if self.is_unsynced {
+            self.sync()?;
+        }
         // There is room for it behind every batch.
         if self.active.is_none() {
             self.make_room(MARK_BYTES)?;
         }
         let mut mark = std::mem::take(&mut self.buffer);
         mark.resize(BATCH_HEADER_BYTES, 0);
-        seal_batch(&mut mark, 0, time, &mut self.chain);
+        seal_batch(&mut mark, 0, time, self.synced_batch, &mut self.chain);
         let done = self.write(&mark);
         self.buffer = mark;
         done?;
         self.is_unmarked = false;
-        let rest = self.rest();
-        self.publish(|state| state.progress.rest = rest);
-        Ok(())
+        // Otherwise a loss of power could take it and leave the batch behind it.
+        self.sync()
     }
 
     fn end(&mut self, end: End) -> Result<(), Stop> {
@@ -330,11 +343,11 @@ impl Writer {
     }
 
     fn wait_for_space(&mut self) -> Result<(), Stop> {
+        self.publish(|state| state.progress.is_full = true);
         // What was written at an interval is not to wait for space as well.
         if self.waiting_since.is_some() {
             self.sync()?;
         }
-        self.publish(|state| state.progress.is_full = true);
         let due = Instant::now() + self.options.space_retry;
         let mut state = self.shared.lock();
         while Instant::now() < due {
@@ -360,6 +373,7 @@ impl Writer {
         }
         self.is_unsynced = false;
         self.waiting_since = None;
+        self.synced_batch = self.written_batch;
         let (durable, durable_bytes) = self.written;
         let newest_batch = self.written_batch;
         let rest = self.rest();

@@ -23,6 +23,8 @@ export interface Piece {
   readonly records: number;
   /** The highest of the batches, ms since 1970. */
   readonly time: number;
+  /** The highest number that one of the batches says was synced. */
+  readonly durable: number;
 }
 
 /** A whole batch; the body is valid until the next step. */
@@ -70,7 +72,8 @@ export class BatchStream {
       this.offset += gathered.consumed;
       if (gathered.consumed > 0) {
         const bodies = this.buffer.subarray(start, start + gathered.bodyBytes);
-        return { bodies, records: gathered.records, time: gathered.time };
+        const { records, time, durable } = gathered;
+        return { bodies, records, time, durable };
       }
       if (gathered.ended === 'invalid') return this.finish('invalid');
       if (!(await this.fill())) return this.finish(this.from === this.filled ? 'end' : 'short');

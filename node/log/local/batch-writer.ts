@@ -97,7 +97,7 @@ export class BatchWriter {
 
   private seal(records: number, time: number): void {
     const length = this.filled - BATCH_HEADER_BYTES;
-    sealBatch(this.view, 0, length, records, time, this.chain);
+    sealBatch(this.view, 0, length, records, time, 0, this.chain);
     this.write(this.buffer.subarray(0, this.filled));
     this.filled = BATCH_HEADER_BYTES;
   }

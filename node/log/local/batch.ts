@@ -21,7 +21,7 @@ export function firstChain(logId: bigint): Chain {
 
 /**
  * Turns `view[at, at + BATCH_HEADER_BYTES + bodyLength)`, whose body is in place, into the next batch of
- * the chain, and moves the chain on.
+ * the chain, and moves the chain on. `durable`: number of the newest batch that is synced.
  */
 export function sealBatch(
   view: DataView,
@@ -29,13 +29,15 @@ export function sealBatch(
   bodyLength: number,
   records: number,
   time: number,
+  durable: number,
   chain: Chain,
 ): void {
   view.setBigUint64(at + 8, chain.before, true);
   view.setBigUint64(at + 16, BigInt(chain.next), true);
-  view.setBigUint64(at + 24, BigInt(time), true);
-  view.setUint32(at + 32, bodyLength, true);
-  view.setUint32(at + 36, records, true);
+  view.setBigUint64(at + 24, BigInt(durable), true);
+  view.setBigUint64(at + 32, BigInt(time), true);
+  view.setUint32(at + 40, bodyLength, true);
+  view.setUint32(at + 44, records, true);
   const end = at + BATCH_HEADER_BYTES + bodyLength;
   const checksum = xxh64(view, at + 8, end, chain.logId);
   view.setBigUint64(at, checksum, true);
@@ -47,6 +49,8 @@ export interface BatchHeader {
   readonly checksum: bigint;
   readonly before: bigint;
   readonly number: number;
+  /** Number of the newest batch that was synced when this one was made. */
+  readonly durable: number;
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly bodyLength: number;
@@ -59,9 +63,10 @@ export function readBatchHeader(view: DataView, at: number): BatchHeader {
     checksum: view.getBigUint64(at, true),
     before: view.getBigUint64(at + 8, true),
     number: Number(view.getBigUint64(at + 16, true)),
-    time: Number(view.getBigUint64(at + 24, true)),
-    bodyLength: view.getUint32(at + 32, true),
-    records: view.getUint32(at + 36, true),
+    durable: Number(view.getBigUint64(at + 24, true)),
+    time: Number(view.getBigUint64(at + 32, true)),
+    bodyLength: view.getUint32(at + 40, true),
+    records: view.getUint32(at + 44, true),
   };
 }
 
@@ -74,7 +79,7 @@ export function nextBatch(view: DataView, at: number, chain: Chain): number | 's
   if (view.byteLength - at < BATCH_HEADER_BYTES) return 'short';
   if (view.getBigUint64(at + 8, true) !== chain.before) return 'invalid';
   if (view.getBigUint64(at + 16, true) !== BigInt(chain.next)) return 'invalid';
-  const bodyLength = view.getUint32(at + 32, true);
+  const bodyLength = view.getUint32(at + 40, true);
   if (bodyLength > BATCH_BODY_BYTES_MAX || bodyLength % 8 !== 0) return 'invalid';
   const length = BATCH_HEADER_BYTES + bodyLength;
   return view.byteLength - at < length ? 'short' : length;
@@ -97,6 +102,8 @@ export interface Gathered {
   ended: 'end' | 'invalid';
   /** The highest of the batches, ms since 1970: that of a mark may be lower than one before; 0 for none. */
   time: number;
+  /** The highest number that one of them says was synced; 0 for none. */
+  durable: number;
 }
 
 /**
@@ -105,7 +112,14 @@ export interface Gathered {
  */
 export function gatherBatches(bytes: Uint8Array, chain: Chain): Gathered {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const gathered: Gathered = { consumed: 0, bodyBytes: 0, records: 0, ended: 'end', time: 0 };
+  const gathered: Gathered = {
+    consumed: 0,
+    bodyBytes: 0,
+    records: 0,
+    ended: 'end',
+    time: 0,
+    durable: 0,
+  };
   while (gathered.consumed < bytes.length) {
     const at = gathered.consumed;
     const length = nextBatch(view, at, chain);
@@ -116,8 +130,9 @@ export function gatherBatches(bytes: Uint8Array, chain: Chain): Gathered {
     }
     chain.before = view.getBigUint64(at, true);
     chain.next++;
-    gathered.time = Math.max(gathered.time, Number(view.getBigUint64(at + 24, true)));
-    gathered.records += view.getUint32(at + 36, true);
+    gathered.durable = Math.max(gathered.durable, Number(view.getBigUint64(at + 24, true)));
+    gathered.time = Math.max(gathered.time, Number(view.getBigUint64(at + 32, true)));
+    gathered.records += view.getUint32(at + 44, true);
     bytes.copyWithin(gathered.bodyBytes, at + BATCH_HEADER_BYTES, at + length);
     gathered.bodyBytes += length - BATCH_HEADER_BYTES;
     gathered.consumed += length;

@@ -34,6 +34,8 @@ export interface CopyOptions {
 interface Evidence {
   readonly path: string;
   readonly number: number;
+  /** What is missing before it was synced; otherwise a loss of power may have taken that. */
+  readonly isProof: boolean;
 }
 
 export class ChainCopy {
@@ -106,12 +108,10 @@ export class ChainCopy {
     if (next === undefined) {
       const evidence = await this.evidence(covered);
       next = evidence && (await this.joining(covered));
-      if (evidence !== undefined && next === undefined) throw this.broken(covered + 1, evidence);
+      if (evidence?.isProof && next === undefined) throw this.broken(covered + 1, evidence);
     }
     while (next !== undefined && next <= this.lastSegment) {
-      // Segments between that never got a batch are copied as their headers.
-      const between: number = this.segment === 0 ? covered : this.segment;
-      for (let number = between + 1; number <= next; number++) await this.begin(number);
+      await this.begin(next);
       await this.copyBatches();
       next = await this.following();
     }
@@ -129,6 +129,7 @@ export class ChainCopy {
       if (await this.copyBatches()) continue;
       const joiningNow = await this.joining(this.segment);
       if (joiningNow !== undefined) return joiningNow;
+      if (!evidence.isProof) return undefined;
       throw this.broken(this.segment, evidence);
     }
   }
@@ -138,7 +139,7 @@ export class ChainCopy {
     for (const file of this.later(segment)) {
       const reader = await this.open(file.number);
       try {
-        if (!this.hasOwnHeader(reader, file.number)) return undefined;
+        if (!this.hasOwnHeader(reader, file.number)) continue;
         const first = await reader
           .batches({ ...this.chain }, FILE_HEADER_BYTES, FIRST_PIECE_BYTES)
           .nextBatch();
@@ -152,19 +153,24 @@ export class ChainCopy {
 
   /** A whole batch that is newer than what was copied, in the rest of `segment` or behind it. */
   private async evidence(segment: number): Promise<Evidence | undefined> {
-    const { next, logId } = this.chain;
+    let unproven: Evidence | undefined;
     const here = segment === this.segment && segment > 0 ? [segment] : [];
     for (const number of [...here, ...this.later(segment).map((file) => file.number)]) {
       const reader = await this.open(number);
       try {
         const from = number === this.segment ? this.offset : FILE_HEADER_BYTES;
-        const later = await reader.findLaterBatch(from, next, logId);
-        if (later !== undefined) return { path: reader.path, number: later.number };
+        const behind = await reader.findBehind(from, this.chain);
+        const { path } = reader;
+        if (behind.proof !== undefined) {
+          return { path, number: behind.proof.number, isProof: true };
+        }
+        const [first] = behind.unproven;
+        if (first !== undefined) unproven ??= { path, number: first.number, isProof: false };
       } finally {
         await reader.close();
       }
     }
-    return undefined;
+    return unproven;
   }
 
   private later(segment: number): readonly NumberedFile[] {

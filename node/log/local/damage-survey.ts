@@ -74,17 +74,22 @@ export async function surveyDamage(
   if (!isStartKnown) fold.skip();
   const walk = new SegmentWalk(directory, chain, fold, onBytes);
   let expected = covered + 1;
+  // Numbers that no segment has; whether anything is missing, the next batch tells.
+  let gap: FileReport[] = [];
   for (const file of files.segments.filter(({ number }) => number > covered)) {
-    for (; expected < file.number; expected++) reports.push(missing(directory, expected));
-    const isFirst = walk.findings.length === 0;
-    const isGap = reports.at(-1)?.state === 'missing' || (isFirst && !isStartKnown);
-    await walk.take(file, isGap);
+    for (; expected < file.number; expected++) gap.push(missing(directory, expected));
+    const isStart = walk.findings.every(({ runs }) => runs.length === 0);
+    await walk.take(file, gap.length > 0 || (isStart && !isStartKnown));
+    const taken = walk.findings.at(-1);
+    if (taken?.isSkipped === true) reports.push(...gap);
+    if (taken?.runs.length !== 0) gap = [];
     expected = file.number + 1;
   }
   return { reports: [...reports, ...walk.findings.map(report)], segments: walk.findings, snapshot };
 }
 
-async function readSnapshot(
+/** Reads all of a snapshot; its damage is answered, not thrown. */
+export async function readSnapshot(
   directory: Directory,
   file: NumberedFile,
   onBytes: (bytes: number) => void,

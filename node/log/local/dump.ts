@@ -3,7 +3,7 @@
 
 import { dirname } from 'node:path';
 import { LogError } from '../log.js';
-import { isWhole, readBatchHeader } from './batch.js';
+import { firstChain, isWhole, readBatchHeader } from './batch.js';
 import type { BatchStream, StoredBatch } from './batch-stream.js';
 import { readDataFormat } from './data-directory.js';
 import {
@@ -70,7 +70,9 @@ export class DumpReader {
   async end(): Promise<DumpEnd> {
     const { stream, reader, bytes, logId } = this;
     const offset = stream?.offset ?? FILE_HEADER_BYTES;
-    const later = await reader.findLaterBatch(offset, stream?.chain.next ?? 1, logId);
+    const { proof, unproven } = await reader.findBehind(offset, stream?.chain ?? firstChain(logId));
+    const found = proof ?? unproven[0];
+    const later = found && { number: found.number, offset: found.offset };
     if (later !== undefined) return { offset, kind: 'stopped', later };
     if (this.kind === 'snapshot') {
       return { offset, kind: offset === bytes ? 'end' : 'stopped', later };

@@ -22,18 +22,24 @@
 //    0  u64 XXH64 of all that follows, seed: the id of the log
 //    8  u64 the checksum of the batch before
 //   16  u64 number of the batch: ascends by 1 from 1, across segments
-//   24  u64 time, ms since 1970: of the newest record; without records, of the batch
-//   32  u32 bytes of the records, a multiple of 8
-//   36  u32 number of records
-//   40  the records (`ts/engine/records.ts`)
+//   24  u64 number of the newest batch that was synced when this one was made
+//   32  u64 time, ms since 1970: of the newest record; without records, of the batch
+//   40  u32 bytes of the records, a multiple of 8
+//   44  u32 number of records
+//   48  the records (`ts/engine/records.ts`)
 //
-// A batch without records is a mark: it says that the batch before it is whole. The writer leaves one
-// when it falls idle and when it ends, so that later damage to that batch cannot pass for a torn write.
+// The newest synced batch is the one before, except with `--durability interval`, where batches are
+// written on between two syncs. It tells damage from what a loss of power may take: a batch that a later
+// one calls synced was durable, and its loss is damage; what none does was never promised.
+//
+// A batch without records is a mark: it says that the batch before it is whole and synced. The writer
+// leaves one when it falls idle and when it ends, so that later damage to that batch cannot pass for a
+// torn write.
 //
 // Snapshot: a header of 64 bytes; a batch with number 0 whose body is the newest revision of each
 // partition, u64 each, and counts them; batches from number 1 on whose records are of kind put, in
 // ascending byte order of their keys; last a batch of 16 bytes and count 0: u64 number of records, u64
-// their bytes. The chain starts with the header's checksum.
+// their bytes. None names a synced batch (0). The chain starts with the header's checksum.
 //
 //    0  8 bytes "RONDOSNP"       32  u64 number of the newest batch that it covers
 //    8  u32 version              40  u64 the checksum of that batch
@@ -45,7 +51,7 @@ import { xxh64 } from './xxh64.js';
 
 export const FORMAT_VERSION = 1;
 export const FILE_HEADER_BYTES = 64;
-export const BATCH_HEADER_BYTES = 40;
+export const BATCH_HEADER_BYTES = 48;
 /** Records of one batch; larger than what any one append can bring. */
 export const BATCH_BODY_BYTES_MAX = 128 * 1024 * 1024;
 /** Number of the first segment and of the first batch. */

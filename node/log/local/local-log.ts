@@ -1,6 +1,7 @@
 // The log of one worker in segment files. A writer brings appends to the disk, a pool makes segments
 // ahead of it, a list knows those that are written; what is decided here is when the log refuses.
 
+import type { Timer } from '../../clock.js';
 import { type Log, type LogBatch, LogError, type LogRefusal } from '../log.js';
 import { staleEpoch } from '../record-check.js';
 import { Settlement } from '../settlement.js';
@@ -191,18 +192,36 @@ export class LocalLog implements Log {
 
   private async end(): Promise<void> {
     this.ended ??= new LogError('LOG_CLOSED', 'The log was closed.');
-    const { clock } = this.options;
-    const { closeDeadlineMs } = this.bounds;
-    this.writer.end(clock.now());
-    // A disk that stays full would be waited for without end.
-    const deadline = clock.after(closeDeadlineMs, () => this.writer.abort());
+    this.writer.end(this.options.clock.now());
+    const deadline = this.armCloseDeadline();
     await this.writerEnded;
     deadline.cancel();
     await this.pool.close(this.refusal === 'failed' ? 'keep' : 'remove');
     this.settlement.end(this.ended);
-    if (this.refusal === 'failed' || this.durable === this.appended) return;
-    const message = `The disk did not take all that was accepted within ${closeDeadlineMs} ms: ${this.pendingBytes} bytes of records are lost.`;
-    throw new LogError('LOG_TIMEOUT', message);
+  }
+
+  /** Gives up where nothing has become durable for a while: the disk may stay full for good. */
+  private armCloseDeadline(): Timer {
+    const { clock, folder } = this.options;
+    const { closeDeadlineMs } = this.bounds;
+    let durable = this.newestBatch;
+    let timer: Timer;
+    const arm = () => {
+      timer = clock.after(closeDeadlineMs, () => {
+        if (this.newestBatch !== durable) {
+          durable = this.newestBatch;
+          arm();
+          return;
+        }
+        const why = this.writer.isFull || this.pool.isFull ? ': the disk is full' : '';
+        const message = `The log in ${folder} could not write its end within ${closeDeadlineMs} ms${why}. What was not acknowledged is unknown. See that the disk has room and works, then start again.`;
+        this.writer.abort();
+        // A mark that has no room is no loss.
+        if (this.durable < this.appended) this.fail(new LogError('LOG_FAILED', message));
+      });
+    };
+    arm();
+    return { cancel: () => timer.cancel() };
   }
 
   private writerEvents(): WriterEvents {

@@ -6,6 +6,9 @@
 // Whoever was linked and is still the last of the chain that starts at LOCK has won, renames its own
 // file over LOCK and removes the rest. A starter that read a LOCK which was replaced since finds that
 // the chain no longer leads to it. Tokens are random, so that none comes back.
+//
+// A pid means something only in its own namespace: whether an owner in another container lives cannot be
+// seen. It counts as alive, unless it held the flock, which this process holds now.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -14,6 +17,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -37,6 +41,10 @@ interface Owner {
   readonly start: string;
   /** Of this boot of the machine; empty where the platform does not say. */
   readonly boot: string;
+  /** Namespace of the pid; empty where the platform does not say. */
+  readonly namespace: string;
+  /** Holds the flock for as long as it lives. */
+  readonly hasFlock: boolean;
   readonly token: string;
 }
 
@@ -51,7 +59,7 @@ export class LockFile {
   static acquire(directory: string, flock?: Flock): LockFile {
     const descriptor = flock === undefined ? undefined : lockDescriptor(directory, flock);
     try {
-      return new LockFile(directory, link(directory), descriptor);
+      return new LockFile(directory, link(directory, flock !== undefined), descriptor);
     } catch (error) {
       if (descriptor !== undefined) closeSync(descriptor);
       throw error instanceof LogError ? error : unreadable(directory, 'lock', error);
@@ -81,12 +89,12 @@ function lockDescriptor(directory: string, flock: Flock): number {
   }
   if (flock(descriptor)) return descriptor;
   closeSync(descriptor);
-  throw locked(directory, chainOf(directory).at(-1)?.owner.pid);
+  throw locked(directory, chainOf(directory).at(-1)?.owner);
 }
 
 /** Makes this process the owner. */
-function link(directory: string): Owner {
-  const owner = thisProcess();
+function link(directory: string, hasFlock: boolean): Owner {
+  const owner = thisProcess(hasFlock);
   const own = join(directory, `${LOCK_NAME}.${owner.token}.tmp`);
   const path = join(directory, LOCK_NAME);
   writeFileSync(own, format(owner), { mode: 0o600, flag: 'wx', flush: true });
@@ -94,12 +102,12 @@ function link(directory: string): Owner {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const chain = chainOf(directory);
       const last = chain.at(-1);
-      if (last !== undefined && isAlive(last.owner)) throw locked(directory, last.owner.pid);
+      if (last !== undefined && isAlive(last.owner, hasFlock)) throw locked(directory, last.owner);
       const target = last === undefined ? path : last.next;
       if (!tryLink(own, target)) continue;
       if (chainOf(directory).at(-1)?.owner.token === owner.token) {
         if (last !== undefined) renameSync(own, path);
-        removeRemains(directory);
+        removeRemains(directory, hasFlock);
         return owner;
       }
       if (last !== undefined) rmSync(target, { force: true });
@@ -107,7 +115,7 @@ function link(directory: string): Owner {
   } finally {
     rmSync(own, { force: true });
   }
-  throw locked(directory, chainOf(directory).at(-1)?.owner.pid);
+  throw locked(directory, chainOf(directory).at(-1)?.owner);
 }
 
 function tryLink(from: string, to: string): boolean {
@@ -141,12 +149,12 @@ function chainOf(directory: string): ChainLink[] {
 }
 
 /** Removes what starters left behind that were killed or have lost. */
-function removeRemains(directory: string): void {
+function removeRemains(directory: string, hasFlock: boolean): void {
   for (const name of readdirSync(directory)) {
     if (!isLockRemains(name)) continue;
     const path = join(directory, name);
     const owner = name.endsWith('.tmp') ? readOwner(path) : undefined;
-    if (owner === undefined || !isAlive(owner)) rmSync(path, { force: true });
+    if (owner === undefined || !isAlive(owner, hasFlock)) rmSync(path, { force: true });
   }
 }
 
@@ -155,9 +163,13 @@ export function isLockRemains(name: string): boolean {
   return /^LOCK\.[0-9a-f]+\.(?:tmp|next)$/.test(name);
 }
 
-function format({ pid, start, boot, token }: Owner): string {
-  return `pid ${pid}\nstart ${start}\nboot ${boot}\ntoken ${token}\n`;
+function format({ pid, start, boot, namespace, hasFlock, token }: Owner): string {
+  const flock = hasFlock ? 'yes' : 'no';
+  return `pid ${pid}\nstart ${start}\nboot ${boot}\nnamespace ${namespace}\nflock ${flock}\ntoken ${token}\n`;
 }
+
+const OWNER =
+  /^pid (?<pid>\d+)\nstart (?<start>\d+)\nboot (?<boot>[0-9a-f-]*)\nnamespace (?<namespace>.*)\nflock (?<flock>yes|no)\ntoken (?<token>[0-9a-f]+)\n$/;
 
 /** Undefined where there is no such file. What is not a lock's text has an owner that is gone. */
 function readOwner(path: string): Owner | undefined {
@@ -168,28 +180,32 @@ function readOwner(path: string): Owner | undefined {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
-  const match = /^pid (\d+)\nstart (\d+)\nboot ([0-9a-f-]*)\ntoken ([0-9a-f]+)\n$/.exec(text);
+  const match = OWNER.exec(text)?.groups as Record<string, string> | undefined;
   // A power loss can leave the name without the text; the file's number tells several of them apart.
-  if (match === null) return { pid: 0, start: '0', boot: '', token: inodeOf(path) };
-  const [, pid, start, boot, token] = match as unknown as [string, string, string, string, string];
-  return { pid: Number(pid), start, boot, token };
+  const { pid = 0, start = '0', boot = '', namespace = '', flock } = match ?? {};
+  const token = match?.token ?? inodeOf(path);
+  return { pid: Number(pid), start, boot, namespace, hasFlock: flock === 'yes', token };
 }
 
 function inodeOf(path: string): string {
   return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino.toString(16) ?? '0';
 }
 
-function thisProcess(): Owner {
+function thisProcess(hasFlock: boolean): Owner {
   return {
     pid: process.pid,
     start: processOf(process.pid)?.start ?? '0',
     boot: bootId(),
+    namespace: pidNamespace(),
+    hasFlock,
     token: randomBytes(8).toString('hex'),
   };
 }
 
-function isAlive(owner: Owner): boolean {
+/** `holdsFlock`: this process does. True also where it cannot be known. */
+function isAlive(owner: Owner, holdsFlock = false): boolean {
   if (owner.pid === 0 || owner.boot !== bootId()) return false;
+  if (isElsewhere(owner)) return !(holdsFlock && owner.hasFlock);
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
@@ -198,6 +214,11 @@ function isAlive(owner: Owner): boolean {
   const running = processOf(owner.pid);
   if (running === undefined) return process.platform !== 'linux' || owner.start === '0';
   return running.start === owner.start && !running.isZombie;
+}
+
+/** Its pid is one of another namespace. */
+function isElsewhere({ namespace }: Owner): boolean {
+  return namespace !== pidNamespace();
 }
 
 /** What Linux says about a process (proc(5), /proc/pid/stat). */
@@ -220,10 +241,25 @@ function bootId(): string {
   }
 }
 
-function locked(directory: string, pid: number | undefined): LogError {
-  const owner = pid === undefined || pid === 0 ? 'another process' : `process ${pid}`;
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
+function locked(directory: string, owner: Owner | undefined): LogError {
+  if (owner !== undefined && owner.pid !== 0 && isElsewhere(owner)) {
+    const file = join(directory, LOCK_NAME);
+    return new LogError(
+      'DATA_LOCKED',
+      `${directory} was opened by process ${owner.pid} of another container, and whether that one still runs cannot be seen from here. Stop it first. Only if it is certain that no node runs on this directory, remove ${file}`,
+    );
+  }
+  const name = owner === undefined || owner.pid === 0 ? 'another process' : `process ${owner.pid}`;
   return new LogError(
     'DATA_LOCKED',
-    `${directory} is open in ${owner}. Stop that one first, or give this one a data directory of its own: --data-dir <path>`,
+    `${directory} is open in ${name}. Stop that one first, or give this one a data directory of its own: --data-dir <path>`,
   );
 }

@@ -35,7 +35,7 @@ interface NativeCompactionAnswer {
   readonly message: string;
 }
 
-const STATE_LENGTH = 8;
+const STATE_LENGTH = 9;
 
 /** `gatherBatches` of the addon. */
 export function nativeGather(addon: NativeRecoveryAddon): Gather {
@@ -52,7 +52,8 @@ export function nativeGather(addon: NativeRecoveryAddon): Gather {
       bodyBytes: Number(state[4]),
       records: Number(state[5]),
       time: Number(state[6]),
-      ended: state[7] === 0n ? 'end' : 'invalid',
+      durable: Number(state[7]),
+      ended: state[8] === 0n ? 'end' : 'invalid',
     };
   };
 }

@@ -10,7 +10,7 @@ import {
 } from './format.js';
 import type { NumberedFile } from './log-files.js';
 import type { SealedSegment } from './segment-list.js';
-import { type SegmentEnd, SegmentReader } from './segment-reader.js';
+import { type FoundBatch, type SegmentEnd, SegmentReader } from './segment-reader.js';
 
 /** A segment that was read. */
 export interface ReadSegment {
@@ -18,58 +18,89 @@ export interface ReadSegment {
   /** Undefined where it has none of its own. */
   readonly header: SegmentHeader | undefined;
   readonly end: SegmentEnd;
+  /** No batch before this byte is later than those that the log calls synced. */
+  readonly unsyncedFrom: number;
   readonly sealed: SealedSegment;
   readonly hasBatches: boolean;
 }
 
-/** A write that a crash cut short. */
+/** What was written last and is left out, because a crash let only parts of it through. */
 export interface Cut {
   readonly file: string;
   readonly offset: number;
+  /** From there up to where the last of those batches ends. */
   readonly bytes: number;
+  /** Several only where batches were written between two syncs. */
+  readonly batches: number;
+}
+
+/** Where a chain ended. */
+export interface ChainEnd {
+  readonly chain: Readonly<Chain>;
+  /** The newest batch that the chain itself calls synced. */
+  readonly durable: number;
+  /** Index of the segment, -1 where none goes on from the snapshot. */
+  readonly last: number;
+  /** The newest segment that the snapshot covers. */
+  readonly snapshot: number;
 }
 
 /**
- * `chain` ended in segment `last`, -1 where no segment goes on from it. Throws `DATA_DAMAGED` where a
- * whole batch lies behind that end, in the rest of the segment or in a later one. `snapshot` is the
- * newest segment that the snapshot covers.
+ * Throws `DATA_DAMAGED` where a whole batch behind the end of the chain, in the rest of the segment or in a
+ * later one, proves that a batch which is missing there was durable. Otherwise returns what a crash cut.
  */
 export async function checkEnd(
   segments: readonly ReadSegment[],
-  last: number,
-  chain: Chain,
-  snapshot: number,
-): Promise<void> {
-  const first = Math.max(0, last);
-  for (const segment of segments.slice(first)) {
-    const { file, header, end } = segment;
-    const isLast = segment === segments[last];
-    const reader = await SegmentReader.open(file.path);
+  end: ChainEnd,
+): Promise<Cut | undefined> {
+  const { chain, last } = end;
+  const tail = segments.slice(Math.max(0, last));
+  // What is missing stood where something still claims to be it, else where the chain ended.
+  const ended = tail.find((one) => one.end.kind === 'torn') ?? tail[0];
+  if (ended === undefined) return undefined;
+  let newest = 0;
+  let bytes = 0;
+  for (const segment of tail) {
+    const from = segment === segments[last] ? segment.end.offset : FILE_HEADER_BYTES;
+    const reader = await SegmentReader.open(segment.file.path);
     try {
-      const from = isLast ? end.offset : FILE_HEADER_BYTES;
-      const later = await reader.findLaterBatch(from, chain.next, chain.logId);
-      if (later === undefined) continue;
-      const stands = `batch ${later.number} stands whole at byte ${later.offset}`;
-      const missing = missingBefore(file.number, segments[last]?.file.number ?? snapshot, segments);
-      if (missing !== undefined) {
-        const or = missing === FIRST_NUMBER ? ', or a snapshot that covers it' : '';
-        const found = `none, although ${stands}`;
-        throw new DataDamage(file.path, 0, `segment ${missing} before this one${or}`, found);
-      }
-      if (header === undefined) {
-        const expected = 'the header of this segment';
-        throw new DataDamage(file.path, 0, expected, `another, although ${stands}`);
-      }
-      // What is missing stood where something still claims to be it, else where the chain ended.
-      const tail = segments.slice(first);
-      const ended = tail.find((one) => one.end.kind === 'torn') ?? tail[0] ?? segment;
-      const where = ended === segment ? '' : ` of ${file.path}`;
-      const found = `other bytes, although ${stands}${where}`;
-      throw new DataDamage(ended.file.path, ended.end.offset, `batch ${chain.next}`, found);
+      const { proof, unproven } = await reader.findBehind(from, chain);
+      if (proof !== undefined) throw damageBy(proof, segment, ended, segments, end);
+      // Those that an earlier cut left say so: the log has synced more since they were written.
+      const lost = unproven.filter(({ durable }) => durable >= end.durable);
+      newest = Math.max(newest, ...lost.map(({ number }) => number));
+      const start = segment === ended ? ended.end.offset : FILE_HEADER_BYTES;
+      bytes += Math.max(0, (lost.at(-1)?.end ?? start) - start);
     } finally {
       await reader.close();
     }
   }
+  if (newest === 0) return ended.end.kind === 'torn' ? tornCut(ended) : undefined;
+  const { file, end: place } = ended;
+  return { file: file.path, offset: place.offset, bytes, batches: newest - chain.next + 1 };
+}
+
+function damageBy(
+  proof: FoundBatch,
+  { file, header }: ReadSegment,
+  ended: ReadSegment,
+  segments: readonly ReadSegment[],
+  { chain, last, snapshot }: ChainEnd,
+): DataDamage {
+  const stands = `batch ${proof.number} stands whole at byte ${proof.offset}`;
+  const missing = missingBefore(file.number, segments[last]?.file.number ?? snapshot, segments);
+  if (missing !== undefined) {
+    const or = missing === FIRST_NUMBER ? ', or a snapshot that covers it' : '';
+    const found = `none, although ${stands}`;
+    return new DataDamage(file.path, 0, `segment ${missing} before this one${or}`, found);
+  }
+  if (header === undefined) {
+    const expected = 'the header of this segment';
+    return new DataDamage(file.path, 0, expected, `another, although ${stands}`);
+  }
+  const where = ended.file === file ? '' : ` of ${file.path}`;
+  const found = `other bytes, although ${stands}${where}`;
+  return new DataDamage(ended.file.path, ended.end.offset, `batch ${chain.next}`, found);
 }
 
 /** The first number after `after` and before `number` that no segment has. */
@@ -89,17 +120,17 @@ function missingBefore(
 }
 
 /** The beginning of a batch at the end of a segment that is torn there. */
-export async function cutOf(segment: ReadSegment | undefined): Promise<Cut | undefined> {
-  if (segment === undefined) return undefined;
-  const { path, bytes: fileBytes } = segment.file;
-  const { offset } = segment.end;
+async function tornCut({ file, end }: ReadSegment): Promise<Cut> {
+  const { path, bytes: fileBytes } = file;
+  const { offset } = end;
   const reader = await SegmentReader.open(path);
   try {
     const start = await reader.bytesAt(offset, BATCH_HEADER_BYTES);
     const left = fileBytes - offset;
-    if (start.length < BATCH_HEADER_BYTES) return { file: path, offset, bytes: left };
+    if (start.length < BATCH_HEADER_BYTES) return { file: path, offset, bytes: left, batches: 1 };
     const { bodyLength } = readBatchHeader(new DataView(start.buffer), 0);
-    return { file: path, offset, bytes: Math.min(left, BATCH_HEADER_BYTES + bodyLength) };
+    const bytes = Math.min(left, BATCH_HEADER_BYTES + bodyLength);
+    return { file: path, offset, bytes, batches: 1 };
   } finally {
     await reader.close();
   }

@@ -2,11 +2,12 @@
 //
 // Batches are numbered and each carries the checksum of the one before, so that the chain proves by
 // itself that nothing is missing before its newest batch. The log ends where the chain does, and that
-// this is its true end is what has to be shown: no whole batch with that number or a higher one lies
-// behind, neither in the rest of that segment nor in a later one. Then what stands there is a write that
-// a crash cut short, or nothing; it was never durable and is left as it is, because the log goes on in
-// a new segment, whose first batch then proves that nothing was between. Otherwise bytes that were
-// durable are gone, and recovery refuses to go on without them.
+// this is its true end is what has to be shown: no whole batch behind it, neither in the rest of that
+// segment nor in a later one, says that the missing one was synced. Then what stands there is nothing, or
+// what was written since the last sync, of which a crash let only parts through: one write, or with
+// `--durability interval` several, of which later ones may be whole. It was never durable and is left as
+// it is, because the log goes on in a new segment, whose first batch then proves that nothing was between.
+// Otherwise bytes that were durable are gone, and recovery refuses to go on without them.
 //
 // Crashes leave: segments made ready and not yet used (also such with a header that is not whole, or
 // with the name of the new number and the header of the old one, in the midst of being used again);
@@ -23,7 +24,7 @@ import { DataDamage } from './data-errors.js';
 import { FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
 import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
 import type { Recovered } from './recovered.js';
-import { type Cut, checkEnd, cutOf, type ReadSegment } from './recovery-end.js';
+import { type Cut, checkEnd, type ReadSegment } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
 import type { LogEnd } from './resettle.js';
 import type { SealedSegment } from './segment-list.js';
@@ -71,7 +72,7 @@ export interface RecoveredLog extends Recovered {
   readonly olderSnapshots: readonly NumberedFile[];
   /** The damage of newer snapshots, for which older files stood in. */
   readonly damagedSnapshots: readonly DataDamage[];
-  /** The write at the end of the log that a crash cut short. */
+  /** The writes at the end of the log that a crash cut short. */
   readonly cut: Cut | undefined;
   /** The newest time in snapshot and batches, ms since 1970; 0 where there is none. */
   readonly time: number;
@@ -95,6 +96,8 @@ export async function recover(
 
 class Recovery {
   private chain: Chain;
+  /** The newest batch that the chain calls synced. */
+  private durable = 0;
   private epoch = 0;
   private time = 0;
   private records = 0;
@@ -130,11 +133,12 @@ class Recovery {
       this.options.onSegment?.(segment);
     }
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
-    await checkEnd(segments, last, this.chain, chosen?.number ?? 0);
+    const { chain, durable } = this;
+    const cut = await checkEnd(segments, { chain, durable, last, snapshot: chosen?.number ?? 0 });
 
     if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
-    const { chain, epoch, time, records, bytes } = this;
+    const { epoch, time, records, bytes } = this;
     // One without a header of its own that lies between is none of the log's, as the chain goes on.
     const used = segments.slice(0, last + 1);
     return {
@@ -153,7 +157,7 @@ class Recovery {
       snapshot: chosen,
       olderSnapshots: files.snapshots.filter(({ number }) => number < (chosen?.number ?? 0)),
       damagedSnapshots: damaged,
-      cut: await cutOf(segments.slice(Math.max(0, last)).find(({ end }) => end.kind === 'torn')),
+      cut,
       time,
       records,
       bytes,
@@ -183,6 +187,7 @@ class Recovery {
     this.time = header.time;
     this.chain.before = header.lastChecksum;
     this.chain.next = header.lastBatch + 1;
+    this.durable = header.lastBatch;
   }
 
   private async readSegment(
@@ -193,17 +198,22 @@ class Recovery {
     const reader = await SegmentReader.open(file.path, this.options.gather);
     try {
       const first = chain.next;
+      const pieces: { at: number; number: number }[] = [];
       const header = this.checkHeader(file, reader.header);
       let end: SegmentEnd = { kind: 'clean', offset: FILE_HEADER_BYTES };
       if (header !== undefined) {
         const stream = reader.batches(chain);
         let at = stream.offset;
+        let number = first;
         for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) {
           if (at === FILE_HEADER_BYTES) checkEpoch(file, header, before);
-          const { bodies, records, time } = piece;
+          pieces.push({ at, number });
+          number = chain.next;
+          const { bodies, records, time, durable } = piece;
           this.feed(file.path, at, bodies, () => engine.fold(bodies));
           this.records += records;
           this.time = Math.max(this.time, time);
+          this.durable = Math.max(this.durable, durable);
           this.progress('segments', stream.offset - at);
           at = stream.offset;
         }
@@ -212,7 +222,9 @@ class Recovery {
       }
       this.progress('segments', Math.max(0, file.bytes - end.offset));
       const sealed = { ...file, lastBatch: chain.next - 1, lastChecksum: chain.before };
-      return { file, header, end, sealed, hasBatches: chain.next !== first };
+      const unsynced = pieces.findLast(({ number }) => number <= this.durable + 1)?.at;
+      const unsyncedFrom = unsynced ?? FILE_HEADER_BYTES;
+      return { file, header, end, unsyncedFrom, sealed, hasBatches: chain.next !== first };
     } finally {
       await reader.close();
     }
@@ -259,8 +271,8 @@ class Recovery {
   }
 }
 
-function endOf({ file, end }: ReadSegment): LogEnd {
-  return { path: file.path, offset: end.offset };
+function endOf({ file, end, unsyncedFrom }: ReadSegment): LogEnd {
+  return { path: file.path, from: unsyncedFrom, offset: end.offset };
 }
 
 /** Throws where a segment with batches is of an older epoch than one before it. */

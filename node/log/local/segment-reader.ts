@@ -1,9 +1,11 @@
 // Reads a segment: its header, its batches, how it ends, and whether anything that was durable lies
 // behind that end. Stale batches of a segment's earlier use have lower numbers than the next one of the
-// chain; the id of the log, seed of the checksums, keeps users from planting others inside values.
+// chain, or a loss of power cut them off before they were synced: then they call none synced from that
+// cut on. The id of the log, seed of the checksums, keeps users from planting others inside values.
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
+import { RECORD_PUT, RECORD_TOUCH, recordBytes } from '../../../ts/engine/records.js';
 import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
 import { type BatchHeader, type Chain, isWhole, readBatchHeader } from './batch.js';
 import { BatchStream, type Gather } from './batch-stream.js';
@@ -19,6 +21,8 @@ import {
 
 /** The least bytes of a record: header, a key of one byte, padding. */
 const RECORD_BYTES_MIN = 48;
+/** What a search looks at before it hashes: a batch's header, and the beginning of its first record. */
+const SEARCHED_BYTES = BATCH_HEADER_BYTES + 16;
 
 /**
  * `clean`: no further batch of the chain begins there. `torn`: one begins there and is not whole, or the
@@ -29,9 +33,21 @@ export interface SegmentEnd {
   readonly offset: number;
 }
 
+/** A whole batch behind the end of the chain. */
 export interface FoundBatch {
   readonly offset: number;
+  /** Byte behind it. */
+  readonly end: number;
   readonly number: number;
+  readonly before: bigint;
+  readonly durable: number;
+}
+
+export interface Behind {
+  /** Proves that the next batch of the chain was durable. */
+  readonly proof: FoundBatch | undefined;
+  /** Those before it that do not: of writes between two syncs, left by a loss of power. */
+  readonly unproven: readonly FoundBatch[];
 }
 
 export class SegmentReader {
@@ -84,23 +100,21 @@ export class SegmentReader {
   }
 
   /**
-   * The first whole batch at or behind `from` with the number `least` or above: proof that bytes before
-   * it were durable once.
+   * What stands whole at or behind `from` with the number of the chain's next batch or a higher one, up to
+   * the first that proves that the next one was durable.
    */
-  async findLaterBatch(
-    from: number,
-    least: number,
-    logId: bigint,
-  ): Promise<FoundBatch | undefined> {
-    // A batch has 40 bytes at least, so that no number in this file is further off.
-    const most = least + Math.ceil(this.bytes / BATCH_HEADER_BYTES);
+  async findBehind(from: number, chain: Readonly<Chain>): Promise<Behind> {
+    const behind = { proof: undefined, unproven: [] as FoundBatch[] };
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
-    const buffer = new Uint8Array(piece + BATCH_HEADER_BYTES);
+    const buffer = new Uint8Array(piece + SEARCHED_BYTES);
     const words = new Uint32Array(buffer.buffer);
+    const view = new DataView(buffer.buffer);
     // Headers planted in values cost a hash each; a bound keeps them from costing hours.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
+    // Within a whole batch there is none.
+    let next = start;
     for (let at = start; at < this.bytes; at += piece) {
       const { bytesRead } = await reading(
         this.path,
@@ -108,18 +122,31 @@ export class SegmentReader {
         this.file.read(buffer, 0, buffer.length, at),
       );
       const last = Math.min(bytesRead - BATCH_HEADER_BYTES, piece - 8);
-      for (let index = 0; index <= last; index += 8) {
+      for (let index = Math.max(0, next - at); index <= last; index += 8) {
         const word = index >>> 2;
         const number = (words[word + 4] as number) + (words[word + 5] as number) * 2 ** 32;
-        if (number < least || number > most) continue;
-        const length = BATCH_HEADER_BYTES + (words[word + 8] as number);
-        if (!isPlausible(length, words[word + 9] as number, this.bytes - at - index)) continue;
+        if (number < chain.next || number > Number.MAX_SAFE_INTEGER) continue;
+        const offset = at + index;
+        if (!isPlausible(words, word, this.bytes - offset)) continue;
+        const header = readBatchHeader(view, index);
+        const length = BATCH_HEADER_BYTES + header.bodyLength;
+        if (header.durable >= number) continue;
         hashable -= length;
-        if (hashable < 0) return undefined;
-        if (await this.isBatch(at + index, length, logId)) return { offset: at + index, number };
+        if (hashable < 0) return behind;
+        const isInBuffer = index + length <= bytesRead;
+        const isBatch = isInBuffer
+          ? isWhole(view, index, length, chain.logId)
+          : await this.isBatch(offset, length, chain.logId);
+        if (!isBatch) continue;
+        const { before, durable } = header;
+        const found = { offset, number, before, durable, end: offset + length };
+        if (provesNext(found, chain)) return { ...behind, proof: found };
+        behind.unproven.push(found);
+        next = found.end;
+        index = next - at - 8;
       }
     }
-    return undefined;
+    return behind;
   }
 
   /** Bytes of the file; fewer where it ends. */
@@ -140,13 +167,22 @@ export class SegmentReader {
   }
 }
 
-function isPlausible(length: number, records: number, room: number): boolean {
-  const bodyLength = length - BATCH_HEADER_BYTES;
-  return (
-    length <= room &&
-    bodyLength <= BATCH_BODY_BYTES_MAX &&
-    bodyLength % 8 === 0 &&
-    records * RECORD_BYTES_MIN <= bodyLength &&
-    (records > 0 || bodyLength === 0)
-  );
+/** One that was synced behind the next batch of the chain, or is that batch, in another place. */
+function provesNext({ number, before, durable }: FoundBatch, chain: Readonly<Chain>): boolean {
+  return durable >= chain.next || (number === chain.next && before === chain.before);
+}
+
+/** Whether a batch may begin at a word: its lengths fit, and so does the header of its first record. */
+function isPlausible(words: Uint32Array, word: number, room: number): boolean {
+  const bodyLength = words[word + 10] as number;
+  const records = words[word + 11] as number;
+  if (BATCH_HEADER_BYTES + bodyLength > room || bodyLength > BATCH_BODY_BYTES_MAX) return false;
+  if (records === 0 || bodyLength === 0) return records === bodyLength;
+  if (bodyLength % 8 !== 0 || records * RECORD_BYTES_MIN > bodyLength) return false;
+  // Its value's length; its key's, kind and a zero byte; partition; a zero word.
+  const valueLength = words[word + 12] as number;
+  const keyLength = (words[word + 13] as number) & 0xffff;
+  const kind = (words[word + 13] as number) >>> 16;
+  if (keyLength === 0 || kind < RECORD_PUT || kind > RECORD_TOUCH) return false;
+  return words[word + 15] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
 }

@@ -1,8 +1,8 @@
 // Walks over the segments of a log as recovery does, but on past damage, so that all of it is known.
 //
-// Where the chain stops, the log has ended, unless a whole batch with the next number or a higher one
-// follows: that one was synced after what is missing before it. So a stop is pending until such a batch
-// proves it to be damage; what is pending at the end is the tail.
+// Where the chain stops, the log has ended, unless a whole batch follows that proves that the next one was
+// synced. So a stop is pending until such a batch proves it to be damage; what is pending at the end is the
+// tail.
 
 import { EngineError } from '../../../ts/engine/engine.js';
 import type { Chain } from './batch.js';
@@ -41,6 +41,8 @@ export interface SegmentFinding {
   readonly damage: DataDamage[];
   /** Where the file ends in a batch that is not whole. */
   tornAt: number | undefined;
+  /** Batches before its first one are missing. */
+  isSkipped: boolean;
 }
 
 interface Stop {
@@ -48,8 +50,6 @@ interface Stop {
   readonly offset: number;
   readonly expected: string;
   readonly found: string;
-  /** Damage also where the chain goes on in the next segment, as that has no room for a gap. */
-  readonly isHeader: boolean;
 }
 
 export class SegmentWalk {
@@ -67,15 +67,14 @@ export class SegmentWalk {
   ) {}
 
   /**
-   * Takes the next segment. `isAfterGap`: files before it are known to be missing, so that batches which
-   * are missing before its first one are no news. Throws `DATA_UNREADABLE`.
+   * Takes the next segment. `isAfterGap`: files before it are missing, so that batches which are missing
+   * before its first one are the caller's to tell. Throws `DATA_UNREADABLE`.
    */
   async take(file: NumberedFile, isAfterGap: boolean): Promise<void> {
-    if (isAfterGap) this.pending = undefined;
     const reader = await SegmentReader.open(file.path);
     try {
       const { header } = reader;
-      const finding = { file, header, runs: [], damage: [], tornAt: undefined };
+      const finding = { file, header, runs: [], damage: [], tornAt: undefined, isSkipped: false };
       this.findings.push(finding);
       await this.read(finding, reader, isAfterGap);
     } finally {
@@ -94,23 +93,25 @@ export class SegmentWalk {
       const stream = reader.batches(this.chain, start);
       await this.readRun(finding, stream);
       const end = await reader.endOf(stream);
-      const later = await reader.findLaterBatch(end.offset, this.chain.next, this.chain.logId);
-      if (later === undefined) {
+      const { proof, unproven } = await reader.findBehind(end.offset, this.chain);
+      if (proof === undefined) {
         if (end.kind === 'torn') this.stop(finding, end.offset);
         finding.tornAt = end.kind === 'torn' ? end.offset : undefined;
         break;
       }
+      if (finding.runs.length === 0) finding.isSkipped = true;
       if (!isAfterGap || finding.runs.length > 0) {
         const here = { finding, offset: end.offset };
         const ended = end.kind === 'torn' ? here : (this.ended ?? here);
-        this.stop(ended.finding, ended.offset, `, although batch ${later.number} follows`);
+        this.stop(ended.finding, ended.offset, `, although batch ${proof.number} follows`);
         this.prove();
       }
-      const { before, number } = await reader.batchHeaderAt(later.offset);
+      // What was written before it belongs to the log too.
+      const { before, number, offset } = unproven[0] ?? proof;
       this.chain.before = before;
       this.chain.next = number;
       this.fold.skip();
-      start = later.offset;
+      start = offset;
     }
     if (header === undefined) return;
     if (finding.runs.length > 0) this.report(header);
@@ -125,7 +126,7 @@ export class SegmentWalk {
     let [records, time] = [0, 0];
     let at = offset;
     for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) {
-      if (at === offset) this.goOn();
+      this.pending = undefined; // The chain goes on: nothing is missing where it had stopped.
       records += piece.records;
       time = piece.time;
       this.check(finding, at, piece.bodies);
@@ -159,12 +160,6 @@ export class SegmentWalk {
     }
   }
 
-  /** The chain goes on: nothing is missing where it had stopped. */
-  private goOn(): void {
-    if (this.pending?.isHeader) this.prove();
-    this.pending = undefined;
-  }
-
   private stop(finding: SegmentFinding, offset: number, although = ''): void {
     const expected = `batch ${this.chain.next}`;
     this.pending ??= {
@@ -172,7 +167,6 @@ export class SegmentWalk {
       offset,
       expected,
       found: `other bytes${although}`,
-      isHeader: false,
     };
   }
 
@@ -189,7 +183,7 @@ export class SegmentWalk {
     const { header, file } = finding;
     const expected = `the header of segment ${file.number} of this log`;
     const at = (offset: number, found: string): Stop => {
-      return { finding, offset, expected, found, isHeader: true };
+      return { finding, offset, expected, found };
     };
     if (typeof header === 'string') return at(0, `a fault: ${header}`);
     const { logId, partitions } = this.directory;

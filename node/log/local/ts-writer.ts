@@ -146,7 +146,15 @@ export class TsWriter implements SegmentWriter {
 
   private writeGroup(group: Group, then: Then): void {
     this.makeRoom(group.length, () => {
-      sealBatch(group.view, 0, group.bodyBytes, group.records, group.time, this.chain);
+      sealBatch(
+        group.view,
+        0,
+        group.bodyBytes,
+        group.records,
+        group.time,
+        this.newestBatch,
+        this.chain,
+      );
       this.write(group.bytes, group.length, () => {
         this.isUnmarked = true;
         this.written = group.lastAppend;
@@ -171,12 +179,18 @@ export class TsWriter implements SegmentWriter {
     return this.isUnmarked && (this.active !== undefined || this.segments.length > 0);
   }
 
+  /** The batch before is synced first: the mark says so. */
   private writeMark(time: number, then: Then): void {
+    if (this.isUnsynced) {
+      this.sync(() => this.writeMark(time, then));
+      return;
+    }
     const write = () => {
-      sealBatch(this.markView, 0, 0, 0, time, this.chain);
+      sealBatch(this.markView, 0, 0, 0, time, this.newestBatch, this.chain);
       this.write(this.markBytes, BATCH_HEADER_BYTES, () => {
         this.isUnmarked = false;
-        then();
+        // Otherwise a loss of power could take it and leave the batch behind it.
+        this.sync(then);
       });
     };
     // There is room for it behind every batch.

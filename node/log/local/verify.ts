@@ -17,7 +17,7 @@ import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES } from './format.js';
 import { lockedBy } from './lock-file.js';
 import { listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
-import type { ReadSegment } from './recovery-end.js';
+import type { Cut, ReadSegment } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
 import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
@@ -29,6 +29,8 @@ export interface Progress {
 
 export interface VerifyOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** The caller holds the lock: nobody writes. */
+  readonly isHeld?: boolean | undefined;
 }
 
 type Directory = DataPaths & DataFormat;
@@ -44,6 +46,9 @@ export async function verifyDirectory(
   options: VerifyOptions = {},
 ): Promise<Verification> {
   const directory = lookAt(path);
+  if (options.isHeld === true) {
+    return { ...(await verifyOnce(directory, false, options)), openIn: undefined };
+  }
   for (let attempt = 1; ; attempt++) {
     const openBefore = lockedBy(directory.path);
     const newest = newestSnapshot(directory);
@@ -117,7 +122,8 @@ async function verifyOnce(
       ...recovered.olderSnapshots.map((file) => fileReport('snapshot', file, 'covered')),
       ...recovered.covered.map((file) => fileReport('segment', file, 'covered')),
     ];
-    return found([...snapshots, ...covered, ...(isOpen ? withActive(segments) : segments)]);
+    const read = withCut(segments, recovered.cut);
+    return found([...snapshots, ...covered, ...(isOpen ? withActive(read) : read)]);
   } catch (error) {
     if (!(error instanceof DataDamage)) throw error;
     if (isOpen && (await hasMovedOn(error, newestBatch + 1, logId))) {
@@ -128,6 +134,13 @@ async function verifyOnce(
     const isKnown = survey.reports.some(({ damage }) => damage.length > 0);
     return found(isKnown ? [...survey.reports] : withDamage(survey.reports, error));
   }
+}
+
+/** Says of the segment in which the last writes are cut that it is torn, also where nothing of the first is left. */
+function withCut(segments: readonly FileReport[], cut: Cut | undefined): FileReport[] {
+  return segments.map((report) =>
+    report.file.path === cut?.file ? { ...report, state: 'torn', tornAt: cut.offset } : report,
+  );
 }
 
 /** Of a directory in which a node runs: the newest segment with batches is being written. */
