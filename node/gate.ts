@@ -15,7 +15,7 @@ import type { Clock } from './clock.js';
 import type { Peer, Send } from './connection.js';
 import { NodeError } from './errors.js';
 import { HeldReplies } from './held-replies.js';
-import { HELD_BYTES_MAX, SETTLE_DEADLINE_MS } from './limits.js';
+import { HELD_BYTES_MAX, HELD_OVERHEAD_BYTES, SETTLE_DEADLINE_MS } from './limits.js';
 import type { Log, LogRefusal } from './log/log.js';
 
 const REFUSALS: Readonly<Record<LogRefusal, Status>> = {
@@ -54,7 +54,8 @@ export class Gate {
 
   /** Too much waits: a reply that would have to wait must not be held. */
   private get isFull(): boolean {
-    return this.held.bytes > HELD_BYTES_MAX;
+    const { bytes, count } = this.held;
+    return bytes + count * HELD_OVERHEAD_BYTES > HELD_BYTES_MAX;
   }
 
   /** Gives the log the records of the engine's last call. */

@@ -43,8 +43,10 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
-/** Bytes of replies that wait for the log, over all connections; past it writes are refused. */
+/** Memory of replies that wait for the log, over all connections; past it writes are refused. */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes that a held reply takes beside its own. */
+export const HELD_OVERHEAD_BYTES = 256;
 /** Bytes of one piece of the memory that held replies are copied to. */
 export const HELD_CHUNK_BYTES = 256 * 1024;
 /** Milliseconds that a graceful stop waits for the log to take what was written. */

@@ -131,9 +131,6 @@ export interface Log {
    */
   seal(epoch: number): Promise<Float64Array>;
 
-  /**
-   * Makes durable what was accepted, then ends. Rejects with `LOG_TIMEOUT`, and has ended all the same,
-   * where the disk does not take it. A failure that `onFailure` was told of is not told again.
-   */
+  /** Makes durable what was accepted, then ends. */
   close(): Promise<void>;
 }

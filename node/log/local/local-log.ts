@@ -45,8 +45,6 @@ export class LocalLog implements Log {
   /** The durable append that the owner was last told of. */
   private published = 0;
   private closing: Promise<void> | undefined;
-  /** What closing could not make durable. */
-  private lost: LogError | undefined;
   private onWriterEnded: () => void = () => undefined;
   private readonly writerEnded = new Promise<void>((resolve) => {
     this.onWriterEnded = resolve;
@@ -200,7 +198,6 @@ export class LocalLog implements Log {
     deadline.cancel();
     await this.pool.close(this.refusal === 'failed' ? 'keep' : 'remove');
     this.settlement.end(this.ended);
-    if (this.lost !== undefined) throw this.lost;
   }
 
   /** Gives up where nothing has become durable for a while: the disk may stay full for good. */
@@ -219,8 +216,8 @@ export class LocalLog implements Log {
         const why = this.writer.isFull || this.pool.isFull ? ': the disk is full' : '';
         const message = `The log in ${folder} could not write its end within ${closeDeadlineMs} ms${why}. What was not acknowledged is unknown. See that the disk has room and works, then start again.`;
         this.writer.abort();
-        this.lost = new LogError('LOG_TIMEOUT', message);
-        this.settlement.end(this.lost);
+        // A mark that has no room is no loss.
+        if (this.durable < this.appended) this.fail(new LogError('LOG_FAILED', message));
       });
     };
     arm();
