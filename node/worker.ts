@@ -309,8 +309,8 @@ export class Worker implements TransportHandler<ConnectionState> {
 
   /** Hands a reply to the transport. */
   private send(peer: Peer, reply: Uint8Array, operations: number): void {
-    this.counters.sentBytes += reply.length;
     const sent = peer.send(reply);
+    if (sent !== 'dropped') this.counters.sentBytes += reply.length;
     if (sent !== 'sent') this.await(peer, sent, operations);
   }
 

@@ -64,7 +64,7 @@ export class Metrics {
     );
     const histogram = new DurationHistogram(
       'rondo_frame_duration_seconds',
-      'Time from a request frame to its reply being handed to the transport. ' +
+      'Time from a request frame to its reply being handed to the transport, or held for the log. ' +
         `Sampled: one frame in ${FRAMES_PER_TIMED_FRAME} is timed, so the count is of those.`,
       counters.frameDurations,
     );
@@ -93,7 +93,7 @@ export class Metrics {
     );
     this.counter(
       'rondo_operations_overloaded_total',
-      'Operations answered OVERLOADED without being executed.',
+      'Operations answered OVERLOADED without an effect.',
       () => counters.operationsOverloaded,
     );
     this.counter('rondo_records_total', 'Effect records made.', () => {

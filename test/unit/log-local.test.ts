@@ -333,6 +333,19 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
     expect(performance.now() - startedAt).toBeGreaterThan(50);
   });
 
+  it('syncs before the interval is over rather than refuse', async () => {
+    const everyMs = 60_000;
+    const bounds = { segmentBytes: 2 ** 20, batchBytesMax: 10_000, pendingBytesMax: 60_000 };
+    await open({ durability: { mode: 'interval', everyMs }, bounds });
+    for (let index = 0; index < 30; index++) {
+      append(5_000);
+      log.flush();
+      await until(() => log.pendingBytes < bounds.pendingBytesMax / 2);
+    }
+    expect(log.refusal).toBe('none');
+    expect(log.durable).toBeGreaterThan(0);
+  });
+
   it('does not let what was written at an interval wait for space too', async () => {
     let refused = 0;
     const files: Files = {

@@ -12,6 +12,8 @@ use super::queue::{End, Failure, Group, Sealed, Segment, Shared, State};
 
 /// Bytes of a segment's header.
 pub const FILE_HEADER_BYTES: u64 = 64;
+/// Full batches written after which an interval is not waited for: what is pending has a bound.
+const UNSYNCED_BATCHES_MAX: u64 = 2;
 const MARK_BYTES: u64 = BATCH_HEADER_BYTES as u64;
 
 pub struct Options {
@@ -208,7 +210,7 @@ impl Writer {
         self.written.0 = group.last_append;
         self.written.1 += group.body_bytes() as u64;
         let bytes_max = self.options.batch_bytes_max;
-        if self.options.sync_interval.is_zero() {
+        if self.must_sync() {
             self.sync()?;
             self.shared.lock().reuse(group, bytes_max);
             return Ok(());
@@ -220,6 +222,14 @@ impl Writer {
             state.reuse(group, bytes_max);
         });
         Ok(())
+    }
+
+    fn must_sync(&self) -> bool {
+        if self.options.sync_interval.is_zero() {
+            return true;
+        }
+        let unsynced = self.written.1 - self.shared.lock().progress.durable_bytes;
+        unsynced >= UNSYNCED_BATCHES_MAX * self.options.batch_bytes_max as u64
     }
 
     /// The batch before is synced first: the mark says so.

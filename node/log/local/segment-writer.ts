@@ -88,7 +88,7 @@ export interface WriterOptions {
   /** The newest one of each partition; the writer moves it on. */
   readonly revisions: Float64Array;
   readonly batchBytesMax: number;
-  /** 0: every batch is synced. */
+  /** 0: every batch is synced. A sync comes earlier where much was written. */
   readonly syncIntervalMs: number;
   readonly spaceRetryMs: number;
   readonly clock: Clock;

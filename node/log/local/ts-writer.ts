@@ -15,6 +15,9 @@ import type {
   WrittenSegment,
 } from './segment-writer.js';
 
+/** Full batches written after which an interval is not waited for: what is pending has a bound. */
+const UNSYNCED_BATCHES_MAX = 2;
+
 type Then = () => void;
 type Task = (then: Then) => void;
 
@@ -160,12 +163,19 @@ export class TsWriter implements SegmentWriter {
         this.written = group.lastAppend;
         this.writtenBytes += group.bodyBytes;
         this.groups.reuse(group);
-        if (this.options.syncIntervalMs > 0) {
+        if (this.mustSync()) this.sync(then);
+        else {
           this.armSync();
           then();
-        } else this.sync(then);
+        }
       });
     });
+  }
+
+  private mustSync(): boolean {
+    const { syncIntervalMs, batchBytesMax } = this.options;
+    const unsynced = this.writtenBytes - this.durableBytes;
+    return syncIntervalMs === 0 || unsynced >= UNSYNCED_BATCHES_MAX * batchBytesMax;
   }
 
   private armSync(): void {
