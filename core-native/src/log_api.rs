@@ -100,6 +100,21 @@ pub struct NativeLog {
     core: Rc<RefCell<Core>>,
 }
 
+/// `is_synced`: each batch is synced by itself.
+#[cfg(target_os = "linux")]
+fn real_files(is_synced: bool) -> Box<dyn Files> {
+    if is_synced {
+        Box::new(crate::log::direct_files::DirectFiles::new())
+    } else {
+        Box::new(RealFiles)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn real_files(_is_synced: bool) -> Box<dyn Files> {
+    Box::new(RealFiles)
+}
+
 #[napi]
 impl NativeLog {
     /// Starts the thread. `revisions` is read and moved on by `append`; `progress` is written before
@@ -117,7 +132,7 @@ impl NativeLog {
         }
         let files: Box<dyn Files> =
             match &options.faults {
-                None => Box::new(RealFiles),
+                None => real_files(options.sync_interval_ms == 0.0),
                 Some(script) => Box::new(ScriptedFiles::parse(script).ok_or_else(|| {
                     Error::from_reason(format!("{script} is no script of faults"))
                 })?),
