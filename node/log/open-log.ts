@@ -104,7 +104,7 @@ function report(
   recovered: RecoveredLog,
   durationMs: number,
 ): void {
-  const { records, bytes, cut, damagedSnapshots } = recovered;
+  const { records, bytes, cut, undecided, damagedSnapshots } = recovered;
   const dataDir = directory.path;
   const fields = { dataDir, records, bytes, durationMs: Math.round(durationMs) };
   if (directory.isNew) logger.info({ event: 'data_made', dataDir }, `${dataDir} was made`);
@@ -114,6 +114,13 @@ function report(
     logger.warn(
       { event: 'log_cut', ...cut },
       `${what} cut short by a crash and left out: never synced, and so never promised by --durability sync; interval:<ms> takes this loss`,
+    );
+  }
+  if (undecided !== undefined) {
+    const { file, offset } = undecided;
+    logger.error(
+      { event: 'log_end_undecided', ...undecided },
+      `values behind the end of the log, in ${file} from byte ${offset} on, look so much like writes that whether writes are missing there could not be told. Compare with a backup if the disk may be damaged`,
     );
   }
   for (const damage of damagedSnapshots) {
