@@ -248,8 +248,8 @@ describe.each(compactions)('compaction in %s', (_, run) => {
       expect(read, `byte ${at}`).toBeInstanceOf(DataDamage);
       expect((read as DataDamage).offset, `byte ${at}`).toBeLessThanOrEqual(at);
     }
-    const names = readdirSync(made.directory.snapshot).filter((name) => name.endsWith('.snap'));
-    expect(names).toEqual([basename(made.snapshot)]);
+    // Nor is what was written of a new one left, which on a full disk is the space that is wanted.
+    expect(readdirSync(made.directory.snapshot)).toEqual([basename(made.snapshot)]);
   });
 
   it('refuses a snapshot that was cut, and segments that are changed or missing', async () => {
