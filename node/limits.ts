@@ -79,6 +79,8 @@ export const LOG_PIECE_BYTES = 8 * 1024 * 1024;
 export const LOG_SEARCH_PIECE_BYTES = 1024 * 1024;
 /** Times its length that such a search may hash of a segment, where values look like batches. */
 export const LOG_SEARCH_HASHED_FACTOR = 16;
+/** Bytes of a batch up to which such a search hashes it whatever it has hashed: marks, and small writes. */
+export const LOG_SEARCH_HASHED_BYTES_MIN = 512;
 /** Bytes of records in a batch of a snapshot; a larger record has one of its own. Part of its bytes. */
 export const SNAPSHOT_BATCH_BYTES = 1024 * 1024;
 /** Bytes written to a snapshot between two syncs, so that none keeps the log's own waiting for long. */

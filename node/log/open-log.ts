@@ -2,9 +2,10 @@
 // and keeps the log short while it runs.
 
 import type { Logger } from 'pino';
-import type { Engine } from '../../ts/engine/engine.js';
+import { type Engine, INPUT_DURABLE, INPUT_WRITE_REFUSAL } from '../../ts/engine/engine.js';
 import type { EngineChoice } from '../../ts/engine/load.js';
 import type { NativeAddon } from '../../ts/engine/native-engine.js';
+import { Status } from '../../ts/wire/status.js';
 import type { Clock } from '../clock.js';
 import type { DurabilitySetting } from '../config/durability.js';
 import type { Settings } from '../config/settings.js';
@@ -53,6 +54,7 @@ export async function openLog(
       gather: native && nativeGather(native),
       onProgress: options.onRecovery,
     });
+    moveTime(engine, recovered.time);
     report(logger, directory, recovered, clock.monotonic() - startedAt);
     await resettle(directory, recovered.end);
     removeFiles(recovered.olderSnapshots.map(({ path }) => path));
@@ -97,6 +99,19 @@ export async function openLog(
   }
 }
 
+/**
+ * Moves an engine's time on and expires nothing. A snapshot keeps the time of records that it has no more,
+ * such as a delete: without it, a clock that was set back would show keys again that had expired.
+ */
+export function moveTime(engine: Engine, time: number): void {
+  const { input } = engine;
+  const before = input.slice();
+  input[INPUT_DURABLE] = 0;
+  input[INPUT_WRITE_REFUSAL] = Status.Overloaded;
+  engine.advance(time);
+  input.set(before);
+}
+
 /** What recovery found, and what it could not keep. */
 function report(
   logger: Logger,
@@ -104,7 +119,7 @@ function report(
   recovered: RecoveredLog,
   durationMs: number,
 ): void {
-  const { records, bytes, cut, damagedSnapshots } = recovered;
+  const { records, bytes, cut, undecided, damagedSnapshots } = recovered;
   const dataDir = directory.path;
   const fields = { dataDir, records, bytes, durationMs: Math.round(durationMs) };
   if (directory.isNew) logger.info({ event: 'data_made', dataDir }, `${dataDir} was made`);
@@ -114,6 +129,13 @@ function report(
     logger.warn(
       { event: 'log_cut', ...cut },
       `${what} cut short by a crash and left out: never synced, and so never promised by --durability sync; interval:<ms> takes this loss`,
+    );
+  }
+  if (undecided !== undefined) {
+    const { file, offset } = undecided;
+    logger.error(
+      { event: 'log_end_undecided', ...undecided },
+      `values behind the end of the log, in ${file} from byte ${offset} on, look so much like writes that whether writes are missing there could not be told. Compare with a backup if the disk may be damaged`,
     );
   }
   for (const damage of damagedSnapshots) {

@@ -17,6 +17,7 @@ import { BATCH_HEADER_BYTES, FILE_HEADER_BYTES, segmentName } from '../../node/l
 import { type RecoveredLog, recover } from '../../node/log/local/recovery.js';
 import { LogError } from '../../node/log/log.js';
 import { EngineError } from '../../ts/engine/engine.js';
+import { RECORD_PUT } from '../../ts/engine/records.js';
 import { LOG_ID, LogMaker, makeDataDirectory, RecordMaker, START_TIME } from './log-files.js';
 import { MapState, stateOf } from './log-state.js';
 
@@ -360,5 +361,36 @@ describe('what a crash leaves', () => {
     log.writeBytes([torn.subarray(0, torn.length - 8), new Uint8Array(64)]);
     const { result }: { result: RecoveredLog } = await recovered(paths);
     expect(result.chain).toEqual(before);
+  });
+
+  /** A value that holds the headers of more long batches than a search hashes. */
+  function manyPlanted({ chain }: LogMaker): Uint8Array {
+    const header = new DataView(new ArrayBuffer(64));
+    header.setBigUint64(16, BigInt(chain.next + 9), true);
+    header.setBigUint64(24, BigInt(chain.next + 8), true);
+    header.setUint32(40, 4096 - BATCH_HEADER_BYTES, true);
+    header.setUint32(44, 1, true);
+    header.setUint32(52, 1 | (RECORD_PUT << 16), true);
+    return Buffer.concat(Array(512).fill(new Uint8Array(header.buffer)));
+  }
+
+  it('is damage by what a mark proves, whatever values before it look like', async () => {
+    const { paths, log, make } = threeSegments();
+    const damaged = log.batch([make.put('8 bytes.', manyPlanted(log))]);
+    damaged[0] = (damaged[0] as number) ^ 1;
+    const file = log.writeBytes([damaged, log.batch([]), new Uint8Array(4096)]);
+    expect(await damageOf(paths)).toMatchObject({ file, offset: FILE_HEADER_BYTES });
+  });
+
+  it('is said to be undecided where values hide whether more was durable', async () => {
+    const { paths, log, make } = threeSegments();
+    const newest = log.chain.next - 1;
+    const damaged = log.batch([make.put('8 bytes.', manyPlanted(log))]);
+    damaged[0] = (damaged[0] as number) ^ 1;
+    const later = log.batch([make.put('later', new Uint8Array(1024))]);
+    const file = log.writeBytes([damaged, later, new Uint8Array(4096)]);
+    const { result } = await recovered(paths);
+    expect(result.chain.next).toBe(newest + 1);
+    expect(result.undecided?.file).toBe(file);
   });
 });

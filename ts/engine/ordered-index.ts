@@ -249,12 +249,16 @@ export class OrderedIndex {
   }
 }
 
-/** Both lists without what is in both. */
-function withoutShared(added: number[], removed: number[]): [Uint32Array, Uint32Array] {
+/** Both lists without what is in both. The first may be longer than a set may hold. */
+export function withoutShared(
+  added: readonly number[],
+  removed: readonly number[],
+): [Uint32Array, Uint32Array] {
   if (removed.length === 0) return [Uint32Array.from(added), new Uint32Array(0)];
-  const [wereAdded, wereRemoved] = [new Set(added), new Set(removed)];
+  const wereRemoved = new Set(removed);
+  const shared = new Set(added.filter((handle) => wereRemoved.has(handle)));
   return [
-    Uint32Array.from(added.filter((handle) => !wereRemoved.has(handle))),
-    Uint32Array.from(removed.filter((handle) => !wereAdded.has(handle))),
+    Uint32Array.from(added.filter((handle) => !shared.has(handle))),
+    Uint32Array.from(removed.filter((handle) => !shared.has(handle))),
   ];
 }

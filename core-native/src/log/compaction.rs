@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::file_header::{FILE_HEADER_BYTES, SnapshotHeader, decode_segment_header};
 use super::record_merge::merge_records;
 use super::run_fold::RunFold;
-use super::snapshot::{SnapshotReader, SnapshotWriter, Written, open_with_header};
+use super::snapshot::{SnapshotReader, SnapshotWriter, Written, open_with_header, snapshot_aside};
 use crate::records::read_record;
 
 const RUN_KEYS: usize = 512 * 1024;
@@ -226,7 +226,7 @@ impl Compaction<'_> {
             .collect()
     }
 
-    fn write_snapshot(&self, mut old: Option<&mut SnapshotReader>) -> Result<Written, Fault> {
+    fn write_snapshot(&mut self, mut old: Option<&mut SnapshotReader>) -> Result<Written, Fault> {
         let job = self.job;
         let header = SnapshotHeader {
             partitions: job.partitions,
@@ -236,6 +236,8 @@ impl Compaction<'_> {
             last_checksum: self.chain.before,
             time: self.time,
         };
+        self.temporary
+            .push(snapshot_aside(&job.folder, header.last_segment));
         let mut writer = SnapshotWriter::create(&job.folder, &header, &self.revisions)?;
         // A level is newer than those above it.
         let newest_first = self.levels.iter().flat_map(|level| level.iter().rev());

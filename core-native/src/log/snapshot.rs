@@ -114,6 +114,11 @@ pub fn open_with_header(
     Ok((file, (count == FILE_HEADER_BYTES).then_some(start), length))
 }
 
+/// Where a snapshot is written before it gets its name, which is this one without its extension.
+pub fn snapshot_aside(folder: &Path, last_segment: u64) -> PathBuf {
+    folder.join(format!("{last_segment:016x}.snap.tmp"))
+}
+
 pub struct SnapshotWriter {
     writer: BatchWriter,
     folder: PathBuf,
@@ -141,8 +146,7 @@ impl SnapshotWriter {
             before: header_checksum(&start),
             next: 0,
         };
-        let name = format!("{:016x}.snap", header.last_segment);
-        let aside = folder.join(format!("{name}.tmp"));
+        let aside = snapshot_aside(folder, header.last_segment);
         let mut writer = BatchWriter::create(&aside, chain, BATCH_BYTES)?;
         writer.raw(&start)?;
         let body: Vec<u8> = revisions
@@ -153,7 +157,7 @@ impl SnapshotWriter {
         Ok(Self {
             writer,
             folder: folder.to_owned(),
-            path: folder.join(name),
+            path: aside.with_extension(""),
             time: header.time,
         })
     }

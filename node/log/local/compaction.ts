@@ -23,7 +23,7 @@ import { mergeRecords, type SortedRecords } from './record-merge.js';
 import type { SealedSegment } from './segment-list.js';
 import { SegmentReader } from './segment-reader.js';
 import { SnapshotReader } from './snapshot-reader.js';
-import { SnapshotWriter } from './snapshot-writer.js';
+import { SnapshotWriter, snapshotAside } from './snapshot-writer.js';
 import { RunFold, recordLengthAt } from './sorted-run.js';
 
 /** Plain data, so that it can be passed to another thread. */
@@ -213,6 +213,7 @@ class Compaction {
       lastChecksum: chain.before,
       time,
     };
+    this.temporary.push(snapshotAside(job.folder, number));
     const writer = new SnapshotWriter(job.folder, header, this.revisions);
     try {
       // A level is newer than those above it.

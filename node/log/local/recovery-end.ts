@@ -34,6 +34,12 @@ export interface Cut {
   readonly batches: number;
 }
 
+/** A place behind the end that holds too much of what looks like batches to tell what it is. */
+export interface Undecided {
+  readonly file: string;
+  readonly offset: number;
+}
+
 /** Where a chain ended. */
 export interface ChainEnd {
   readonly chain: Readonly<Chain>;
@@ -47,25 +53,31 @@ export interface ChainEnd {
 
 /**
  * Throws `DATA_DAMAGED` where a whole batch behind the end of the chain, in the rest of the segment or in a
- * later one, proves that a batch which is missing there was durable. Otherwise returns what a crash cut.
+ * later one, proves that a batch which is missing there was durable. Otherwise returns what a crash cut,
+ * and where it could not be told.
  */
 export async function checkEnd(
   segments: readonly ReadSegment[],
   end: ChainEnd,
-): Promise<Cut | undefined> {
+): Promise<{ cut: Cut | undefined; undecided: Undecided | undefined }> {
   const { chain, last } = end;
   const tail = segments.slice(Math.max(0, last));
   // What is missing stood where something still claims to be it, else where the chain ended.
   const ended = tail.find((one) => one.end.kind === 'torn') ?? tail[0];
-  if (ended === undefined) return undefined;
+  if (ended === undefined) return { cut: undefined, undecided: undefined };
+  let undecided: Undecided | undefined;
   let newest = 0;
   let bytes = 0;
   for (const segment of tail) {
     const from = segment === segments[last] ? segment.end.offset : FILE_HEADER_BYTES;
     const reader = await SegmentReader.open(segment.file.path);
     try {
-      const { proof, unproven } = await reader.findBehind(from, chain);
+      const behind = await reader.findBehind(from, chain);
+      const { proof, unproven } = behind;
       if (proof !== undefined) throw damageBy(proof, segment, ended, segments, end);
+      if (behind.undecided !== undefined) {
+        undecided ??= { file: segment.file.path, offset: behind.undecided };
+      }
       // Those that an earlier cut left say so: the log has synced more since they were written.
       const lost = unproven.filter(({ durable }) => durable >= end.durable);
       newest = Math.max(newest, ...lost.map(({ number }) => number));
@@ -75,9 +87,12 @@ export async function checkEnd(
       await reader.close();
     }
   }
-  if (newest === 0) return ended.end.kind === 'torn' ? tornCut(ended) : undefined;
+  if (newest === 0) {
+    return { cut: ended.end.kind === 'torn' ? await tornCut(ended) : undefined, undecided };
+  }
   const { file, end: place } = ended;
-  return { file: file.path, offset: place.offset, bytes, batches: newest - chain.next + 1 };
+  const batches = newest - chain.next + 1;
+  return { cut: { file: file.path, offset: place.offset, bytes, batches }, undecided };
 }
 
 function damageBy(

@@ -24,7 +24,7 @@ import { DataDamage } from './data-errors.js';
 import { FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
 import { listLogFiles, type NumberedFile, removeFiles } from './log-files.js';
 import type { Recovered } from './recovered.js';
-import { type Cut, checkEnd, type ReadSegment } from './recovery-end.js';
+import { type Cut, checkEnd, type ReadSegment, type Undecided } from './recovery-end.js';
 import { chooseSnapshot, restoreSnapshot } from './recovery-snapshot.js';
 import type { LogEnd } from './resettle.js';
 import type { SealedSegment } from './segment-list.js';
@@ -74,6 +74,8 @@ export interface RecoveredLog extends Recovered {
   readonly damagedSnapshots: readonly DataDamage[];
   /** The writes at the end of the log that a crash cut short. */
   readonly cut: Cut | undefined;
+  /** Behind the end there may be more that was durable: it could not be told from what users wrote. */
+  readonly undecided: Undecided | undefined;
   /** The newest time in snapshot and batches, ms since 1970; 0 where there is none. */
   readonly time: number;
   /** Records that were read. */
@@ -134,7 +136,8 @@ class Recovery {
     }
     const last = segments.findLastIndex(({ hasBatches }) => hasBatches);
     const { chain, durable } = this;
-    const cut = await checkEnd(segments, { chain, durable, last, snapshot: chosen?.number ?? 0 });
+    const end = { chain, durable, last, snapshot: chosen?.number ?? 0 };
+    const { cut, undecided } = await checkEnd(segments, end);
 
     if (this.options.isReadOnly !== true) removeFiles(files.temporary);
     this.progress('end', this.bytesTotal - this.bytesDone);
@@ -158,6 +161,7 @@ class Recovery {
       olderSnapshots: files.snapshots.filter(({ number }) => number < (chosen?.number ?? 0)),
       damagedSnapshots: damaged,
       cut,
+      undecided,
       time,
       records,
       bytes,

@@ -4,9 +4,10 @@
 // written once more, not only synced: all behind the newest batch that the log itself calls synced.
 
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { LOG_PIECE_BYTES } from '../../limits.js';
 import { type DataPaths, syncFolder } from './data-directory.js';
-import { reading } from './data-errors.js';
+import { reading, systemCode, unreadable } from './data-errors.js';
 
 /** The segment with the newest batch. */
 export interface LogEnd {
@@ -22,8 +23,11 @@ export interface LogEnd {
  * `DATA_UNREADABLE`.
  */
 export async function resettle(directory: DataPaths, end: LogEnd | undefined): Promise<void> {
-  // Names first: of a snapshot for which segments are about to go, and of the segments.
-  for (const folder of [directory.snapshot, directory.wal]) syncFolder(folder);
+  // Names first: of all that leads to the log, of a snapshot for which segments are about to go, and of
+  // the segments. A start that was killed may have made any of them and not synced it.
+  const { path: root, snapshot, wal } = directory;
+  syncAbove(root);
+  for (const folder of [root, dirname(wal), snapshot, wal]) syncFolder(folder);
   if (end === undefined) return;
   const { path, from, offset } = end;
   const file = await reading(path, 'open', open(path, 'r+'));
@@ -32,6 +36,15 @@ export async function resettle(directory: DataPaths, end: LogEnd | undefined): P
     await reading(path, 'sync', file.datasync());
   } finally {
     await file.close();
+  }
+}
+
+/** Makes durable the name of a folder. Who may not read the folder above it cannot, and did not make it. */
+function syncAbove(folder: string): void {
+  try {
+    syncFolder(dirname(folder));
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw unreadable(dirname(folder), 'sync', error);
   }
 }
 

@@ -6,7 +6,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { RECORD_PUT, RECORD_TOUCH, recordBytes } from '../../../ts/engine/records.js';
-import { LOG_PIECE_BYTES, LOG_SEARCH_HASHED_FACTOR, LOG_SEARCH_PIECE_BYTES } from '../../limits.js';
+import {
+  LOG_PIECE_BYTES,
+  LOG_SEARCH_HASHED_BYTES_MIN,
+  LOG_SEARCH_HASHED_FACTOR,
+  LOG_SEARCH_PIECE_BYTES,
+} from '../../limits.js';
 import { type BatchHeader, type Chain, isWhole, readBatchHeader } from './batch.js';
 import { BatchStream, type Gather } from './batch-stream.js';
 import { reading } from './data-errors.js';
@@ -48,6 +53,8 @@ export interface Behind {
   readonly proof: FoundBatch | undefined;
   /** Those before it that do not: of writes between two syncs, left by a loss of power. */
   readonly unproven: readonly FoundBatch[];
+  /** The first byte at which a batch may stand that there were too many others to look at for. */
+  readonly undecided: number | undefined;
 }
 
 export class SegmentReader {
@@ -104,14 +111,16 @@ export class SegmentReader {
    * the first that proves that the next one was durable.
    */
   async findBehind(from: number, chain: Readonly<Chain>): Promise<Behind> {
-    const behind = { proof: undefined, unproven: [] as FoundBatch[] };
+    const unproven: FoundBatch[] = [];
+    let undecided: number | undefined;
     const start = Math.max(FILE_HEADER_BYTES, Math.ceil(from / 8) * 8);
     const room = Math.max(0, Math.ceil((this.bytes - start) / 8) * 8);
     const piece = Math.min(LOG_SEARCH_PIECE_BYTES, room);
     const buffer = new Uint8Array(piece + SEARCHED_BYTES);
     const words = new Uint32Array(buffer.buffer);
     const view = new DataView(buffer.buffer);
-    // Headers planted in values cost a hash each; a bound keeps them from costing hours.
+    // Headers planted in values cost a hash each; a bound keeps them from costing hours. Those of short
+    // batches cost little: what proves damage is found among them, whatever was planted before it.
     let hashable = this.bytes * LOG_SEARCH_HASHED_FACTOR;
     // Within a whole batch there is none.
     let next = start;
@@ -131,8 +140,14 @@ export class SegmentReader {
         const header = readBatchHeader(view, index);
         const length = BATCH_HEADER_BYTES + header.bodyLength;
         if (header.durable >= number) continue;
-        hashable -= length;
-        if (hashable < 0) return behind;
+        const isNext = number === chain.next && header.before === chain.before;
+        if (!isNext && length > LOG_SEARCH_HASHED_BYTES_MIN) {
+          if (length > hashable) {
+            undecided ??= offset;
+            continue;
+          }
+          hashable -= length;
+        }
         const isInBuffer = index + length <= bytesRead;
         const isBatch = isInBuffer
           ? isWhole(view, index, length, chain.logId)
@@ -140,13 +155,13 @@ export class SegmentReader {
         if (!isBatch) continue;
         const { before, durable } = header;
         const found = { offset, number, before, durable, end: offset + length };
-        if (provesNext(found, chain)) return { ...behind, proof: found };
-        behind.unproven.push(found);
+        if (provesNext(found, chain)) return { proof: found, unproven, undecided };
+        unproven.push(found);
         next = found.end;
         index = next - at - 8;
       }
     }
-    return behind;
+    return { proof: undefined, unproven, undecided };
   }
 
   /** Looks at the length again: a batch larger than the segment lengthens it. */

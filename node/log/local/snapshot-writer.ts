@@ -15,6 +15,11 @@ import {
 } from './format.js';
 import { SNAPSHOT_END_BYTES } from './snapshot-reader.js';
 
+/** Where a snapshot is written before it gets its name. */
+export function snapshotAside(folder: string, lastSegment: number): string {
+  return join(folder, `${snapshotName(lastSegment)}.tmp`);
+}
+
 export class SnapshotWriter {
   private readonly writer: BatchWriter;
   private readonly path: string;
@@ -29,7 +34,8 @@ export class SnapshotWriter {
     const bytes = encodeSnapshotHeader(header);
     const chain = { logId: header.logId, before: headerChecksum(bytes), next: 0 };
     this.path = join(folder, name);
-    this.writer = new BatchWriter(`${this.path}.tmp`, chain, SNAPSHOT_BATCH_BYTES);
+    const aside = snapshotAside(folder, header.lastSegment);
+    this.writer = new BatchWriter(aside, chain, SNAPSHOT_BATCH_BYTES);
     this.writer.raw(bytes);
     const body = new DataView(new ArrayBuffer(revisions.length * 8));
     for (const [partition, revision] of revisions.entries()) {
