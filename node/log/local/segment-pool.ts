@@ -144,6 +144,8 @@ export class SegmentPool {
       for (let at = 0; at < segmentBytes && !this.isClosed; at += zeros.length) {
         const piece = zeros.subarray(0, segmentBytes - at);
         await writeAll(files, fd, piece, at);
+        // Piece by piece: a sync of all at once would keep the log's own syncs waiting behind it.
+        await sync(files, fd);
       }
       await this.handOver(fd, path);
     } catch (error) {
