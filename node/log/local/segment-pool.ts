@@ -145,7 +145,7 @@ export class SegmentPool {
         const piece = zeros.subarray(0, segmentBytes - at);
         await writeAll(files, fd, piece, at);
         // Piece by piece: a sync of all at once would keep the log's own syncs waiting behind it.
-        await sync(files, fd);
+        if (at + piece.length < segmentBytes) await sync(files, fd);
       }
       await this.handOver(fd, path);
     } catch (error) {
