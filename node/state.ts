@@ -2,25 +2,13 @@
 // acknowledged is there before the first connection is taken.
 
 import { randomInt } from 'node:crypto';
-import type { Logger } from 'pino';
 import type { Engine } from '../ts/engine/engine.js';
-import type { EngineChoice } from '../ts/engine/load.js';
-import type { Clock } from './clock.js';
 import { parseDurability } from './config/durability.js';
-import type { Settings } from './config/settings.js';
 import type { Compactor } from './log/local/compactor.js';
-import type { Log, LogEvents } from './log/log.js';
-import { type OpenLog, openLog, type RecoveryProgress } from './log/open-log.js';
+import type { Log } from './log/log.js';
+import { type OpenLog, type OpenLogOptions, openLog } from './log/open-log.js';
 
-export interface StateOptions {
-  readonly settings: Settings;
-  readonly engine: EngineChoice;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly events: LogEvents;
-  /** Called now and then while the log is read. */
-  readonly onRecovery?: (progress: RecoveryProgress) => void;
-}
+export type StateOptions = OpenLogOptions;
 
 export interface State {
   readonly engine: Engine;

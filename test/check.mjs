@@ -9,7 +9,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -18,6 +18,8 @@ const nativeRequired = process.env.RONDO_REQUIRE_NATIVE === '1';
 const live = process.stdout.isTTY === true && process.env.CI === undefined;
 const scratch = mkdtempSync(join(tmpdir(), 'rondo-check-'));
 const vitestReport = join(scratch, 'vitest.json');
+/** Lines of a failure's message that are shown again at the end. */
+const FAILURE_LINES_MAX = 12;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
 const node = process.execPath;
@@ -111,7 +113,7 @@ function execute(label, step) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, CARGO_TERM_COLOR: 'never' },
+      env: { ...process.env, CARGO_TERM_COLOR: 'never', RUST_BACKTRACE: '0' },
       stdio: ['ignore', step.show ? 'inherit' : 'pipe', step.show ? 'inherit' : 'pipe'],
     });
     let output = '';
@@ -175,6 +177,7 @@ function countCargo(output) {
 function countVitest() {
   if (!existsSync(vitestReport)) return 0;
   const report = JSON.parse(readFileSync(vitestReport, 'utf8'));
+  listFailures(report);
   const broken = report.testResults.filter(
     (file) =>
       file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
@@ -183,6 +186,23 @@ function countVitest() {
   counts.failed += report.numFailedTests + broken;
   counts.skipped += report.numPendingTests + report.numTodoTests;
   return report.numFailedTests + broken;
+}
+
+/** Names what failed once more, at the end of a long output, with the first lines of each reason. */
+function listFailures({ testResults }) {
+  for (const { name, status, message, assertionResults } of testResults) {
+    if (status !== 'failed') continue;
+    const file = relative(root, name);
+    const failed = assertionResults.filter((test) => test.status === 'failed');
+    if (failed.length === 0) console.log(`failed: ${file}: ${headOf(message)}`);
+    for (const { fullName, failureMessages } of failed) {
+      console.log(`failed: ${file}: ${fullName}: ${headOf(failureMessages.join('\n'))}`);
+    }
+  }
+}
+
+function headOf(message) {
+  return message.split('\n').slice(0, FAILURE_LINES_MAX).join('\n  ');
 }
 
 /** The script behind a command of an installed package. */

@@ -99,6 +99,7 @@ export function compactBy(
       ...segment,
       lastChecksum: BigInt(`0x${lastChecksum}`),
     })),
+    isBackground: true,
     runBytes: COMPACTION_RUN_BYTES,
     runsMax: COMPACTION_RUNS_MAX,
   };

@@ -115,6 +115,7 @@ try {
       partitions: PARTITIONS,
       snapshot: undefined,
       segments: sealed,
+      isBackground: false,
       runBytes: COMPACTION_RUN_BYTES,
       runsMax: COMPACTION_RUNS_MAX,
     };

@@ -206,10 +206,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the revisions of all partitions; false, with nothing changed, where that cannot be.
-    pub fn restore_revisions(&mut self, revisions: &[f64], buffers: Buffers<'_>) -> bool {
+    /// Sets the revisions of all partitions and moves time on; false, with nothing changed, where that
+    /// cannot be.
+    pub fn restore_revisions(
+        &mut self,
+        revisions: &[f64],
+        time: f64,
+        buffers: Buffers<'_>,
+    ) -> bool {
         let present = self.keyspace.revisions();
         let go_on = revisions.len() == present.len()
+            && (0.0..INTEGER_LIMIT as f64).contains(&time)
             && revisions.iter().zip(present).all(|(&revision, &present)| {
                 revision.fract() == 0.0
                     && revision >= present as f64
@@ -219,7 +226,7 @@ impl Engine {
             for (partition, &revision) in revisions.iter().enumerate() {
                 self.keyspace.set_revision(partition, revision as u64);
             }
-            self.restored(0, buffers.outcome);
+            self.restored(time as u64, buffers.outcome);
         }
         go_on
     }

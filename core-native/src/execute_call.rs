@@ -1,51 +1,18 @@
-//! `execute` as a bare Node-API function. It is called once a frame, and what a generated binding does
-//! around a call (finding the object, tracking borrows in a table behind a lock) costs more than
-//! executing a small frame. Here a call is six Node-API calls and the engine.
+//! `execute` as a bare function: it is called once a frame. A call is six Node-API calls and the engine.
 
 use std::cell::RefCell;
-use std::ffi::c_void;
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{FromNapiValue, Unknown};
-use napi::{Env, Error, Result, Status, sys};
+use napi::bindgen_prelude::Unknown;
+use napi::{Env, Result, sys};
 
 use crate::Core;
+use crate::bare_function::{bare_function, throw};
 
-/// Makes the JavaScript function `execute(frame, first, now)` of an engine. The function keeps the
-/// engine's memory alive for as long as it can be called.
-pub fn execute_function<'env>(env: &'env Env, core: Rc<RefCell<Core>>) -> Result<Unknown<'env>> {
-    let data = Rc::into_raw(core).cast_mut().cast::<c_void>();
-    let mut function = null_mut();
-    // SAFETY: `env` is that of the running call, the callbacks have the signatures that Node-API asks
-    // for, and `data` is one count of the Rc, which `release` takes back when the function is collected.
-    unsafe {
-        let name = c"execute".as_ptr();
-        let made =
-            sys::napi_create_function(env.raw(), name, 7, Some(execute), data, &mut function);
-        if made != sys::Status::napi_ok {
-            drop(Rc::from_raw(data.cast::<RefCell<Core>>()));
-            return Err(Error::from_status(Status::from(made)));
-        }
-        let tied = sys::napi_add_finalizer(
-            env.raw(),
-            function,
-            data,
-            Some(release),
-            null_mut(),
-            null_mut(),
-        );
-        if tied != sys::Status::napi_ok {
-            // Without a finalizer the engine's memory stays for good, which is safe.
-            return Err(Error::from_status(Status::from(tied)));
-        }
-        Unknown::from_napi_value(env.raw(), function)
-    }
-}
-
-unsafe extern "C" fn release(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: called once, with the pointer that `execute_function` gave.
-    drop(unsafe { Rc::from_raw(data.cast::<RefCell<Core>>()) });
+/// Makes the JavaScript function `execute(frame, first, now)` of an engine.
+pub fn execute_function<'env>(env: &'env Env, core: &Rc<RefCell<Core>>) -> Result<Unknown<'env>> {
+    bare_function(env, c"execute", execute, core)
 }
 
 /// Length of the reply, or minus the status that refuses the frame.
@@ -102,10 +69,4 @@ unsafe extern "C" fn execute(env: sys::napi_env, info: sys::napi_callback_info) 
     // SAFETY: `value` is a live local.
     unsafe { sys::napi_create_int32(env, answer, &mut value) };
     value
-}
-
-fn throw(env: sys::napi_env, message: &std::ffi::CStr) -> sys::napi_value {
-    // SAFETY: the message is a C string; Node copies it.
-    unsafe { sys::napi_throw_error(env, null(), message.as_ptr()) };
-    null_mut()
 }

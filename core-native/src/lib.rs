@@ -2,6 +2,7 @@
 //! and numbers here, and what the engine answers becomes numbers.
 
 mod arena;
+mod bare_function;
 mod chunk;
 mod engine;
 mod entries;
@@ -155,7 +156,7 @@ impl NativeEngine {
     /// the frame.
     #[napi(ts_return_type = "(frame: ArrayBuffer, first: number, now: number) => number")]
     pub fn execute_function<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
-        execute_call::execute_function(env, Rc::clone(&self.core))
+        execute_call::execute_function(env, &self.core)
     }
 
     /// Keys expired.
@@ -184,10 +185,10 @@ impl NativeEngine {
 
     /// Whether the revisions were set.
     #[napi]
-    pub fn restore_revisions(&self, revisions: &[f64]) -> Result<bool> {
+    pub fn restore_revisions(&self, revisions: &[f64], time: f64) -> Result<bool> {
         self.core
             .borrow_mut()
-            .run(|engine, buffers| engine.restore_revisions(revisions, buffers))
+            .run(|engine, buffers| engine.restore_revisions(revisions, time, buffers))
     }
 
     #[napi]

@@ -14,14 +14,13 @@ use napi::bindgen_prelude::{BigInt, Float64Array, Unknown};
 use napi::{Env, Error, Result, sys};
 use napi_derive::napi;
 
+use crate::bare_function::bare_function;
 use crate::log::batch::{BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, Chain};
 use crate::log::files::{Files, RealFiles, ScriptedFiles};
 use crate::log::queue::{End, Segment, Shared};
 use crate::log::record_check::{Fault, take_records};
 use crate::log::writer::{FILE_HEADER_BYTES, Options, Writer};
-use crate::log_call::{
-    add_cleanup_hook, append, bare_function, create_notifier, flush, remove_cleanup_hook,
-};
+use crate::log_call::{add_cleanup_hook, append, create_notifier, flush, remove_cleanup_hook};
 
 /// Figures of `progress`: durable append, durable bytes, durable batch, segment, rest, flags.
 const PROGRESS_LENGTH: usize = 6;

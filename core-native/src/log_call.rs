@@ -3,13 +3,14 @@
 //! the thread before its environment. All of them hold a count of the same `Rc`.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{FromNapiValue, Unknown};
+use napi::bindgen_prelude::Unknown;
 use napi::{Env, Error, JsValue, Result, Status, sys};
 
+use crate::bare_function::throw;
 use crate::log::batch::BATCH_BODY_BYTES_MAX;
 use crate::log_api::Core;
 
@@ -135,52 +136,6 @@ unsafe extern "C" fn clean_up(data: *mut c_void) {
     }
 }
 
-/// A bare Node-API function over the log; it keeps the log's memory for as long as it can be called.
-pub fn bare_function<'env>(
-    env: &'env Env,
-    name: &CStr,
-    callback: unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value,
-    core: &Rc<RefCell<Core>>,
-) -> Result<Unknown<'env>> {
-    let data = Rc::into_raw(Rc::clone(core)).cast_mut().cast::<c_void>();
-    let length = name.to_bytes().len() as isize;
-    let mut function = null_mut();
-    // SAFETY: `env` is that of the running call, the callbacks have the signatures that Node-API asks
-    // for, and `data` is one count of the Rc, which `release` takes back when the function is collected.
-    unsafe {
-        let made = sys::napi_create_function(
-            env.raw(),
-            name.as_ptr(),
-            length,
-            Some(callback),
-            data,
-            &mut function,
-        );
-        if made != sys::Status::napi_ok {
-            drop(Rc::from_raw(data.cast::<RefCell<Core>>()));
-            return Err(Error::from_status(Status::from(made)));
-        }
-        let tied = sys::napi_add_finalizer(
-            env.raw(),
-            function,
-            data,
-            Some(release_data),
-            null_mut(),
-            null_mut(),
-        );
-        if tied != sys::Status::napi_ok {
-            // Without a finalizer the memory stays for good, which is safe.
-            return Err(Error::from_status(Status::from(tied)));
-        }
-        Unknown::from_napi_value(env.raw(), function)
-    }
-}
-
-unsafe extern "C" fn release_data(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: called once, with the pointer that `bare_function` gave.
-    drop(unsafe { Rc::from_raw(data.cast::<RefCell<Core>>()) });
-}
-
 /// The notifier's finalizer.
 unsafe extern "C" fn release(_env: sys::napi_env, _data: *mut c_void, context: *mut c_void) {
     // SAFETY: called once, with the pointer that `create_notifier` gave.
@@ -260,11 +215,5 @@ pub unsafe extern "C" fn flush(
         return throw(env, c"the log is in the middle of a call");
     };
     core.flush(env);
-    null_mut()
-}
-
-fn throw(env: sys::napi_env, message: &CStr) -> sys::napi_value {
-    // SAFETY: the message is a C string; Node copies it.
-    unsafe { sys::napi_throw_error(env, null(), message.as_ptr()) };
     null_mut()
 }

@@ -81,6 +81,7 @@ pub struct NativeCompactionJob {
     pub partitions: u32,
     pub snapshot: Option<String>,
     pub segments: Vec<NativeCompactionSegment>,
+    pub is_background: bool,
     pub run_bytes: u32,
     pub runs_max: u32,
 }
@@ -116,6 +117,7 @@ pub struct NativeCompactionAnswer {
 pub struct NativeCompaction {
     is_cancelled: Arc<AtomicBool>,
     job: Option<Job>,
+    is_background: bool,
 }
 
 #[napi]
@@ -130,6 +132,7 @@ impl NativeCompaction {
         });
         Self {
             is_cancelled: Arc::new(AtomicBool::new(false)),
+            is_background: job.is_background,
             job: Some(Job {
                 folder: job.folder.into(),
                 log_id: job.log_id.get_u64().1,
@@ -150,10 +153,13 @@ impl NativeCompaction {
         };
         let (deferred, promise) = env.create_deferred()?;
         let is_cancelled = Arc::clone(&self.is_cancelled);
+        let is_background = self.is_background;
         thread::Builder::new()
             .name("rondo-compaction".to_owned())
             .spawn(move || {
-                lower_priority();
+                if is_background {
+                    lower_priority();
+                }
                 let run = AssertUnwindSafe(|| compact(&job, &is_cancelled));
                 let answer = match catch_unwind(run) {
                     Ok(ended) => answer_of(ended),

@@ -51,10 +51,18 @@ function stateOf({ state, tornAt, damage }: FileReport): string {
     .join('; ');
 }
 
-function verdictOf({ path, damage, newestBatch, time, openIn }: Verification): string[] {
+function verdictOf(verification: Verification): string[] {
+  const { path, damage, undecided, newestBatch, time, openIn } = verification;
   const lines: string[] = [];
   if (openIn !== undefined) {
     lines.push(`Process ${openIn} has it open: the newest batches may have moved on meanwhile.`);
+  }
+  if (undecided !== undefined) {
+    const { file, offset } = undecided;
+    lines.push(
+      `UNDECIDED: values behind the end, in ${relative(path, file)} from byte ${offset} on, look so much like ` +
+        'batches that whether some are missing could not be told. Compare with a backup.',
+    );
   }
   if (damage.length === 0) {
     const to =
@@ -71,12 +79,16 @@ function verdictOf({ path, damage, newestBatch, time, openIn }: Verification): s
 }
 
 export function verificationJson(found: Verification): Record<string, unknown> {
-  const { path, damage, newestBatch, time, openIn, partitions, logId } = found;
+  const { path, damage, undecided, newestBatch, time, openIn, partitions, logId } = found;
   return {
     dataDir: path,
     logId: logId.toString(16).padStart(16, '0'),
     partitions,
     whole: damage.length === 0,
+    undecided:
+      undecided === undefined
+        ? null
+        : { file: relative(path, undecided.file), offset: undecided.offset },
     openIn: openIn ?? null,
     newestBatch,
     time: isoTime(time) || null,

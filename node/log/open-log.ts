@@ -2,10 +2,9 @@
 // and keeps the log short while it runs.
 
 import type { Logger } from 'pino';
-import { type Engine, INPUT_DURABLE, INPUT_WRITE_REFUSAL } from '../../ts/engine/engine.js';
+import type { Engine } from '../../ts/engine/engine.js';
 import type { EngineChoice } from '../../ts/engine/load.js';
 import type { NativeAddon } from '../../ts/engine/native-engine.js';
-import { Status } from '../../ts/wire/status.js';
 import type { Clock } from '../clock.js';
 import type { DurabilitySetting } from '../config/durability.js';
 import type { Settings } from '../config/settings.js';
@@ -27,6 +26,7 @@ export interface OpenLogOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: LogEvents;
+  /** Called now and then while the log is read. */
   readonly onRecovery?: (progress: RecoveryProgress) => void;
 }
 
@@ -54,7 +54,6 @@ export async function openLog(
       gather: native && nativeGather(native),
       onProgress: options.onRecovery,
     });
-    moveTime(engine, recovered.time);
     report(logger, directory, recovered, clock.monotonic() - startedAt);
     await resettle(directory, recovered.end);
     removeFiles(recovered.olderSnapshots.map(({ path }) => path));
@@ -97,19 +96,6 @@ export async function openLog(
     directory.close();
     throw error;
   }
-}
-
-/**
- * Moves an engine's time on and expires nothing. A snapshot keeps the time of records that it has no more,
- * such as a delete: without it, a clock that was set back would show keys again that had expired.
- */
-export function moveTime(engine: Engine, time: number): void {
-  const { input } = engine;
-  const before = input.slice();
-  input[INPUT_DURABLE] = 0;
-  input[INPUT_WRITE_REFUSAL] = Status.Overloaded;
-  engine.advance(time);
-  input.set(before);
 }
 
 /** What recovery found, and what it could not keep. */

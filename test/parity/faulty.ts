@@ -79,7 +79,7 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     },
     fold: (records) => engine.fold(records),
     restore: (records) => engine.restore(records),
-    restoreRevisions: (revisions) => engine.restoreRevisions(revisions),
+    restoreRevisions: (revisions, time) => engine.restoreRevisions(revisions, time),
     revisionOf: (partition) => engine.revisionOf(partition) + (fault === 'a revision' ? 1 : 0),
     partitionOf: (key) => engine.partitionOf(key) ^ (fault === 'a partition' ? 1 : 0),
     close: () => engine.close(),

@@ -51,9 +51,11 @@ describe('deadlines', () => {
     const held: SentOperation[] = [];
     const node = await scriptedNode((_, operations) => held.push(...operations));
     const rondo = client(node.url);
+    await rondo.ready();
     await failure(rondo.kv.get('late', { timeoutMs: 20 }));
     await failure(rondo.kv.scanPage('late', { timeoutMs: 20 }));
     node.script = (peer, operations) => peer.confirm(operations);
+    await until(() => held.length === 2);
     const [peer] = node.peers;
     peer?.reply((writer) => {
       writer.result(held[0]?.id ?? 0, 0, 1, 0);
@@ -69,7 +71,9 @@ describe('deadlines', () => {
     const node = await scriptedNode((_, operations) => held.push(...operations));
     node.limits.operationsOutstandingMax = 1;
     const rondo = client(node.url);
+    await rondo.ready();
     await failure(rondo.kv.get('first', { timeoutMs: 20 }));
+    await until(() => held.length === 1);
     const second = rondo.kv.get('second');
     await delay(20);
     expect(node.operations).toHaveLength(1);

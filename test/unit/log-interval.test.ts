@@ -119,7 +119,7 @@ describe.each(CASES)('batch 4 is lost ($lost), 5 and 6 are kept $place', ({ plac
     }
     const { result } = await recovered(paths);
     const job = { logId: LOG_ID, partitions: PARTITIONS, snapshot: undefined };
-    const bounds = { runBytes: 1 << 20, runsMax: 4 };
+    const bounds = { isBackground: false, runBytes: 1 << 20, runsMax: 4 };
     const segments = result.sealed;
     await compact({ ...job, ...bounds, segments, folder: paths.snapshot }, () => false);
     const compacted = await recovered(paths);

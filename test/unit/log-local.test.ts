@@ -52,6 +52,25 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
     return records;
   }
 
+  /** Opens the log, settles one append, and lets the disk be full for every write from then on. */
+  async function openThenFill(closeDeadlineMs: number): Promise<void> {
+    let isFull = false;
+    const files: Files = {
+      ...realFiles,
+      write: (fd, bytes, offset, length, position, done) => {
+        if (!isFull) realFiles.write(fd, bytes, offset, length, position, done);
+        else done(noRoom(), 0);
+      },
+    };
+    const nativeFaults = Array.from({ length: 500 }, (_, index) => `write:${index + 2}:ENOSPC`);
+    await open({
+      bounds: { spaceRetryMs: 10, markIdleMs: 60_000, closeDeadlineMs },
+      ...(writer === 'native' ? { nativeFaults: nativeFaults.join(',') } : { files }),
+    });
+    await settle(100);
+    isFull = true;
+  }
+
   const names = () => readdirSync(folder).sort();
 
   it('leaves one mark when it is idle, and none twice', async () => {
@@ -183,38 +202,24 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
   });
 
   it('waits for space when no segment can be made, and goes on', async () => {
-    let isFull = false;
-    const files: Files = {
-      ...realFiles,
-      open: (path, how) => {
-        if (!isFull || how !== 'create') return realFiles.open(path, how);
-        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
-      },
-    };
+    const { files, fill } = filesWithoutRoom();
     await open({ files, bounds: { spaceRetryMs: 5, batchBytesMax: 1000 } });
     await until(() => log.refusal === 'none');
-    isFull = true;
+    fill(true);
     for (let index = 0; index < 4; index++) append(50_000);
     log.flush();
     await until(() => log.refusal === 'disk_full');
     expect(log.durable).toBeLessThan(4);
-    isFull = false;
+    fill(false);
     await log.settled(4, 10_000);
     await until(() => log.refusal === 'none');
     expect(events.failures).toEqual([]);
   });
 
   it('does not wait for a segment without end when it is closed', async () => {
-    let isFull = false;
-    const files: Files = {
-      ...realFiles,
-      open: (path, how) => {
-        if (!isFull || how !== 'create') return realFiles.open(path, how);
-        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
-      },
-    };
+    const { files, fill } = filesWithoutRoom();
     await open({ files, bounds: { batchBytesMax: 1000, closeDeadlineMs: 50 } });
-    isFull = true;
+    fill(true);
     const made = Array.from({ length: 4 }, () => append(50_000));
     await log.close();
     expect(events.failures).toMatchObject([{ code: 'LOG_FAILED' }]);
@@ -224,18 +229,11 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
   });
 
   it('uses trimmed segments while the disk has no room for new ones', async () => {
-    let isFull = false;
-    const files: Files = {
-      ...realFiles,
-      open: (path, how) => {
-        if (!isFull || how !== 'create') return realFiles.open(path, how);
-        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
-      },
-    };
+    const { files, fill } = filesWithoutRoom();
     await open({ files, bounds: { spaceRetryMs: 60_000, batchBytesMax: 1000 } });
     for (let index = 0; index < 3; index++) await settle(50_000);
     await until(() => names().length === 4);
-    isFull = true;
+    fill(true);
     append(50_000);
     append(50_000);
     log.flush();
@@ -271,21 +269,7 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
   });
 
   it('ends on a disk that stays full, and says once that the end is unknown', async () => {
-    let isFull = false;
-    const files: Files = {
-      ...realFiles,
-      write: (fd, bytes, offset, length, position, done) => {
-        if (!isFull) realFiles.write(fd, bytes, offset, length, position, done);
-        else done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0);
-      },
-    };
-    const nativeFaults = Array.from({ length: 500 }, (_, index) => `write:${index + 2}:ENOSPC`);
-    await open({
-      bounds: { spaceRetryMs: 10, markIdleMs: 60_000, closeDeadlineMs: 150 },
-      ...(writer === 'native' ? { nativeFaults: nativeFaults.join(',') } : { files }),
-    });
-    await settle(100);
-    isFull = true;
+    await openThenFill(150);
     append(100);
     log.flush();
     await until(() => log.refusal === 'disk_full');
@@ -302,21 +286,7 @@ describe.each(WRITERS)('local log, %s writer', (writer) => {
   });
 
   it('has lost nothing where only its last mark has no room', async () => {
-    let isFull = false;
-    const files: Files = {
-      ...realFiles,
-      write: (fd, bytes, offset, length, position, done) => {
-        if (!isFull) realFiles.write(fd, bytes, offset, length, position, done);
-        else done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0);
-      },
-    };
-    const nativeFaults = Array.from({ length: 500 }, (_, index) => `write:${index + 2}:ENOSPC`);
-    await open({
-      bounds: { spaceRetryMs: 10, markIdleMs: 60_000, closeDeadlineMs: 50 },
-      ...(writer === 'native' ? { nativeFaults: nativeFaults.join(',') } : { files }),
-    });
-    await settle(100);
-    isFull = true;
+    await openThenFill(50);
     await log.close();
     expect(events.failures).toEqual([]);
     expect(readBack(folder).batches).toHaveLength(1);
@@ -405,4 +375,24 @@ async function until(condition: () => boolean): Promise<void> {
     if (performance.now() > deadline) throw new Error('waited 10 s in vain');
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+function noRoom(): Error {
+  return Object.assign(new Error('full'), { code: 'ENOSPC' });
+}
+
+/** Files of a disk that can be made full for new ones. */
+function filesWithoutRoom(): { files: Files; fill: (isFull: boolean) => void } {
+  let isFull = false;
+  const files: Files = {
+    ...realFiles,
+    open: (path, how) =>
+      isFull && how === 'create' ? Promise.reject(noRoom()) : realFiles.open(path, how),
+  };
+  return {
+    files,
+    fill: (is) => {
+      isFull = is;
+    },
+  };
 }

@@ -12,9 +12,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { describeVerification } from '../../node/cli/log-table.js';
 import { DataDamage } from '../../node/log/local/data-errors.js';
 import { BATCH_HEADER_BYTES, FILE_HEADER_BYTES, segmentName } from '../../node/log/local/format.js';
 import { type RecoveredLog, recover } from '../../node/log/local/recovery.js';
+import { verifyDirectory } from '../../node/log/local/verify.js';
 import { LogError } from '../../node/log/log.js';
 import { EngineError } from '../../ts/engine/engine.js';
 import { RECORD_PUT } from '../../ts/engine/records.js';
@@ -392,5 +394,9 @@ describe('what a crash leaves', () => {
     const { result } = await recovered(paths);
     expect(result.chain.next).toBe(newest + 1);
     expect(result.undecided?.file).toBe(file);
+    // Whoever looks into the directory is told as well.
+    const verification = await verifyDirectory(paths.path);
+    expect(verification.undecided).toEqual(result.undecided);
+    expect(describeVerification(verification).join('\n')).toMatch(/UNDECIDED.*from byte \d+ on/);
   });
 });

@@ -157,10 +157,12 @@ export interface Engine {
   restore(records: Uint8Array): void;
 
   /**
-   * Sets the newest revision of each partition, one figure each: integers below 2^53, none below the
-   * present one. Throws `EngineError` (`RECORDS_MALFORMED`) before it changes anything otherwise.
+   * Ends a snapshot: sets the newest revision of each partition, one figure each (integers below 2^53,
+   * none below the present one), and moves time on to `time` (ms since 1970, below 2^53). Both are those
+   * of records that a snapshot may not have any more, such as a delete. Throws `EngineError`
+   * (`RECORDS_MALFORMED`) before it changes anything otherwise.
    */
-  restoreRevisions(revisions: Float64Array): void;
+  restoreRevisions(revisions: Float64Array, time: number): void;
 
   /** The newest revision of a partition; 0 before its first record. */
   revisionOf(partition: number): number;

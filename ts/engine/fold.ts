@@ -35,18 +35,7 @@ export function fold(keyspace: Keyspace, records: Uint8Array): number {
     if (kind === RECORD_PUT && handle !== 0) {
       keyspace.replace(hash, handle, records, valueAt, valueEnd, revision, expiresAt);
     } else if (kind === RECORD_PUT) {
-      keyspace.insert(
-        hash,
-        partition,
-        records,
-        keyAt,
-        valueAt,
-        records,
-        valueAt,
-        valueEnd,
-        revision,
-        expiresAt,
-      );
+      insert(keyspace, hash, records, reader);
     } else if (handle === 0) {
       keyspace.revisions[partition] = revision;
     } else if (kind === RECORD_TOUCH) {
@@ -89,23 +78,33 @@ export function restore(keyspace: Keyspace, records: Uint8Array): number {
   let time = 0;
   while (reader.next()) {
     time = Math.max(time, reader.time);
-    const { partition, revision, expiresAt, keyAt, valueAt, valueEnd } = reader;
+    const { partition, revision, keyAt, valueAt } = reader;
     const newest = Math.max(revisions[partition] as number, revision);
-    keyspace.insert(
-      keyspace.hash(records, keyAt, valueAt),
-      partition,
-      records,
-      keyAt,
-      valueAt,
-      records,
-      valueAt,
-      valueEnd,
-      revision,
-      expiresAt,
-    );
+    insert(keyspace, keyspace.hash(records, keyAt, valueAt), records, reader);
     revisions[partition] = newest;
   }
   return time;
+}
+
+/** Adds the key of a put record, which is not there yet. */
+function insert(
+  keyspace: Keyspace,
+  hash: number,
+  records: Uint8Array,
+  { partition, keyAt, valueAt, valueEnd, revision, expiresAt }: RecordReader,
+): void {
+  keyspace.insert(
+    hash,
+    partition,
+    records,
+    keyAt,
+    valueAt,
+    records,
+    valueAt,
+    valueEnd,
+    revision,
+    expiresAt,
+  );
 }
 
 /** Whether the record's partition is that of its key. */

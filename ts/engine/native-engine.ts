@@ -85,7 +85,7 @@ interface NativeHandle {
   /** As `fold`. */
   restore(records: Uint8Array): number;
   /** Whether the revisions were set. */
-  restoreRevisions(revisions: Float64Array): boolean;
+  restoreRevisions(revisions: Float64Array, time: number): boolean;
   revisionOf(partition: number): number;
   partitionOf(key: Uint8Array): number;
   close(): void;
@@ -131,8 +131,8 @@ export class NativeEngine implements Engine {
     checkTaken(this.handle.restore(records));
   }
 
-  restoreRevisions(revisions: Float64Array): void {
-    if (!this.handle.restoreRevisions(revisions)) throw recordsMalformed();
+  restoreRevisions(revisions: Float64Array, time: number): void {
+    if (!this.handle.restoreRevisions(revisions, time)) throw recordsMalformed();
   }
 
   revisionOf(partition: number): number {

@@ -162,7 +162,7 @@ class TsEngine implements Engine {
     this.restored(restore(this.keyspace, records));
   }
 
-  restoreRevisions(revisions: Float64Array): void {
+  restoreRevisions(revisions: Float64Array, time: number): void {
     const { revisions: present } = this.keyspace;
     const goOn = revisions.every(
       (revision, partition) =>
@@ -170,9 +170,10 @@ class TsEngine implements Engine {
         revision >= (present[partition] as number) &&
         revision < INTEGER_LIMIT,
     );
-    if (revisions.length !== present.length || !goOn) throw recordsMalformed();
+    const isTime = time >= 0 && time < INTEGER_LIMIT;
+    if (revisions.length !== present.length || !goOn || !isTime) throw recordsMalformed();
     present.set(revisions);
-    this.restored(0);
+    this.restored(Math.floor(time));
   }
 
   revisionOf(partition: number): number {

@@ -39,6 +39,8 @@ export interface CompactionJob {
   /** COMPACTION_RUN_BYTES and COMPACTION_RUNS_MAX; less in tests. */
   readonly runBytes: number;
   readonly runsMax: number;
+  /** Whether the thread of a compaction yields to all others, which on a busy machine can be for long. */
+  readonly isBackground: boolean;
 }
 
 /** Compacts, on whatever thread. Throws as `compact` does. */

@@ -111,6 +111,7 @@ export class Compactor {
           partitions: directory.partitions,
           snapshot: snapshot?.path,
           segments,
+          isBackground: true,
           runBytes: COMPACTION_RUN_BYTES,
           runsMax: COMPACTION_RUNS_MAX,
         },

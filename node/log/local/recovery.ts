@@ -35,7 +35,7 @@ import type { SnapshotReader } from './snapshot-reader.js';
 export interface RecoveringEngine {
   /** Puts, in ascending order of their keys, of any revision. */
   restore(records: Uint8Array): void;
-  restoreRevisions(revisions: Float64Array): void;
+  restoreRevisions(revisions: Float64Array, time: number): void;
   fold(records: Uint8Array): void;
   revisionOf(partition: number): number;
 }
@@ -184,7 +184,7 @@ class Recovery {
     );
     const { header, revisions, path } = reader;
     this.feed(path, FILE_HEADER_BYTES, new Uint8Array(0), () =>
-      this.engine.restoreRevisions(revisions),
+      this.engine.restoreRevisions(revisions, header.time),
     );
     this.options.onSnapshot?.(reader);
     this.records += reader.records;

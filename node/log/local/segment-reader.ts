@@ -23,6 +23,7 @@ import {
   type HeaderFault,
   type SegmentHeader,
 } from './format.js';
+import { readAt, readInto } from './read-at.js';
 
 /** The least bytes of a record: header, a key of one byte, padding. */
 const RECORD_BYTES_MIN = 48;
@@ -72,9 +73,7 @@ export class SegmentReader {
     const file = await reading(path, 'open', open(path, 'r'));
     try {
       const { size } = await reading(path, 'read', file.stat());
-      const start = new Uint8Array(Math.min(FILE_HEADER_BYTES, size));
-      const { bytesRead } = await reading(path, 'read', file.read(start, 0, start.length, 0));
-      const header = decodeSegmentHeader(start.subarray(0, bytesRead));
+      const header = decodeSegmentHeader(await readAt(file, path, 0, FILE_HEADER_BYTES));
       return new SegmentReader(path, size, header, file, gather);
     } catch (error) {
       await file.close();
@@ -91,7 +90,7 @@ export class SegmentReader {
   /** The header of the batch that begins at `offset`, unchecked. */
   async batchHeaderAt(offset: number): Promise<BatchHeader> {
     const bytes = new Uint8Array(BATCH_HEADER_BYTES);
-    await reading(this.path, 'read', this.file.read(bytes, 0, bytes.length, offset));
+    await readInto(this.file, this.path, bytes, offset);
     return readBatchHeader(new DataView(bytes.buffer), 0);
   }
 
@@ -125,11 +124,7 @@ export class SegmentReader {
     // Within a whole batch there is none.
     let next = start;
     for (let at = start; at < this.bytes; at += piece) {
-      const { bytesRead } = await reading(
-        this.path,
-        'read',
-        this.file.read(buffer, 0, buffer.length, at),
-      );
+      const bytesRead = await readInto(this.file, this.path, buffer, at);
       const last = Math.min(bytesRead - BATCH_HEADER_BYTES, piece - 8);
       for (let index = Math.max(0, next - at); index <= last; index += 8) {
         const word = index >>> 2;
@@ -170,11 +165,8 @@ export class SegmentReader {
   }
 
   /** Bytes of the file; fewer where it ends. */
-  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(length);
-    const read = this.file.read(bytes, 0, length, offset);
-    const { bytesRead } = await reading(this.path, 'read', read);
-    return bytes.subarray(0, bytesRead);
+  bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return readAt(this.file, this.path, offset, length);
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,7 @@ import {
   type SnapshotHeader,
   snapshotName,
 } from './format.js';
+import { readAt } from './read-at.js';
 
 /** Bytes of the body of the last batch: number of records, their bytes. */
 export const SNAPSHOT_END_BYTES = 16;
@@ -51,9 +52,8 @@ export class SnapshotReader {
     const file = await reading(path, 'open', open(path, 'r'));
     try {
       const { size } = await reading(path, 'read', file.stat());
-      const start = new Uint8Array(FILE_HEADER_BYTES);
-      const { bytesRead } = await reading(path, 'read', file.read(start, 0, start.length, 0));
-      const header = checkHeader(path, start.subarray(0, bytesRead), options);
+      const start = await readAt(file, path, 0, FILE_HEADER_BYTES);
+      const header = checkHeader(path, start, options);
       const chain = { logId: options.logId, before: headerChecksum(start), next: 0 };
       const bodyEnd = Math.max(FILE_HEADER_BYTES, size - END_BATCH_BYTES);
       const piece = options.pieceBytes ?? LOG_PIECE_BYTES;
@@ -106,11 +106,8 @@ export class SnapshotReader {
   }
 
   /** Bytes of the file; fewer where it ends. */
-  async bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(length);
-    const read = this.file.read(bytes, 0, length, offset);
-    const { bytesRead } = await reading(this.path, 'read', read);
-    return bytes.subarray(0, bytesRead);
+  bytesAt(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return readAt(this.file, this.path, offset, length);
   }
 
   async close(): Promise<void> {

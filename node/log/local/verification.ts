@@ -5,6 +5,7 @@ import type { DataPaths } from './data-directory.js';
 import type { DataDamage } from './data-errors.js';
 import { segmentName, snapshotName } from './format.js';
 import type { NumberedFile } from './log-files.js';
+import type { Undecided } from './recovery-end.js';
 
 /**
  * `unused`: made ready, or of a crash, and without meaning. `covered`: a newer snapshot stands for it.
@@ -37,6 +38,8 @@ export interface Verification {
   /** Snapshots, then segments, by number. */
   readonly files: readonly FileReport[];
   readonly damage: readonly DataDamage[];
+  /** Where it could not be told whether more was durable; see `RecoveredLog`. */
+  readonly undecided: Undecided | undefined;
   /** Number of the newest batch; 0 for none. */
   readonly newestBatch: number;
   /** Of the newest record, ms since 1970; 0 for none. */

@@ -18,7 +18,7 @@ import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from './f
 import { lockedBy } from './lock-file.js';
 import { listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
-import type { Cut, ReadSegment } from './recovery-end.js';
+import type { Cut, ReadSegment, Undecided } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
 import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
@@ -105,12 +105,13 @@ async function verifyOnce(
     segments.push(fileReport('segment', file, state, rest));
   };
   const { path, logId, partitions } = directory;
-  const found = (files: FileReport[]): Found => ({
+  const found = (files: FileReport[], undecided?: Undecided): Found => ({
     path,
     logId,
     partitions,
     files: sortReports(files),
     damage: files.flatMap(({ damage }) => damage),
+    undecided,
     newestBatch,
     time: Math.max(snapshotTime, fold.time),
   });
@@ -126,7 +127,8 @@ async function verifyOnce(
       ...recovered.covered.map((file) => fileReport('segment', file, 'covered')),
     ];
     const read = withCut(segments, recovered.cut);
-    return found([...snapshots, ...covered, ...(isOpen ? withActive(read) : read)]);
+    const files = [...snapshots, ...covered, ...(isOpen ? withActive(read) : read)];
+    return found(files, recovered.undecided);
   } catch (error) {
     if (!(error instanceof DataDamage)) throw error;
     if (isOpen && (await hasMovedOn(directory, error, newestBatch + 1))) {

@@ -84,7 +84,7 @@ export function gateContract(create: CreateEngine): void {
       d.engine.fold(recordBytes);
       expect(append(d)).toBe(0);
       d.run(put('b', '1'));
-      d.engine.restoreRevisions(Float64Array.of(9));
+      d.engine.restoreRevisions(Float64Array.of(9), 0);
       expect(append(d)).toBe(1);
     });
   });
@@ -215,7 +215,7 @@ export function gateContract(create: CreateEngine): void {
     it('is 0 after fold and restore, between appends as well', () => {
       const records = (before: number) => {
         const made = drive();
-        made.engine.restoreRevisions(Float64Array.of(before));
+        made.engine.restoreRevisions(Float64Array.of(before), 0);
         return made.run(put(`folded/${before}`, '1')).recordBytes;
       };
       const d = drive();

@@ -60,7 +60,7 @@ export function restoreContract(create: CreateEngine): void {
         d.engine.restore(shifted);
         shifted.fill(0xee);
       }
-      d.engine.restoreRevisions(revisions);
+      d.engine.restoreRevisions(revisions, 0);
       d.now = made.now;
       expect(d.state()).toEqual(made.state());
       expect([d.keys, d.memoryBytes]).toEqual([made.keys, made.memoryBytes]);
@@ -186,12 +186,15 @@ export function restoreContract(create: CreateEngine): void {
   describe('restoreRevisions', () => {
     it('sets the revision that the next record follows', () => {
       const d = drive({ partitions: 4 });
-      d.engine.restoreRevisions(Float64Array.of(5, 0, 2 ** 53 - 2, 9));
+      d.engine.restoreRevisions(Float64Array.of(5, 0, 2 ** 53 - 2, 9), 0);
       expect([0, 1, 2, 3].map((at) => d.engine.revisionOf(at))).toEqual([5, 0, 2 ** 53 - 2, 9]);
       const at = d.engine.partitionOf(bytes('k'));
       const next = d.engine.revisionOf(at) + 1;
       expect(d.brief(put('k', '1'))).toBe(`OK ${next}`);
-      d.engine.restoreRevisions(Float64Array.from({ length: 4 }, () => 2 ** 53 - 1));
+      d.engine.restoreRevisions(
+        Float64Array.from({ length: 4 }, () => 2 ** 53 - 1),
+        0,
+      );
       expect(d.engine.revisionOf(1)).toBe(2 ** 53 - 1);
     });
 
@@ -206,9 +209,22 @@ export function restoreContract(create: CreateEngine): void {
       ['a negative one', [4, 4, -1, 4]],
     ])('refuses %s', (_name, revisions) => {
       const d = drive({ partitions: 4 });
-      d.engine.restoreRevisions(Float64Array.of(3, 3, 3, 3));
-      expect(() => d.engine.restoreRevisions(Float64Array.from(revisions))).toThrowError(malformed);
+      d.engine.restoreRevisions(Float64Array.of(3, 3, 3, 3), 0);
+      expect(() => d.engine.restoreRevisions(Float64Array.from(revisions), 0)).toThrowError(
+        malformed,
+      );
       expect([0, 1, 2, 3].map((at) => d.engine.revisionOf(at))).toEqual([3, 3, 3, 3]);
+    });
+
+    it('moves time on, so that what had expired stays so', () => {
+      const d = drive({ partitions: 1 });
+      d.engine.restore(encodeRecords([record('k', { partition: 0, expiresAt: 500, time: 100 })]));
+      d.engine.restoreRevisions(Float64Array.of(7), 500);
+      expect(d.engine.advance(200)).toBe(1);
+      for (const time of [-1, Number.NaN, Infinity, 2 ** 53]) {
+        expect(() => d.engine.restoreRevisions(Float64Array.of(9), time)).toThrowError(malformed);
+      }
+      expect(d.engine.revisionOf(0)).toBe(8);
     });
   });
 }
