@@ -91,7 +91,7 @@ describe('canaries', () => {
   });
 
   it('has agents that meet every answer of sessions and locks', () => {
-    let counters = new Float64Array();
+    let counters: Float64Array = new Float64Array();
     const make = pairOf(
       createTsEngine,
       (options) => {

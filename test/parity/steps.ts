@@ -30,6 +30,8 @@ export interface PlannedOperation {
   /** Name and token are those of the hold, or the wait, of this number, where there is one. */
   readonly hold?: number;
   readonly wait?: number;
+  /** The wait is one that was granted before. */
+  readonly granted?: boolean;
   /** The hold is not the session's own. */
   readonly anybodys?: boolean;
   /** The write is fenced: with the hold of this number, or with this name and token. */
