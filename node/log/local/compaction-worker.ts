@@ -76,7 +76,8 @@ function errorOf({ name, message, code, damage, cause }: Failure): Error {
 async function run({ rondoCompaction: job, cancelled }: WorkerData): Promise<void> {
   try {
     // On Linux 0 is the calling thread; elsewhere it would be the whole process.
-    if (job.isBackground && process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
+    if (job.isBackground && process.platform === 'linux')
+      setPriority(0, constants.priority.PRIORITY_LOW);
   } catch {
     // Not allowed: it runs as it is.
   }
