@@ -25,7 +25,7 @@ use crate::scan::{scan, scan_fits};
 /// Width of the counters, one column a status.
 pub const STATUS_COUNT: usize = 48;
 /// Height of the counters, one row an operation code; row 0 for unknown codes.
-pub const OPERATION_CODE_COUNT: usize = 16;
+pub const OPERATION_CODE_COUNT: usize = 32;
 
 // Indices into `outcome`.
 const OUTCOME_NEXT: usize = 0;
@@ -35,7 +35,7 @@ const OUTCOME_KEYS: usize = 3;
 const OUTCOME_MEMORY_BYTES: usize = 4;
 const OUTCOME_APPEND: usize = 5;
 const OUTCOME_GATE: usize = 6;
-pub const OUTCOME_LENGTH: usize = 8;
+pub const OUTCOME_LENGTH: usize = 16;
 
 // Indices into `input`.
 const INPUT_DURABLE: usize = 0;
@@ -510,6 +510,8 @@ impl Engine {
         self.gate.made(partition, revision);
         records.append(Record {
             kind: RecordKind::Touch,
+            flags: 0,
+            back: 0,
             partition,
             revision,
             time: self.now,
@@ -551,6 +553,8 @@ impl Engine {
         self.gate.made(partition, revision);
         records.append(Record {
             kind: RecordKind::Put,
+            flags: 0,
+            back: 0,
             partition,
             revision,
             time: self.now,
@@ -571,6 +575,8 @@ impl Engine {
             .removed(entry.key(), || self.keyspace.hash(entry.key()));
         records.append(Record {
             kind,
+            flags: 0,
+            back: 0,
             partition,
             revision,
             time: self.now,

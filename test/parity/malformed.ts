@@ -330,7 +330,7 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
   build('generated, a hello in a request', (builder) => {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
-    const hello = Hello.createHello(builder, 1, 0, 0);
+    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0);
     frame(builder, [
       request(builder),
       () => Frame.addOperations(builder, vector),

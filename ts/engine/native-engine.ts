@@ -10,6 +10,7 @@ import {
   frameBytesMaxFor,
   GATE_REMOVALS_EXAMINED_MAX,
   KEY_BYTES_MAX,
+  NOTICES_BYTES,
   OPERATIONS_PER_FRAME_MAX,
   PARTITIONS_MAX,
   RESULTS_PER_REPLY_MAX,
@@ -19,7 +20,7 @@ import {
   TTL_MS_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
 } from '../wire/limits.js';
-import { STATUS_COUNT } from '../wire/status.js';
+import { STATUS_COUNT, Status } from '../wire/status.js';
 import {
   checkOptions,
   type Engine,
@@ -95,6 +96,7 @@ export class NativeEngine implements Engine {
   readonly kind = 'native';
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
+  readonly notices = new Uint8Array(NOTICES_BYTES);
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
@@ -121,6 +123,14 @@ export class NativeEngine implements Engine {
 
   advance(now: number): number {
     return this.handle.advance(now);
+  }
+
+  openSession(): Status {
+    return Status.Unavailable;
+  }
+
+  resumeSession(): Status {
+    return Status.Unavailable;
   }
 
   fold(records: Uint8Array): void {

@@ -13,6 +13,7 @@ import {
   frameBytesMaxFor,
   INTEGER_LIMIT,
   KEY_BYTES_MAX,
+  NOTICES_BYTES,
   RESULTS_PER_REPLY_MAX,
 } from '../wire/limits.js';
 import { ReplyWriter } from '../wire/reply.js';
@@ -64,6 +65,7 @@ class TsEngine implements Engine {
   readonly kind = 'ts';
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
+  readonly notices = new Uint8Array(NOTICES_BYTES);
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
@@ -149,6 +151,14 @@ class TsEngine implements Engine {
     }
     this.finish();
     return expired;
+  }
+
+  openSession(): Status {
+    return Status.Unavailable;
+  }
+
+  resumeSession(): Status {
+    return Status.Unavailable;
   }
 
   fold(records: Uint8Array): void {

@@ -16,6 +16,7 @@ export const SLOT_RESULTS = 8;
 export const SLOT_DATA = 10;
 export const SLOT_HELLO = 12;
 export const SLOT_WELCOME = 14;
+export const SLOT_EVENTS = 16;
 
 // struct Operation
 export const OPERATION_BYTES = 32;
@@ -39,6 +40,22 @@ export const RESULT_COUNT = 12;
 export const RESULT_REVISION = 16;
 export const RESULT_TTL_MS = 24;
 
+// struct Event
+export const EVENT_BYTES = 40;
+export const EVENT_ID = 0;
+export const EVENT_KIND = 4;
+export const EVENT_FLAGS = 5;
+export const EVENT_KEY_LENGTH = 6;
+export const EVENT_VALUE_LENGTH = 8;
+export const EVENT_STATUS = 12;
+export const EVENT_PARTITION = 14;
+export const EVENT_REVISION = 16;
+export const EVENT_PREVIOUS = 24;
+export const EVENT_POSITION = 32;
+
+// Event.flags
+export const FLAG_SNAPSHOT = 0b1;
+
 // Operation.flags
 export const CONDITION_MASK = 0b11;
 export const CONDITION_ALWAYS = 0;
@@ -49,6 +66,41 @@ export const TTL_NONE = 0b0000;
 export const TTL_SET = 0b0100;
 export const TTL_KEEP = 0b1000;
 export const FLAG_KEYS_ONLY = 0b10000;
+/** The value begins with u64 token, u16 length and name of a lock. */
+export const FLAG_FENCED = 0b100000;
+export const FLAG_EPHEMERAL = 0b1000000;
+export const FLAG_ONCE = 0b10000000;
+/** Bytes of a fence at the head of a value, before the lock's name. */
+export const FENCE_HEAD_BYTES = 10;
+
+// Operation.flags of Lock; the limit is the wait in ms.
+export const LOCK_MODE_MASK = 0b11;
+export const LOCK_EXCLUSIVE = 0;
+export const LOCK_SHARED = 1;
+export const LOCK_PERMIT = 2;
+export const FLAG_REENTRANT = 0b100;
+export const FLAG_UPGRADE = 0b1000;
+export const WAIT_NONE = 0;
+export const WAIT_FOREVER = 0xffffffff;
+
+// Operation.flags of Watch; the limit has the classes of events.
+export const FLAG_WATCH_PREFIX = 0b1;
+export const OVERFLOW_MASK = 0b110;
+export const OVERFLOW_GAP = 0b000;
+export const OVERFLOW_COALESCE = 0b010;
+export const OVERFLOW_DISCONNECT = 0b100;
+export const START_MASK = 0b11000;
+export const START_NOW = 0b00000;
+export const START_SNAPSHOT = 0b01000;
+export const START_REVISION = 0b10000;
+export const START_POSITION = 0b11000;
+export const FLAG_WATCH_KEYS_ONLY = 0b100000;
+export const CLASS_KEYS = 0b1;
+export const CLASS_LOCKS = 0b10;
+export const CLASS_SESSIONS = 0b100;
+export const CLASSES_ALL = 0b111;
+/** Bytes of a resume token: u64 node, u32 partitions, u32 zero, u64 position. */
+export const RESUME_BYTES = 24;
 
 // Result.flags
 export const FLAG_ENTRY = 0b01;
