@@ -35,6 +35,7 @@ import {
   temporaryFolder,
 } from './log-files.js';
 import { MapState, stateOf } from './log-state.js';
+import { Historian, history } from './log-steps.js';
 
 const inThread: Compact = (job, signal) => compact(job, () => signal.aborted);
 const addon = findAddon();
@@ -45,40 +46,6 @@ const native = findNative();
 const nativeEngines = 'create' in native ? [native] : [];
 const OPTIONS = { partitions: PARTITIONS, valueBytesMax: 65536, memoryBytesMax: 0, hashSeed: 7 };
 const never = new AbortController().signal;
-
-/** What of a key to do, and which. */
-interface Step {
-  readonly kind: 'put' | 'touch' | 'delete' | 'expire';
-  readonly key: number;
-  readonly size: number;
-}
-
-const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.constantFrom('put', 'put', 'touch', 'touch', 'delete', 'expire'),
-  key: fc.nat(12),
-  size: fc.nat(60),
-});
-
-/** Segments of batches of steps. */
-const history = fc.array(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 4 }), {
-  minLength: 1,
-  maxLength: 5,
-});
-
-/** Makes the records of a history; a key is touched or removed only where it is there. */
-function recordsOf(steps: readonly Step[], make: RecordMaker, live: Set<string>): Uint8Array[] {
-  return steps.flatMap(({ kind, key, size }) => {
-    const name = `k${'ab'.repeat(key % 3)}\u00ff${key}`;
-    if (kind === 'put') {
-      live.add(name);
-      return [make.put(name, 'v'.repeat(size), size % 2 === 0 ? 0 : START_TIME + size)];
-    }
-    if (!live.has(name)) return [];
-    if (kind === 'touch') return [make.touch(name, START_TIME + size)];
-    live.delete(name);
-    return [kind === 'delete' ? make.delete(name) : make.expire(name)];
-  });
-}
 
 function jobOf(
   directory: DataPaths & DataFormat,
@@ -116,14 +83,13 @@ describe.each(compactions)(`compaction in %s, RONDO_SEED=${SEED}`, (_, run) => {
         async (first, second, runBytes) => {
           const directory = makeDataDirectory();
           const log = new LogMaker(directory);
-          const make = new RecordMaker();
-          const live = new Set<string>();
+          const historian = new Historian(new RecordMaker());
           const all: Uint8Array[] = [];
           for (const segments of [first, second]) {
             for (const batches of segments) {
               log.write(
                 batches.map((steps) => {
-                  const records = recordsOf(steps, make, live);
+                  const records = historian.recordsOf(steps);
                   all.push(...records);
                   return records;
                 }),
