@@ -5,16 +5,11 @@ import { copyFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type Compact,
-  CompactionCancelled,
-  type CompactionJob,
-  compact,
-} from '../../node/log/local/compaction.js';
+import { CompactionCancelled, compact } from '../../node/log/local/compaction.js';
 import { compactInWorker } from '../../node/log/local/compaction-worker.js';
-import { type DataFormat, type DataPaths, dataPaths } from '../../node/log/local/data-directory.js';
+import { dataPaths } from '../../node/log/local/data-directory.js';
 import { DataDamage } from '../../node/log/local/data-errors.js';
-import { nativeCompact, nativeGather } from '../../node/log/local/native-recovery.js';
+import { nativeGather } from '../../node/log/local/native-recovery.js';
 import { recover } from '../../node/log/local/recovery.js';
 import { RunFold } from '../../node/log/local/sorted-run.js';
 import type { Engine } from '../../ts/engine/engine.js';
@@ -24,7 +19,6 @@ import { Drive } from '../drive/drive.js';
 import { findNative } from '../drive/engines.js';
 import { Fixtures } from '../fixtures/fixtures.js';
 import { seedOf } from '../parity/random.js';
-import { findAddon } from './log-addon.js';
 import {
   DIST,
   LogMaker,
@@ -34,42 +28,14 @@ import {
   START_TIME,
   temporaryFolder,
 } from './log-files.js';
+import { addon, compactions, inThread, jobOf, never, recovered } from './log-jobs.js';
 import { MapState, stateOf } from './log-state.js';
 import { Historian, history } from './log-steps.js';
 
-const inThread: Compact = (job, signal) => compact(job, () => signal.aborted);
-const addon = findAddon();
-const compactions: [string, Compact][] = [['ts', inThread]];
-if (addon !== undefined) compactions.push(['native', nativeCompact(addon)]);
 const SEED = seedOf(1);
 const native = findNative();
 const nativeEngines = 'create' in native ? [native] : [];
 const OPTIONS = { partitions: PARTITIONS, valueBytesMax: 65536, memoryBytesMax: 0, hashSeed: 7 };
-const never = new AbortController().signal;
-
-function jobOf(
-  directory: DataPaths & DataFormat,
-  { sealed, snapshot }: Awaited<ReturnType<typeof recover>>,
-  runBytes: number,
-): CompactionJob {
-  const { snapshot: folder, logId, partitions } = directory;
-  return {
-    folder,
-    logId,
-    partitions,
-    snapshot: snapshot?.path,
-    segments: sealed,
-    isBackground: false,
-    runBytes,
-    runsMax: 3,
-  };
-}
-
-async function recovered(directory: DataPaths & DataFormat) {
-  const map = new MapState();
-  const result = await recover(directory, map);
-  return { result, state: map.state };
-}
 
 describe.each(compactions)(`compaction in %s, RONDO_SEED=${SEED}`, (_, run) => {
   it('of any prefix, and of its result with more, changes nothing', {

@@ -112,7 +112,7 @@ export class RecordMaker {
     const { token = this.nextToken(name), mode = 0, depth = 1, lease = 0 } = options;
     const value = Buffer.alloc(24);
     value.writeBigUInt64LE(BigInt(session), 0);
-    value.writeBigUInt64LE(BigInt(START_TIME), 8);
+    value.writeBigUInt64LE(BigInt(this.time), 8);
     value.writeUInt32LE(77, 16);
     value.writeUInt16LE(depth, 20);
     value.writeUInt8(mode, 22);
