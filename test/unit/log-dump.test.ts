@@ -83,7 +83,7 @@ describe('rondo log dump', () => {
     const leased = { mode: 'shared', depth: 1, grantedAt: iso(4), leaseUntil: iso(1000) };
     const free = { mode: 'permit', depth: 3, grantedAt: iso(5), leaseUntil: null };
     expect(records).toEqual([
-      { kind: 'session', session: ID, partition: 0, ttlMs: 10_000 },
+      { kind: 'session', session: ID, partition: 3, ttlMs: 10_000 },
       { kind: 'put', ...key, value: '1', expiresAt: null, back: 0 },
       { kind: 'put', ...key, value: 'mine', expiresAt: null, session: ID, back: 1 },
       { kind: 'touch', ...key, expiresAt: iso(0), back: 1 },
@@ -91,7 +91,7 @@ describe('rondo log dump', () => {
       { ...hold, ...free },
       { kind: 'fence', ...lock, partition: 2, token: 44 },
       { kind: 'hold-end', ...lock },
-      { kind: 'session-end', session: ID, partition: 0 },
+      { kind: 'session-end', session: ID, partition: 3 },
     ]);
   });
 
