@@ -27,7 +27,7 @@ function open(
     engine: chooseEngine('ts'),
     clock: realClock,
     logger: pino({ level: 'silent' }),
-    events: { onProgress() {}, onFailure: fail, onSealed() {} },
+    events: { onProgress() {}, onFailure: fail },
     ...(onRecords && { onRecords }),
   });
 }
