@@ -66,6 +66,13 @@ describe('verification', () => {
       },
     ],
     ['a session with `back`', (make) => changed(make.session(1, 9), 12, 1)],
+    ['a session that lives for no time', (make) => make.session(1, 0)],
+    ['a hold of no session', (make) => make.hold('a', 0)],
+    ['a hold without a token', (make) => make.hold('a', 1, { token: 0 })],
+    ['a hold of a mode that is none', (make) => make.hold('a', 1, { mode: 3 })],
+    ['a hold that is held no times', (make) => make.hold('a', 1, { depth: 0 })],
+    ['a hold whose last byte is not zero', (make) => changed(make.hold('a', 1), 40 + 9 + 23, 1)],
+    ['a fence of no token', (make) => make.fence('a', 2, 0)],
     ['a flag that a hold has not', (make) => changed(make.hold('a', 1), 7, 1)],
     ['an ephemeral put of no session', (make) => make.ephemeral('a', '1', 0)],
   ])('refuses %s', async (_, make) => {

@@ -4,7 +4,7 @@
 import { recordsMalformed } from '../../../ts/engine/engine.js';
 import { isRemoval, RECORD_TOUCH, RecordReader, spaceOf } from '../../../ts/engine/records.js';
 import { compareBytes } from '../../../ts/wire/bytes.js';
-import { isAtHome } from './record-facts.js';
+import { contentFits } from './record-facts.js';
 import type { RecoveringEngine } from './recovery.js';
 
 export class FoldCheck implements RecoveringEngine {
@@ -75,7 +75,7 @@ export class FoldCheck implements RecoveringEngine {
 
   private next(reader: RecordReader, records: Uint8Array): void {
     if (!reader.next()) throw recordsMalformed();
-    if (!isAtHome(reader, records, this.partitions)) throw recordsMalformed();
+    if (!contentFits(reader, records, this.partitions)) throw recordsMalformed();
     this.records++;
     this.time = Math.max(this.time, reader.time);
   }

@@ -13,11 +13,13 @@ import {
   RECORD_SESSION_END,
   RECORD_TOUCH,
   type RecordReader,
+  SPACE_HOLDS,
   SPACE_SESSIONS,
   spaceOf,
   suffixBytesOf,
 } from '../../../ts/engine/records.js';
 import { readU64 } from '../../../ts/wire/layout.js';
+import { INTEGER_LIMIT } from '../../../ts/wire/limits.js';
 import { partitionOfKey } from '../../../ts/wire/partition.js';
 
 const KINDS: Readonly<Record<number, string>> = {
@@ -85,16 +87,35 @@ export function fenceTokenOf({ value }: RecordReader): number {
   return readU64(viewOf(value), 0);
 }
 
-/** Whether a record of `bytes` stands in the partition that its key says, and a session's key is an id. */
-export function isAtHome(record: RecordReader, bytes: Uint8Array, partitions: number): boolean {
+/**
+ * Whether what a record of `bytes` says of a session, hold or fence is something that one can be, and it
+ * stands in the partition that its key says: what an engine asks of it before it is folded.
+ */
+export function contentFits(record: RecordReader, bytes: Uint8Array, partitions: number): boolean {
   const { kind, keyAt, valueAt, partition } = record;
   if (kind === RECORD_FENCE) {
     const said = viewOf(record.key).getUint32(valueAt - keyAt - 4, true);
-    return said === partition && partition < partitions;
+    return said === partition && partition < partitions && isCount(fenceTokenOf(record));
   }
   const nameEnd = valueAt - suffixBytesOf(kind);
   if (partitionOfKey(bytes, keyAt, nameEnd, partitions) !== partition) return false;
-  return spaceOf(kind) !== SPACE_SESSIONS || SESSION_KEY.test(latin1(record.key));
+  const space = spaceOf(kind);
+  if (space === SPACE_SESSIONS) {
+    const isId = SESSION_KEY.test(latin1(record.key));
+    return isId && (kind !== RECORD_SESSION || isCount(sessionTtlMsOf(record)));
+  }
+  if (space !== SPACE_HOLDS) return true;
+  return isCount(tokenOf(record)) && (kind !== RECORD_HOLD || holdFits(record.value));
+}
+
+function holdFits(value: Uint8Array): boolean {
+  const view = viewOf(value);
+  if (!isCount(readU64(view, 0)) || readU64(view, 8) >= INTEGER_LIMIT) return false;
+  return view.getUint16(20, true) > 0 && view.getUint8(22) < MODES.length && value[23] === 0;
+}
+
+function isCount(figure: number): boolean {
+  return figure > 0 && figure < INTEGER_LIMIT;
 }
 
 function latin1(bytes: Uint8Array): string {
