@@ -15,6 +15,7 @@ use crate::options::{Arrivals, Options};
 use crate::workload::Workload;
 
 /// Nanoseconds since the process began.
+#[derive(Clone, Copy)]
 pub struct Clock(Instant);
 
 impl Clock {

@@ -80,6 +80,13 @@ pub enum Facts {
     },
 }
 
+/// When a lock was granted, and how long before that its last holder had released it. Nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    pub at: u64,
+    pub took: u64,
+}
+
 pub trait Protocol {
     /// Whether ids must ascend within a batch, because they are on the wire.
     const HAS_IDS: bool;
@@ -98,6 +105,11 @@ pub trait Protocol {
     fn bounds(&self) -> Bounds;
 
     fn facts(&self) -> Option<&Facts>;
+
+    /// Of the locks that this connection took.
+    fn handovers(&self) -> &[Handover] {
+        &[]
+    }
 
     /// Appends one batch: a frame, or commands in a row.
     fn encode(&mut self, batch: &[Numbered], values: &Values, out: &mut Outbox);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::disk::DiskOptions;
@@ -27,6 +28,9 @@ pub struct Report<'a> {
     /// Open loop: arrivals that were never sent. Their wait is part of the latencies.
     unsent: u64,
     latency_micros: Latency,
+    /// Of locks: from the release to the next holder's grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handover_micros: Option<Latency>,
     bytes_sent: u64,
     bytes_received: u64,
     client_cpu_seconds: f64,
@@ -52,6 +56,28 @@ struct Latency {
     p999: u64,
     max: u64,
     mean: f64,
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+            mean: round(histogram.mean()),
+        }
+    }
+}
+
+/// None where no lock changed hands.
+fn handovers_of(summaries: &[Summary]) -> Result<Option<Latency>, Fault> {
+    let mut histogram = new_histogram()?;
+    for nanos in summaries.iter().flat_map(|summary| &summary.handovers) {
+        histogram.saturating_record((nanos + 500) / 1000);
+    }
+    Ok((!histogram.is_empty()).then(|| Latency::of(&histogram)))
 }
 
 impl<'a> Report<'a> {
@@ -102,14 +128,8 @@ impl<'a> Report<'a> {
             writes,
             misses: sum(|summary| summary.measure.recorder.misses),
             unsent: sum(|summary| summary.unsent),
-            latency_micros: Latency {
-                p50: histogram.value_at_quantile(0.5),
-                p90: histogram.value_at_quantile(0.9),
-                p99: histogram.value_at_quantile(0.99),
-                p999: histogram.value_at_quantile(0.999),
-                max: histogram.max(),
-                mean: round(histogram.mean()),
-            },
+            latency_micros: Latency::of(&histogram),
+            handover_micros: handovers_of(summaries)?,
             bytes_sent: sum(|summary| summary.measure.sent_within()),
             bytes_received: sum(|summary| summary.measure.received_within()),
             client_cpu_seconds: sum(|summary| summary.measure.cpu_within()) as f64 / 1e9,
