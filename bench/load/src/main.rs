@@ -17,6 +17,7 @@ mod outbox;
 mod plan;
 mod progress;
 mod protocol;
+mod pushes;
 mod random;
 mod recorder;
 mod release;
@@ -96,11 +97,16 @@ fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
         let summary = disk::run(disk, signal)?;
         return publish(&Report::of_disk(disk, &summary)?, disk.json);
     }
+    // Masks and upgrade keys need not be the same in every run, and editions must not be.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let salt = since.map_or(0, |since| since.as_nanos() as u64);
+    if let Some(Command::Pushes(pushes)) = &options.command {
+        raise_file_limit(pushes.watchers + 1)?;
+        let summary = pushes::run(pushes, salt, signal)?;
+        return publish(&Report::of_pushes(pushes, &summary)?, pushes.json);
+    }
     raise_file_limit(options.connections)?;
     let token = options.token()?;
-    // Masks and upgrade keys need not be the same in every run, and editions must not be.
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    let salt = clock.map_or(0, |since| since.as_nanos() as u64);
     let edition = Random::new(salt, EDITION_STREAM).next() as u32;
     let plan = Plan::new(options, edition, Arc::new(AtomicBool::new(false)))?;
     let host = options.address();

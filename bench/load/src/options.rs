@@ -15,6 +15,7 @@ use crate::limits::{
 };
 
 use crate::option_values::{Keys, distribution, rate, ratio, seconds, seconds_above_zero};
+use crate::pushes::PushOptions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -50,6 +51,7 @@ pub enum Arrivals {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Disk(DiskOptions),
+    Pushes(PushOptions),
 }
 
 const EXAMPLES: &str = "\
@@ -68,6 +70,7 @@ Examples:
   rondo-load --prefill --rate 50000 --arrivals poisson --duration 30s
   rondo-load --target etcd --address 127.0.0.1:2379 --prefill --read-ratio 0 --outstanding 16
   rondo-load --work locks --connections 50 --keys 50
+  rondo-load pushes --watchers 100 --outstanding 16
   rondo-load disk --file /var/tmp/probe --bytes 128
   rondo-load --target echo --address 127.0.0.1:9001 --outstanding 128 --batch 128
 
@@ -191,8 +194,10 @@ impl Options {
     }
 
     fn complete(&mut self) -> Result<(), String> {
-        if let Some(Command::Disk(disk)) = &self.command {
-            return disk.check();
+        match &self.command {
+            Some(Command::Disk(disk)) => return disk.check(),
+            Some(Command::Pushes(_)) => return Ok(()),
+            None => {}
         }
         let port = match self.target {
             Target::Redis => 6379,

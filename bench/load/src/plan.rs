@@ -105,7 +105,7 @@ impl Plan {
     }
 }
 
-fn resolve(address: &str) -> Result<SocketAddr, Fault> {
+pub fn resolve(address: &str) -> Result<SocketAddr, Fault> {
     let fault = |cause| Fault::Address {
         address: address.to_owned(),
         cause,

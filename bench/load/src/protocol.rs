@@ -65,7 +65,8 @@ pub enum Facts {
         used_memory_bytes: u64,
         io_threads_active: bool,
     },
-    Echo {
+    /// Of a server that says nothing of itself.
+    Named {
         name: &'static str,
     },
     #[serde(rename_all = "camelCase")]

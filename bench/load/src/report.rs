@@ -9,6 +9,7 @@ use crate::disk::DiskOptions;
 use crate::fault::Fault;
 use crate::options::{Options, Target};
 use crate::protocol::Facts;
+use crate::pushes::{PushOptions, PushTarget};
 use crate::recorder::new_histogram;
 use crate::worker::Summary;
 
@@ -46,6 +47,7 @@ pub struct Report<'a> {
 enum Config<'a> {
     Load(&'a Options),
     Disk(&'a DiskOptions),
+    Pushes(&'a PushOptions),
 }
 
 #[derive(Serialize)]
@@ -94,6 +96,15 @@ impl<'a> Report<'a> {
     pub fn of_disk(options: &'a DiskOptions, summary: &Summary) -> Result<Self, Fault> {
         let summaries = std::slice::from_ref(summary);
         Self::of("disk", Config::Disk(options), options.duration, summaries)
+    }
+
+    pub fn of_pushes(options: &'a PushOptions, summary: &Summary) -> Result<Self, Fault> {
+        let target = match options.target {
+            PushTarget::Rondo => "rondo",
+            PushTarget::Redis => "redis",
+        };
+        let summaries = std::slice::from_ref(summary);
+        Self::of(target, Config::Pushes(options), options.duration, summaries)
     }
 
     fn of(
@@ -163,6 +174,15 @@ impl<'a> Report<'a> {
                 row("load", load_text(options));
                 row("work", work_text(options));
             }
+            Config::Pushes(options) => row(
+                "work",
+                format!(
+                    "{} watchers told of writes of {} bytes, {} under way",
+                    grouped(options.watchers.into()),
+                    grouped(options.value_bytes.into()),
+                    grouped(options.outstanding.into())
+                ),
+            ),
             Config::Disk(options) => row(
                 "work",
                 format!(
@@ -201,6 +221,17 @@ impl<'a> Report<'a> {
                 grouped(max)
             ),
         );
+        if let Some(Latency { p50, p99, max, .. }) = &self.handover_micros {
+            row(
+                "hand-over",
+                format!(
+                    "p50 {}  p99 {}  max {} µs from a release to the next grant",
+                    grouped(*p50),
+                    grouped(*p99),
+                    grouped(*max)
+                ),
+            );
+        }
         row(
             "traffic",
             format!(
@@ -243,6 +274,7 @@ impl<'a> Report<'a> {
     fn server_text(&self) -> String {
         let address = match self.config {
             Config::Load(options) => options.address(),
+            Config::Pushes(options) => options.address(),
             Config::Disk(_) => "",
         };
         match &self.server {
@@ -270,7 +302,8 @@ impl<'a> Report<'a> {
             }
             Some(Facts::Etcd { version, .. }) => format!("etcd {version} at {address}"),
             Some(Facts::Disk { file, .. }) => format!("none: the file {file}"),
-            Some(Facts::Echo { .. }) | None => format!("echo at {address}"),
+            Some(Facts::Named { name }) => format!("{name} at {address}"),
+            None => format!("something at {address}"),
         }
     }
 }

@@ -2,14 +2,12 @@
 //! it takes, and gives it back; it is done when the release is acknowledged. Each connection has a session.
 
 use crate::fault::{Fault, excerpt};
-use crate::generated::{FrameKind, OperationCode, Status};
+use crate::generated::{OperationCode, Status};
 use crate::outbox::Outbox;
 use crate::protocol::{Bounds, Facts, Handover, Numbered, Outcome, Protocol};
 use crate::release::{Release, Taken};
 use crate::rondo::Rondo;
-use crate::rondo::layout::{
-    DATA_OFFSET_AT, ELEMENT_BYTES, Element, HEADER_BYTES, KIND_AT, REQUEST_HEADER, VECTOR_LENGTH_AT,
-};
+use crate::rondo::layout::{ELEMENT_BYTES, Element, HEADER_BYTES, request_of};
 use crate::rondo::reply::reply_columns;
 use crate::websocket::OPCODE_BINARY;
 use crate::workload::{KEY_BYTES, Values, write_key};
@@ -18,7 +16,8 @@ use crate::workload::{KEY_BYTES, Values, write_key};
 const RELEASE: u32 = 1 << 31;
 const SESSION_TTL_MS: u64 = 30_000;
 const WAIT_FOREVER: u32 = u32::MAX;
-const REQUEST_BYTES: usize = HEADER_BYTES + ELEMENT_BYTES + 4 + KEY_BYTES;
+/// Where an operation has the token.
+const OPERATION_EXPECTED_REVISION: usize = 24;
 
 pub struct RondoLocks {
     rondo: Rondo<false>,
@@ -44,28 +43,10 @@ impl RondoLocks {
         }
     }
 
-    fn request(
-        &self,
-        id: u32,
-        code: OperationCode,
-        wait_ms: u32,
-        token: u64,
-    ) -> [u8; REQUEST_BYTES] {
-        let mut frame = [0; REQUEST_BYTES];
-        let data_length_at = HEADER_BYTES + ELEMENT_BYTES;
-        frame[..HEADER_BYTES].copy_from_slice(&REQUEST_HEADER);
-        let data_offset = (data_length_at - DATA_OFFSET_AT) as u32;
-        frame[DATA_OFFSET_AT..DATA_OFFSET_AT + 4].copy_from_slice(&data_offset.to_le_bytes());
-        frame[KIND_AT] = FrameKind::Request.0;
-        frame[VECTOR_LENGTH_AT..HEADER_BYTES].copy_from_slice(&1_u32.to_le_bytes());
-        let element = &mut frame[HEADER_BYTES..data_length_at];
-        let word = u64::from(id) | u64::from(code.0) << 32 | (KEY_BYTES as u64) << 48;
-        element[..8].copy_from_slice(&word.to_le_bytes());
-        element[12..16].copy_from_slice(&wait_ms.to_le_bytes());
-        element[24..32].copy_from_slice(&token.to_le_bytes());
-        let data = &mut frame[data_length_at..];
-        data[..4].copy_from_slice(&(KEY_BYTES as u32).to_le_bytes());
-        data[4..].copy_from_slice(&self.name);
+    fn request(&self, id: u32, code: OperationCode, wait_ms: u32, token: u64) -> Vec<u8> {
+        let mut frame = request_of(id, code, 0, wait_ms, &self.name, b"");
+        let at = HEADER_BYTES + OPERATION_EXPECTED_REVISION;
+        frame[at..at + 8].copy_from_slice(&token.to_le_bytes());
         frame
     }
 }

@@ -1,9 +1,9 @@
 //! Rondo's protocol over WebSocket, and the same requests to a server that echoes them. Requests are
 //! laid out as the node's clients do (see `ts/wire/layout.ts`).
 
-mod layout;
+pub mod layout;
 mod locks;
-mod reply;
+pub mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -70,7 +70,7 @@ impl<const ECHO: bool> Rondo<ECHO> {
         }
     }
 
-    fn send(&mut self, opcode: u8, payload: &[u8], out: &mut Outbox) {
+    pub fn send(&mut self, opcode: u8, payload: &[u8], out: &mut Outbox) {
         let key = (self.random.next() as u32).to_ne_bytes();
         let room = out.room(header_bytes(payload.len()) + payload.len());
         let at = write_header(room, opcode, payload.len(), key);
@@ -107,7 +107,7 @@ impl<const ECHO: bool> Rondo<ECHO> {
 
     /// Takes whole messages from the front of `bytes`; `frame` gets the frames that follow the greeting.
     #[inline]
-    fn take_frames(
+    pub fn take_frames(
         &mut self,
         bytes: &[u8],
         out: &mut Outbox,
@@ -121,7 +121,7 @@ impl<const ECHO: bool> Rondo<ECHO> {
             used = length;
             if ECHO {
                 self.stage = Stage::Open;
-                self.facts = Some(Facts::Echo { name: "echo" });
+                self.facts = Some(Facts::Named { name: "echo" });
             } else {
                 self.stage = Stage::Greeting;
                 self.send_hello(out);
