@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
 import { enginePair, OPTIONS } from '../drive/engines.js';
 import { CONFIGS, pairOf } from './configs.js';
-import { FAULTS, faultyEngine } from './faulty.js';
+import { AGENT_FAULTS, FAULTS, faultyEngine } from './faulty.js';
 import { expectLockstep, runLockstep, shrink } from './lockstep.js';
 import { Random, seedOf } from './random.js';
 import { randomSteps } from './steps.js';
@@ -33,8 +33,14 @@ describe('canaries', () => {
     expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
   });
 
-  it('sees none in an engine beside itself', () => {
-    const steps = randomSteps(new Random(7), 2000, mix);
+  it.each(AGENT_FAULTS)('sees %s', (fault) => {
+    const steps = randomSteps(new Random(7), 6000, { ...mix, agents: true, durable: false });
+    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS);
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
+  });
+
+  it.each([false, true])('sees none in an engine beside itself, agents %s', (agents) => {
+    const steps = randomSteps(new Random(7), 2000, { ...mix, agents });
     const make = pairOf(createTsEngine, createTsEngine, OPTIONS, true);
     expect(runLockstep(make, steps, 64)).toBeUndefined();
   });
@@ -58,5 +64,7 @@ describe('canaries', () => {
     const twice = [1, 2].map(() => randomSteps(new Random(99), 500, mix));
     expect(twice[1]).toEqual(twice[0]);
     expect(randomSteps(new Random(100), 500, mix)).not.toEqual(twice[0]);
+    const agents = [1, 2].map(() => randomSteps(new Random(99), 500, { ...mix, agents: true }));
+    expect(agents[1]).toEqual(agents[0]);
   });
 });
