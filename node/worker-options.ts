@@ -38,6 +38,4 @@ export interface WatchPorts {
   readonly refuse: Refuse;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told apart from every other node and every log; see `Welcome.node`. */
-  readonly node: number;
 }

@@ -95,8 +95,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.replyView = new DataView(engine.reply.buffer, engine.reply.byteOffset);
     this.delivery = new Delivery(settings, this.frameBytesMax, this.counters, logger);
     const { send, refuse } = this.delivery;
-    const { node } = this;
-    this.watches = options.watches?.({ ...options, engine, send, refuse, node });
+    this.watches = options.watches?.({ ...options, engine, send, refuse });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
@@ -177,6 +176,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
+      this.watches?.stop();
       await this.transport.close(0);
       throw error;
     }

@@ -29,6 +29,7 @@ import {
 } from '../../ts/wire/layout.js';
 import { FRAME_BYTES_MAX_DEFAULT, OPERATIONS_PER_FRAME_MAX } from '../../ts/wire/limits.js';
 import { ReplyWriter } from '../../ts/wire/reply.js';
+import { helloOf } from '../drive/hello.js';
 import { bytes, copyOf, encodeRequest, get, put } from '../drive/operations.js';
 
 export interface Case {
@@ -363,7 +364,7 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
 
 /** Frames of other kinds, other sizes, other protocols. */
 function addStrangers(add: (name: string, frame: ArrayBuffer | Uint8Array) => void): void {
-  add('a hello', encodeHello({ protocol: 1, token: 'secret', client: 'test' }));
+  add('a hello', encodeHello(helloOf({ token: 'secret', client: 'test' })));
   const reply = new Uint8Array(256);
   const writer = new ReplyWriter(reply);
   writer.begin(1);

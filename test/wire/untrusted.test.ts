@@ -4,12 +4,19 @@
 import { describe, expect, it } from 'vitest';
 import { decodeHello, encodeHello } from '../../ts/wire/hello.js';
 import { ReplyReader, ReplyWriter } from '../../ts/wire/reply.js';
+import { helloOf } from '../drive/hello.js';
 import { bytes, copyOf, encodeRequest, get } from '../drive/operations.js';
 import { Random, seedOf } from '../parity/random.js';
 
 const SEED = seedOf(31);
 const MUTATIONS = 20_000;
-const HELLO = { protocol: 1, token: 'a token', client: 'é/1' };
+const HELLO = helloOf({
+  token: 'a token',
+  client: 'é/1',
+  sessionTtlMs: 10_000,
+  session: 2 ** 53 - 1,
+  sessionSecret: new Uint8Array(16).fill(7),
+});
 
 function replyFrame(): Uint8Array {
   const buffer = new Uint8Array(1024);
