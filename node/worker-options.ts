@@ -36,6 +36,10 @@ export interface WatchPorts {
   /** Hands a frame to a peer; with how many operations it answers. */
   readonly send: Send;
   readonly refuse: Refuse;
+  /** To be called right behind each call of the engine: stores its records and hands out its notices. */
+  readonly afterCall: () => void;
+  /** An invariant is broken: ends serving. */
+  readonly fail: (error: unknown) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -95,7 +95,9 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.replyView = new DataView(engine.reply.buffer, engine.reply.byteOffset);
     this.delivery = new Delivery(settings, this.frameBytesMax, this.counters, logger);
     const { send, refuse } = this.delivery;
-    this.watches = options.watches?.({ ...options, engine, send, refuse });
+    const afterCall = () => this.afterCall();
+    const fail = (error: unknown) => this.fail(error);
+    this.watches = options.watches?.({ ...options, engine, send, refuse, afterCall, fail });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
@@ -165,11 +167,8 @@ export class Worker implements TransportHandler<ConnectionState> {
    */
   async start(): Promise<number> {
     const { settings, clock, logger } = this.options;
-    const onStep = () => {
-      this.effects.store();
-      this.effects.tell(undefined);
-    };
-    const expiry = new Expiry(this.engine, clock, onStep, (error) => this.fail(error));
+    const afterStep = () => this.afterCall();
+    const expiry = new Expiry(this.engine, clock, afterStep, (error) => this.fail(error));
     this.expiry = expiry;
     let port: number;
     try {
@@ -248,6 +247,12 @@ export class Worker implements TransportHandler<ConnectionState> {
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
     return next < count ? next : 0;
+  }
+
+  /** What follows a call of the engine that is no frame of a peer. */
+  private afterCall(): void {
+    this.effects.store();
+    this.effects.tell(undefined);
   }
 
   /** Hands on the engine's reply to so many operations, some of which may be answered later. */
