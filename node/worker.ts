@@ -11,7 +11,6 @@ import {
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
 } from '../ts/engine/engine.js';
-import type { HelloFrame } from '../ts/wire/hello.js';
 import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
@@ -24,13 +23,11 @@ import { Effects } from './effects.js';
 import { Expiry } from './expiry.js';
 import { Gate } from './gate.js';
 import { Greeting } from './greeting.js';
-import { judgeHello } from './hello.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
   FAILURE_LINGER_MS,
   FRAMES_PER_TIMED_FRAME,
-  LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
   STOP_DEADLINE_MS,
@@ -146,6 +143,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       effects: this.effects,
       registry: this.sessions,
       backlogs: this.backlogs,
+      tokens: options.tokens,
       sessionsMax: settings.sessionsMax,
       clock,
       logger,
@@ -330,17 +328,8 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   private greet(peer: Peer, message: ArrayBuffer): void {
-    const state = peer.data;
-    const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
-    state.client = hello?.client.slice(0, LOGGED_TEXT_MAX) ?? '';
-    if (status !== Status.Ok) {
-      this.delivery.refuse(peer, status);
-      return;
-    }
-    state.isGreeted = true;
-    state.helloTimer?.cancel();
     try {
-      this.greeting.answer(peer, hello as HelloFrame);
+      this.greeting.greet(peer, message);
     } catch (error) {
       this.fail(error);
     }

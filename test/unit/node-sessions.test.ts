@@ -77,6 +77,7 @@ class Bench {
       effects: this.effects,
       registry: this.registry,
       backlogs: this.backlogs,
+      tokens: undefined,
       sessionsMax: 2,
       clock,
       logger,
