@@ -69,7 +69,14 @@ export class Outbox {
   }
 
   /** Whether a peer reads so well that more can be made for it: history, a snapshot, what was held back. */
-  isReady({ peer, pendingBytes }: WatchedPeer, bytes: number): boolean {
+  isReady(owner: WatchedPeer, bytes: number): boolean {
+    // What is pending goes out first: then only what the peer has not read stands against more, and reading
+    // it is what brings a peer back that had no room.
+    if (owner.pendingBytes > 0 && owner.pendingBytes + bytes > WATCH_FRAME_BYTES) {
+      this.flush(owner, false);
+    }
+    const { peer, pendingBytes } = owner;
+    if (peer.bufferedBytes === 0) return true;
     return this.hasRoom(peer.bufferedBytes + pendingBytes, bytes, this.pauseMax);
   }
 
@@ -153,7 +160,11 @@ export class Outbox {
       const count = (end - start) / ANSWER_FIELDS;
       this.replies.begin(count);
       for (let at = start; at < end; at += ANSWER_FIELDS) {
-        const [id, status, revision] = answers.slice(at, at + ANSWER_FIELDS) as [number, number, number];
+        const [id, status, revision] = answers.slice(at, at + ANSWER_FIELDS) as [
+          number,
+          number,
+          number,
+        ];
         this.replies.result(id, status, revision, 0);
       }
       this.hand(owner, this.reply.subarray(0, this.replies.finish()), count);

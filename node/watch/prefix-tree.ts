@@ -63,7 +63,7 @@ export class PrefixTree<T extends object> {
     this.size++;
   }
 
-  /** Removes what was added so, and the nodes that only it needed. */
+  /** Removes what was added so, and the nodes that only it needed. It is there. */
   remove(key: string, isPrefix: boolean, item: T): void {
     const path: Node<T>[] = [this.root];
     let node = this.root;

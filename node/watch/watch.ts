@@ -130,8 +130,8 @@ export class WatchedPeer {
 
   // Written by `overflow.ts`.
   readonly lagging = new Set<Watch>();
-  /** Ids of watches that ended because the peer did not read, to be told so. */
-  readonly overflowed: number[] = [];
+  /** Watches that ended because the peer did not read, to be told so. */
+  readonly overflowed: Watch[] = [];
   coalescedBytes = 0;
 
   /** Watches that go on when the peer has read. */
