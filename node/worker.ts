@@ -45,6 +45,7 @@ import type {
   UpgradeRequest,
 } from './transport/transport.js';
 import type { Watches } from './watch/watches.js';
+import { watchHubOf } from './watch-ports.js';
 import { welcomeOf } from './welcome.js';
 import type { WorkerOptions } from './worker-options.js';
 
@@ -60,7 +61,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
   readonly sessions = new SessionRegistry();
-  readonly watches: Watches | undefined;
+  readonly watches: Watches;
   readonly gate: Gate | undefined;
   /** Told apart from every other node and every log. */
   readonly node: number;
@@ -94,7 +95,8 @@ export class Worker implements TransportHandler<ConnectionState> {
     const { send, refuse } = this.delivery;
     const afterCall = () => this.afterCall();
     const fail = (error: unknown) => this.fail(error);
-    this.watches = options.watches?.({ ...options, engine, send, refuse, afterCall, fail });
+    const makeWatches = options.watches ?? watchHubOf;
+    this.watches = makeWatches({ ...options, engine, send, afterCall, fail });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
@@ -122,7 +124,7 @@ export class Worker implements TransportHandler<ConnectionState> {
           this.backlogs.schedule(peer);
         },
         overload: (peer, reply) => this.overload.replace(peer, reply),
-        onDurable: (append) => this.watches?.onDurable(append),
+        onDurable: (append) => this.watches.onDurable(append),
       });
     }
     this.effects = new Effects({
@@ -173,7 +175,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
-      this.watches?.stop();
+      this.watches.stop();
       await this.transport.close(0);
       throw error;
     }
@@ -183,7 +185,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches?.stop() }];
+    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return port;
@@ -295,14 +297,14 @@ export class Worker implements TransportHandler<ConnectionState> {
     peer.data.isOverloaded = false;
     // Not from within this event: uWebSockets.js loses track of what is sent there and has to wait.
     this.backlogs.schedule(peer);
-    this.watches?.onDrain(peer);
+    this.watches.onDrain(peer);
   }
 
   onClose(peer: Peer, code: number, reason: string): void {
     this.connections.delete(peer);
     peer.data.helloTimer?.cancel();
     this.sessions.unbind(peer);
-    this.watches?.onClose(peer);
+    this.watches.onClose(peer);
     logClose(this.options.logger, peer, code, reason);
   }
 
