@@ -116,7 +116,7 @@ pub struct Record<'a> {
 
 /// Bytes of a record.
 #[inline]
-pub fn record_bytes(key_length: usize, value_length: usize) -> usize {
+pub const fn record_bytes(key_length: usize, value_length: usize) -> usize {
     RECORD_HEADER_BYTES + (key_length + value_length).next_multiple_of(8)
 }
 
@@ -144,20 +144,29 @@ impl<'a> RecordWriter<'a> {
     /// The caller has seen that there is room.
     #[inline]
     pub fn append(&mut self, record: Record<'_>) {
+        self.append_suffixed(record, &[]);
+    }
+
+    /// Appends a record whose key is `record.key` and then `suffix`.
+    #[inline]
+    pub fn append_suffixed(&mut self, record: Record<'_>, suffix: &[u8]) {
         let Record { key, value, .. } = record;
-        let total = record_bytes(key.len(), value.len());
+        let key_length = key.len() + suffix.len();
+        let total = record_bytes(key_length, value.len());
         let bytes = &mut self.bytes[self.length..self.length + total];
         write(bytes, 0, (value.len() as u32).to_le_bytes());
-        write(bytes, 4, (key.len() as u16).to_le_bytes());
+        write(bytes, 4, (key_length as u16).to_le_bytes());
         write(bytes, 6, [record.kind as u8, record.flags]);
         write(bytes, 8, (record.partition as u32).to_le_bytes());
         write(bytes, 12, (record.back.min(BACK_MAX) as u32).to_le_bytes());
         write(bytes, 16, record.revision.to_le_bytes());
         write(bytes, 24, record.time.to_le_bytes());
         write(bytes, 32, record.expires_at.to_le_bytes());
-        let value_at = RECORD_HEADER_BYTES + key.len();
+        let suffix_at = RECORD_HEADER_BYTES + key.len();
+        let value_at = RECORD_HEADER_BYTES + key_length;
         let end = value_at + value.len();
-        bytes[RECORD_HEADER_BYTES..value_at].copy_from_slice(key);
+        bytes[RECORD_HEADER_BYTES..suffix_at].copy_from_slice(key);
+        bytes[suffix_at..value_at].copy_from_slice(suffix);
         bytes[value_at..end].copy_from_slice(value);
         bytes[end..].fill(0);
         self.length += total;

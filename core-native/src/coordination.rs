@@ -1,0 +1,224 @@
+//! The state of sessions, locks and fences, and the changes of it that are the effect of one record,
+//! whether the engine has just made that record or reads it from a log. What they cost in memory counts
+//! with the keys.
+
+use crate::deadlines::{Deadline, Deadlines, Present, Target};
+use crate::fences::{FENCE_SUFFIX_BYTES, Fences};
+use crate::key_hash::Hashing;
+use crate::keyspace::Keyspace;
+use crate::limits::{FENCE_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES};
+use crate::locks::{Grant, Hold, Locks, Request, Wait, hold_end_bytes, hold_memory_bytes};
+use crate::sessions::Sessions;
+use crate::slab::NONE;
+
+pub struct Coordination {
+    pub hashing: Hashing,
+    pub sessions: Sessions,
+    pub locks: Locks,
+    pub fences: Fences,
+    pub deadlines: Deadlines,
+    /// Locks to be settled in the next call, in the order in which they came to be.
+    pub unsettled: Vec<u32>,
+    /// Ephemeral keys were restored whose sessions may not have come yet.
+    pub has_orphans: bool,
+}
+
+impl Coordination {
+    pub fn new(hashing: Hashing) -> Self {
+        Self {
+            hashing,
+            sessions: Sessions::new(hashing),
+            locks: Locks::new(hashing),
+            fences: Fences::default(),
+            deadlines: Deadlines::default(),
+            unsettled: Vec::new(),
+            has_orphans: false,
+        }
+    }
+
+    /// Adds a session whose id is not in use, `seen` now.
+    pub fn open_session(
+        &mut self,
+        keyspace: &mut Keyspace,
+        id: u64,
+        ttl_ms: u64,
+        digest: &[u8],
+        seen: u64,
+    ) -> u32 {
+        keyspace.memory_bytes += SESSION_OVERHEAD_BYTES;
+        self.sessions.add(id, ttl_ms, digest, seen)
+    }
+
+    /// Sets the deadline of a session, from its last sign of life.
+    pub fn set_session_deadline(&mut self, place: u32) {
+        let session = &self.sessions.slab[place];
+        self.deadlines
+            .set(session.ends_at(), Target::Session, place, session.serial);
+    }
+
+    /// Removes a session. Keys and holds that it still has live on as ones without; its waits are
+    /// dropped.
+    pub fn remove_session(&mut self, keyspace: &mut Keyspace, place: u32) {
+        keyspace.release_session(self.sessions.slab[place].id);
+        let mut hold = self.sessions.slab[place].holds.first;
+        while hold != NONE {
+            self.locks.holds[hold].owner = NONE;
+            hold = self.locks.next_hold_of_session(hold);
+        }
+        loop {
+            let wait = self.sessions.slab[place].waits.first;
+            if wait == NONE {
+                break;
+            }
+            let lock = self.remove_wait(wait);
+            if !self.drop_empty(lock) {
+                self.leave_unsettled(lock);
+            }
+        }
+        keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
+        self.sessions.remove(place);
+    }
+
+    /// Adds a hold. Its place.
+    pub fn add_hold(
+        &mut self,
+        keyspace: &mut Keyspace,
+        lock: u32,
+        token: u64,
+        grant: Grant,
+    ) -> u32 {
+        let name_length = self.locks.name(lock).len();
+        keyspace.memory_bytes += hold_memory_bytes(name_length);
+        let owner = self.sessions.find(grant.session);
+        let list = if owner == NONE {
+            None
+        } else {
+            let session = &mut self.sessions.slab[owner];
+            session.end_bytes += hold_end_bytes(name_length);
+            Some(&mut session.holds)
+        };
+        let place = self.locks.add_hold(lock, token, grant, owner, list);
+        self.set_lease_deadline(place);
+        place
+    }
+
+    /// Removes a hold; its lock, which may be empty now.
+    pub fn remove_hold(&mut self, keyspace: &mut Keyspace, place: u32) -> u32 {
+        let Hold { lock, owner, .. } = self.locks.holds[place];
+        let name_length = self.locks.name(lock).len();
+        keyspace.memory_bytes -= hold_memory_bytes(name_length);
+        let list = if owner == NONE {
+            None
+        } else {
+            let session = &mut self.sessions.slab[owner];
+            session.end_bytes -= hold_end_bytes(name_length);
+            Some(&mut session.holds)
+        };
+        self.locks.remove_hold(place, list);
+        lock
+    }
+
+    /// Gives a hold another depth, mode or lease.
+    pub fn change_hold(&mut self, place: u32, depth: u16, mode: u8, lease: u64) {
+        self.locks.change_hold(place, depth, mode, lease);
+        self.set_lease_deadline(place);
+    }
+
+    /// Sets the deadline of a hold's lease, where none is set that comes before it and will be looked up.
+    pub fn set_lease_deadline(&mut self, place: u32) {
+        let hold = &mut self.locks.holds[place];
+        let lease = hold.grant.lease;
+        if lease != 0 && (hold.deadline == 0 || lease < hold.deadline_at) {
+            hold.deadline_at = lease;
+            hold.deadline = self.deadlines.set(lease, Target::Hold, place, hold.serial);
+        }
+    }
+
+    /// What has become of a deadline.
+    pub fn present_of(&self, deadline: &Deadline) -> Present {
+        let Deadline {
+            at, place, serial, ..
+        } = *deadline;
+        let now_at = match deadline.target {
+            Target::Session => {
+                let session = &self.sessions.slab[place];
+                (session.serial == serial).then(|| session.ends_at())
+            }
+            Target::Hold => {
+                let hold = &self.locks.holds[place];
+                let is_its = hold.serial == serial && hold.deadline == deadline.sequence;
+                is_its.then_some(hold.grant.lease)
+            }
+            Target::Wait => (self.locks.waits[place].serial == serial).then_some(at),
+        };
+        match now_at {
+            None => Present::Gone,
+            Some(now_at) if now_at == at => Present::Stands,
+            Some(_) => Present::Moved,
+        }
+    }
+
+    /// A deadline that has moved, and was dropped, is set again.
+    pub fn set_again(&mut self, deadline: &Deadline) {
+        match deadline.target {
+            Target::Session => self.set_session_deadline(deadline.place),
+            Target::Hold => {
+                self.locks.holds[deadline.place].deadline = 0;
+                self.set_lease_deadline(deadline.place);
+            }
+            Target::Wait => {}
+        }
+    }
+
+    /// Adds a wait of a session.
+    pub fn add_wait(&mut self, lock: u32, request: Request, owner: u32, since: u64, deadline: u64) {
+        let session = &mut self.sessions.slab[owner];
+        let (id, list) = (session.id, &mut session.waits);
+        let times = (since, deadline);
+        let place = self.locks.add_wait(lock, request, owner, id, times, list);
+        if deadline != 0 {
+            let serial = self.locks.waits[place].serial;
+            self.deadlines.set(deadline, Target::Wait, place, serial);
+        }
+    }
+
+    /// Removes a wait; its lock, which may be empty now.
+    pub fn remove_wait(&mut self, place: u32) -> u32 {
+        let Wait { lock, owner, .. } = self.locks.waits[place];
+        let session = &mut self.sessions.slab[owner];
+        self.locks
+            .remove_wait(place, session.id, &mut session.waits);
+        lock
+    }
+
+    /// Drops a lock that has neither holds nor waits; whether it did.
+    pub fn drop_empty(&mut self, lock: u32) -> bool {
+        let was_unsettled = self.locks.get(lock).is_unsettled;
+        let dropped = self.locks.drop_empty(lock);
+        if dropped && was_unsettled {
+            self.unsettled.retain(|&other| other != lock);
+        }
+        dropped
+    }
+
+    /// A lock is to be settled in the next call.
+    pub fn leave_unsettled(&mut self, lock: u32) {
+        let at = self.locks.get_mut(lock);
+        if !at.is_unsettled {
+            at.is_unsettled = true;
+            self.unsettled.push(lock);
+        }
+    }
+
+    /// Notes the highest token of a fence.
+    pub fn note_fence(&mut self, keyspace: &mut Keyspace, key: &[u8], token: u64) {
+        if self.fences.note(self.hashing, key, token) {
+            keyspace.memory_bytes += fence_memory_bytes(key.len() - FENCE_SUFFIX_BYTES);
+        }
+    }
+}
+
+/// Logical bytes of a fence.
+pub fn fence_memory_bytes(name_length: usize) -> usize {
+    name_length + FENCE_OVERHEAD_BYTES
+}

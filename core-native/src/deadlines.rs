@@ -1,0 +1,120 @@
+//! What ends at a time: sessions, leases of holds, waits. Heaps by time and then by the order in which
+//! deadlines were set. A deadline that moves later leaves its place in its heap: it is looked up anew
+//! when its turn comes and set again, so that a sign of life of a session costs nothing here.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Session = 0,
+    Hold = 1,
+    Wait = 2,
+}
+
+pub const TARGETS: [Target; 3] = [Target::Session, Target::Hold, Target::Wait];
+
+/// `place` and `serial` tell what ends; a place that has another serial by now has been used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    pub at: u64,
+    pub sequence: u64,
+    pub target: Target,
+    pub place: u32,
+    pub serial: u64,
+}
+
+impl Ord for Deadline {
+    /// Reversed, since a heap has its greatest item on top.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What has become of a deadline since it was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    Stands,
+    Moved,
+    Gone,
+}
+
+/// A heap for each target, all under one sequence.
+#[derive(Default)]
+pub struct Deadlines {
+    sequence: u64,
+    heaps: [BinaryHeap<Deadline>; 3],
+}
+
+impl Deadlines {
+    /// The sequence of the deadline, which is above 0.
+    pub fn set(&mut self, at: u64, target: Target, place: u32, serial: u64) -> u64 {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.heaps[target as usize].push(Deadline {
+            at,
+            sequence,
+            target,
+            place,
+            serial,
+        });
+        sequence
+    }
+
+    /// Whether there is a deadline at `now` or before, moved or not.
+    #[inline]
+    pub fn any_due(&self, now: u64) -> bool {
+        TARGETS
+            .into_iter()
+            .any(|target| self.peek(target, now).is_some())
+    }
+
+    /// The first deadline of a target, where that is at `now` or before.
+    #[inline]
+    pub fn peek(&self, target: Target, now: u64) -> Option<Deadline> {
+        let first = self.heaps[target as usize].peek()?;
+        (first.at <= now).then_some(*first)
+    }
+
+    /// Drops the first deadline of a target.
+    pub fn drop_first(&mut self, target: Target) {
+        self.heaps[target as usize].pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes what is due of all targets, each deadline as it stands.
+    fn due(deadlines: &mut Deadlines, now: u64) -> Vec<u32> {
+        let mut places = Vec::new();
+        loop {
+            let firsts = TARGETS.map(|target| deadlines.peek(target, now));
+            let Some(first) = firsts.into_iter().flatten().max() else {
+                return places;
+            };
+            deadlines.drop_first(first.target);
+            places.push(first.place);
+        }
+    }
+
+    #[test]
+    fn come_by_time_and_then_as_they_were_set() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(30, Target::Session, 0, 1);
+        deadlines.set(20, Target::Wait, 1, 2);
+        deadlines.set(30, Target::Wait, 2, 3);
+        deadlines.set(20, Target::Hold, 3, 4);
+        deadlines.set(31, Target::Hold, 4, 5);
+        assert_eq!(due(&mut deadlines, 19), []);
+        assert_eq!(due(&mut deadlines, 30), [1, 3, 0, 2]);
+        assert_eq!(due(&mut deadlines, 31), [4]);
+    }
+}
