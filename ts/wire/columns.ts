@@ -1,5 +1,5 @@
-// What request and reply frames have in common: a vector of 32-byte structs, each with a key length
-// and a value length at the same place, and one blob.
+// What request, reply and push frames have in common: a vector of structs of one size, each with a key
+// length and a value length, and one blob.
 
 import {
   FILE_IDENTIFIER,
@@ -42,8 +42,9 @@ export function findColumns(
 
   const kindField = fieldAt(view, table, vtable, SLOT_KIND, 1);
   if (kindField <= 0 || view.getUint8(kindField) !== kind) return false;
-  const otherSlot = slot === SLOT_OPERATIONS ? SLOT_RESULTS : SLOT_OPERATIONS;
-  if (fieldAt(view, table, vtable, otherSlot, 4) !== 0) return false;
+  if (slot !== SLOT_OPERATIONS && fieldAt(view, table, vtable, SLOT_OPERATIONS, 4) !== 0)
+    return false;
+  if (slot !== SLOT_RESULTS && fieldAt(view, table, vtable, SLOT_RESULTS, 4) !== 0) return false;
   if (fieldAt(view, table, vtable, SLOT_HELLO, 4) !== 0) return false;
   if (fieldAt(view, table, vtable, SLOT_WELCOME, 4) !== 0) return false;
 
