@@ -1,7 +1,7 @@
 // Where a watch begins and what it tells of: the options, their defaults, and what is wrong with them.
 
 import { CLASS_KEYS, CLASS_LOCKS, CLASS_SESSIONS } from '../wire/layout.js';
-import { revisionError } from './arguments.js';
+import { INTEGER_LIMIT } from '../wire/limits.js';
 import { timeoutError } from './dispatcher.js';
 import { invalidArgument, type RondoError } from './errors.js';
 import { keyError } from './key.js';
@@ -57,9 +57,7 @@ export function planOf(
   const { keys = true, locks = false, sessions = false } = options;
   const start = startOf(options);
   const error =
-    keyError(key, !exact) ??
-    revisionError(options.fromRevision) ??
-    (timeoutMs === undefined ? undefined : timeoutError(timeoutMs));
+    keyError(key, !exact) ?? (timeoutMs === undefined ? undefined : timeoutError(timeoutMs));
   if (error !== undefined) return error;
   if (typeof start === 'string') return invalidArgument(start);
   if (!keys && !locks && !sessions) {
@@ -88,6 +86,9 @@ function startOf(options: WatchOptions): WatchStart | string {
   if (fromRevision !== undefined) {
     if (exact !== true) {
       return 'a revision is of one key: pass exact: true with it, or go on by a token with resume';
+    }
+    if (!Number.isInteger(fromRevision) || fromRevision < 0 || fromRevision >= INTEGER_LIMIT) {
+      return 'fromRevision is a revision, as entry, put and events tell it';
     }
     if (keys === false) return 'fromRevision is of a key, and keys is false';
     return { from: 'revision', revision: fromRevision };

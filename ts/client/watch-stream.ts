@@ -49,6 +49,8 @@ export interface WatchSink {
   started(): void;
   /** False: there is no room, and the sink has ended the stream; the event counts as not told. */
   take(event: Pushed): boolean;
+  /** Its place has moved on without an event. */
+  moved?(): void;
   /** Nothing more comes. */
   ended(error: RondoError): void;
 }
@@ -58,6 +60,8 @@ export interface Streams {
   /** The node of the present connection; undefined while there is none. */
   readonly origin: Origin | undefined;
   submit(stream: WatchStream, call: Call): Promise<Written>;
+  /** The node knows the watch by the stream's id. */
+  found(stream: WatchStream): void;
   /** The node has no watch of the stream's id any more, or should not. */
   forget(stream: WatchStream): void;
   /** Ends the watch of this id at the node. */
@@ -72,6 +76,7 @@ const OVERFLOWS = {
   disconnect: OVERFLOW_DISCONNECT,
 } as const;
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const NO_ORIGIN: Origin = { node: 0, partitions: 0 };
 
 export class WatchStream {
@@ -138,7 +143,7 @@ export class WatchStream {
     );
     this.call = call;
     this.streams.submit(this, call).then(
-      ({ revision: position }) => this.answered(position),
+      ({ revision: position }) => this.answered(call, position),
       (error: RondoError) => this.failed(call, error),
     );
   }
@@ -155,7 +160,17 @@ export class WatchStream {
     return [flags | (begin.from === 'now' ? START_NOW : START_SNAPSHOT), undefined, 0];
   }
 
-  private answered(position: number): void {
+  private answered(call: Call, position: number): void {
+    if (call !== this.call) return;
+    const { origin } = this.streams;
+    // Without one the connection has gone meanwhile, and the next one starts the watch.
+    if (origin === undefined) this.call = undefined;
+    else this.accepted(origin, position);
+  }
+
+  /** By the answer, or by the first event where that is noticed first. */
+  accepted(origin: Origin, position?: number): void {
+    this.id = this.call?.id ?? 0;
     this.call = undefined;
     this.attempts = 0;
     if (this.isEnded) {
@@ -163,22 +178,18 @@ export class WatchStream {
       return;
     }
     this.isProven = true;
-    if (this.begin.from === 'now' && this.position === undefined) this.position = position;
+    this.origin = origin;
+    if (this.begin.from === 'now') this.position ??= position;
+    this.streams.found(this);
     this.sink.started();
   }
 
   private failed(call: Call, error: RondoError): void {
+    if (call !== this.call) return;
     this.call = undefined;
-    this.streams.forget(this);
     // It may have been accepted all the same.
     if (error.code === 'TIMEOUT' && call.id !== 0) this.streams.leave(call.id);
     if (!this.isEnded) this.broken(error);
-  }
-
-  /** The node has accepted it on this connection, as the answer or the first event tells. */
-  adopted(id: number, origin: Origin): void {
-    this.id = id;
-    this.origin = origin;
   }
 
   private leave(): void {
@@ -195,8 +206,8 @@ export class WatchStream {
     if (code === 'COMPACTED' || (isForeign && this.isProven)) {
       this.compacted();
       this.start();
-    } else if (code === 'CONNECTION_LOST') {
-      // The next connection starts it.
+    } else if (code === 'CONNECTION_LOST' || code === 'PROTOCOL_ERROR') {
+      // The connection is gone: the next one starts it.
     } else if (this.isProven && (error.retryable || code === 'WATCH_LIMIT')) {
       // A lost connection's watches may count a moment longer at the node.
       this.attempts++;
@@ -223,6 +234,13 @@ export class WatchStream {
     this.id = 0;
   }
 
+  /** Begins anew with a snapshot, behind a `compacted`. */
+  renew(): void {
+    this.leave();
+    this.compacted();
+    this.start();
+  }
+
   /** Ends it for good. The sink is told where there is an error. */
   end(error?: RondoError): void {
     if (this.isEnded) return;
@@ -238,6 +256,7 @@ export class WatchStream {
   heartbeat(position: number): void {
     if (this.isWhole && this.position !== undefined && position > this.position) {
       this.position = position;
+      this.sink.moved?.();
     }
   }
 
@@ -269,7 +288,7 @@ export class WatchStream {
     const { kind, position, partition, revision, previous } = reader;
     const { form, isPrefix, key: wanted } = this.subject;
     if (!isTold(kind)) return violation(`an event of the kind ${kind}, which this client lacks`);
-    const key = reader.keyText();
+    const key = textOf(reader.key);
     if (key === undefined) return violation('an event whose key is not text');
     const isOfSubject = isPrefix ? key.startsWith(wanted) : key === wanted;
     if (!isOfSubject && !isOfSession(kind)) {
@@ -277,7 +296,7 @@ export class WatchStream {
     }
     let value: Pushed['value'];
     if (kind === EventKind.Put && form !== 'none') {
-      value = form === 'text' ? reader.valueText() : reader.value.slice();
+      value = form === 'text' ? textOf(reader.value) : reader.value.slice();
     }
     const isSnapshot = (reader.flags & FLAG_SNAPSHOT) !== 0;
     this.hasTold = true;
@@ -298,6 +317,15 @@ export class WatchStream {
 
   private tell(event: Pushed, position: number | undefined): void {
     if (this.sink.take(event)) this.position = position;
+  }
+}
+
+/** Undefined where the bytes are not UTF-8. */
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
   }
 }
 

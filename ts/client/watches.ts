@@ -33,7 +33,7 @@ export interface WatchesContext {
 export class Watches implements Pushes, Streams {
   origin: Origin | undefined;
   private readonly streams = new Set<WatchStream>();
-  /** Those whose start may be on its way, or has been answered without a turn of ours since. */
+  /** Those whose start is under way, or has been answered without a turn of ours since. */
   private readonly starting = new Set<WatchStream>();
   private readonly byId = new Map<number, WatchStream>();
   private readonly leaving = new Set<number>();
@@ -79,6 +79,7 @@ export class Watches implements Pushes, Streams {
 
   detached(): void {
     this.origin = undefined;
+    for (const id of this.byId.keys()) this.context.dispatcher.heldIds.delete(id);
     this.byId.clear();
     for (const stream of this.streams) stream.detached();
   }
@@ -120,37 +121,43 @@ export class Watches implements Pushes, Streams {
 
   /**
    * An event may be read in the turn that reads the answer to its watch, before the promise of that answer
-   * has told anyone. The calls know their ids by then.
+   * has told anyone. The call knows its id by then.
    */
   private adopt(id: number): WatchStream | undefined {
-    for (const stream of this.starting) this.adoptIfSent(stream);
-    return this.byId.get(id);
-  }
-
-  private adoptIfSent(stream: WatchStream): void {
-    const { call } = stream;
-    if (call === undefined || call.state === UNSENT || this.origin === undefined) return;
-    this.starting.delete(stream);
-    this.byId.set(call.id, stream);
-    stream.adopted(call.id, this.origin);
+    for (const stream of this.starting) {
+      const { call } = stream;
+      if (call?.id !== id || call.state === UNSENT || this.origin === undefined) continue;
+      stream.accepted(this.origin);
+      return stream;
+    }
+    return undefined;
   }
 
   // Of the streams
 
-  async submit(stream: WatchStream, call: Call): Promise<Written> {
-    this.starting.add(stream);
+  submit(stream: WatchStream, call: Call): Promise<Written> {
     const { timeoutMs } = stream;
-    try {
-      const answer = await this.context.dispatcher.submit<Written>(call, { timeoutMs }, false);
-      if (stream.id === 0) this.adoptIfSent(stream);
-      return answer;
-    } finally {
-      this.starting.delete(stream);
-    }
+    this.starting.add(stream);
+    const done = (): void => {
+      if (stream.call === call) this.starting.delete(stream);
+    };
+    const answer = this.context.dispatcher.submit<Written>(call, { timeoutMs }, false);
+    answer.then(done, done);
+    return answer;
+  }
+
+  found(stream: WatchStream): void {
+    this.starting.delete(stream);
+    this.byId.set(stream.id, stream);
+    // Ids begin anew after 2^32 calls, and a watch may live longer.
+    this.context.dispatcher.heldIds.add(stream.id);
   }
 
   forget(stream: WatchStream): void {
-    if (this.byId.get(stream.id) === stream) this.byId.delete(stream.id);
+    if (this.byId.get(stream.id) === stream) {
+      this.byId.delete(stream.id);
+      this.context.dispatcher.heldIds.delete(stream.id);
+    }
     stream.id = 0;
   }
 
