@@ -3,8 +3,9 @@
 
 import { EventKind } from '../wire/generated/rondo/wire/event-kind.js';
 import { CLASS_KEYS } from '../wire/layout.js';
+import { timeoutError } from './arguments.js';
 import type { Codec } from './codec.js';
-import { type CallOptions, timeoutError } from './dispatcher.js';
+import type { CallOptions } from './dispatcher.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { keyError } from './key.js';
 import { decodeValue, type Pushed } from './watch-events.js';
@@ -196,8 +197,9 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
       };
       this.waiters.add(waiter);
       signal?.addEventListener('abort', onAbort);
-      if (this.hasSeen(waiter) || this.hasPassed(waiter)) waiter.settle();
+      if (this.hasSeen(waiter)) waiter.settle();
       else if (place === undefined) this.locate(waiter, timeoutMs);
+      else this.arrive(this.place);
     });
   }
 

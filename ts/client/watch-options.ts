@@ -2,7 +2,7 @@
 
 import { CLASS_KEYS, CLASS_LOCKS, CLASS_SESSIONS } from '../wire/layout.js';
 import { INTEGER_LIMIT } from '../wire/limits.js';
-import { timeoutError } from './dispatcher.js';
+import { timeoutError } from './arguments.js';
 import { invalidArgument, type RondoError } from './errors.js';
 import { keyError } from './key.js';
 import type { Overflow } from './watch-queue.js';

@@ -10,10 +10,10 @@ import type { WatchStream } from './watch-stream.js';
 import { tokenOf } from './watch-token.js';
 import type { Watches } from './watches.js';
 
-type Taker<T> = {
-  readonly resolve: (result: IteratorResult<WatchEvent<T>>) => void;
-  readonly reject: (error: RondoError) => void;
-};
+interface Taker<T> {
+  resolve(result: IteratorResult<WatchEvent<T>>): void;
+  reject(error: RondoError): void;
+}
 
 export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
   private readonly queue: WatchQueue;
