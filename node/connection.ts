@@ -27,6 +27,10 @@ export class ConnectionState {
   backlog: Backlog | undefined;
   /** Frames are being answered with OVERLOADED; so that it is logged once and not for each. */
   isOverloaded = false;
+  /** The session that it speaks for, also when that has ended; 0: none. */
+  session = 0;
+  /** What stands for the secret of that session. */
+  sessionDigest: Uint8Array | undefined;
   /** Its watches, and what they are owed; undefined where it never had one. */
   watching: WatchedPeer | undefined;
 

@@ -29,6 +29,10 @@ export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;
 export const LOGGED_TEXT_MAX = 200;
 /** Connections of one worker. */
 export const CONNECTIONS_MAX_DEFAULT = 16_384;
+/** Sessions of one worker. They outlive their connections, so there may be more of them. */
+export const SESSIONS_MAX_DEFAULT = 65_536;
+/** Times that the id of a new session is drawn; one that is in use has odds of 2^-37 and less. */
+export const SESSION_DRAWS_MAX = 4;
 /** Milliseconds from the opening of a connection to its hello. */
 export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
 /** Bytes that a connection may leave unread before it is closed as a slow reader. */
