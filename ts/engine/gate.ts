@@ -97,6 +97,16 @@ export class Gate {
     this.seen = Math.max(this.seen, append);
   }
 
+  /** An operation has seen all that there is. */
+  seeNewest(): void {
+    this.seeMaybeDurable(this.appends);
+  }
+
+  /** As `seeAppend`, for one that may have become durable. */
+  seeMaybeDurable(append: number): void {
+    if (append > this.durable) this.seeAppend(append);
+  }
+
   /** Ends a call: the append that must be durable before its reply may leave, or 0. */
   end(madeRecords: boolean): number {
     if (!madeRecords) return this.seen;
