@@ -7,18 +7,21 @@ import {
   TOKEN_BYTES_MAX,
 } from '../wire/limits.js';
 import { timeoutError } from './arguments.js';
-import { json } from './codec.js';
+import { type Codec, json } from './codec.js';
 import { Connection } from './connection.js';
 import { type CallOptions, Dispatcher } from './dispatcher.js';
 import { type ElectOptions, elect, type Leader } from './election.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { Kv } from './kv.js';
 import type { Lock, LockOptions } from './lock.js';
+import { type LockInfo, type LocksOptions, listLocks } from './lock-list.js';
 import { type LockSet, lockMany } from './lock-many.js';
 import { Locks } from './locks.js';
+import { Replica, type ReplicaOptions } from './replica.js';
 import { Semaphore } from './semaphore.js';
 import { Session } from './session.js';
 import { type ConnectionStatus, StatusFeed, type Welcome } from './status.js';
+import { Watches } from './watches.js';
 import type { WebSocketConstructor } from './websocket.js';
 
 export interface RetryOptions {
@@ -80,8 +83,9 @@ export class Rondo {
   readonly kv: Kv;
   private readonly dispatcher: Dispatcher;
   private readonly connection: Connection;
+  private readonly watches: Watches;
   private readonly session: Session;
-  private readonly locks: Locks;
+  private readonly lockTable: Locks;
   private readonly feed = new StatusFeed();
   private readonly timeoutMs: number;
 
@@ -128,6 +132,13 @@ export class Rondo {
       },
       this.dispatcher,
     );
+    this.watches = new Watches({
+      dispatcher: this.dispatcher,
+      retryDelayMsMin: delayMsMin,
+      retryDelayMsMax: delayMsMax,
+      random,
+    });
+    this.dispatcher.pushes = this.watches;
     this.connection = new Connection(
       {
         url: options.url,
@@ -143,10 +154,10 @@ export class Rondo {
       this.session,
       this.feed,
     );
-    const { dispatcher, session } = this;
+    const { dispatcher, session, watches } = this;
     const hasSession = session.isWanted;
-    this.kv = new Kv({ dispatcher, timeoutMs, queueMax: max, random, hasSession }, json);
-    this.locks = new Locks({
+    this.kv = new Kv({ dispatcher, watches, timeoutMs, queueMax: max, random, hasSession }, json);
+    this.lockTable = new Locks({
       dispatcher,
       session,
       kv: this.kv,
@@ -165,22 +176,33 @@ export class Rondo {
    * lost while it waited.
    */
   lock(name: string, options: LockOptions = {}): Promise<Lock> {
-    return this.locks.acquire(name, options);
+    return this.lockTable.acquire(name, options);
   }
 
   /** Takes several locks, each as `lock` does, in the one order that all take them in; all or none. */
   lockMany(names: Iterable<string>, options: LockOptions = {}): Promise<LockSet> {
-    return lockMany(names, options, (name, each) => this.locks.acquire(name, each));
+    return lockMany(names, options, (name, each) => this.lockTable.acquire(name, each));
   }
 
   /** Stands for election; fulfilled when this client leads. */
   elect(name: string, options: ElectOptions = {}): Promise<Leader> {
-    return elect(() => this.locks.acquire(name, { signal: options.signal }), options);
+    return elect(() => this.lockTable.acquire(name, { signal: options.signal }), options);
   }
 
   /** A lock that `permits` holders share. */
   semaphore(name: string, permits: number): Semaphore {
-    return new Semaphore(this.locks, name, permits);
+    return new Semaphore(this.lockTable, name, permits);
+  }
+
+  /** A live map of every key with this prefix, read without a round trip. */
+  replica<T = unknown>(prefix: string, options: ReplicaOptions<T> = {}): Replica<T> {
+    const { codec = json as Codec<T>, signal } = options;
+    return new Replica(this.watches, prefix, codec, this.timeoutMs, signal);
+  }
+
+  /** Who holds and who waits for the locks whose names have this prefix. */
+  locks(prefix = '', options: LocksOptions = {}): AsyncIterableIterator<LockInfo> {
+    return listLocks(this.dispatcher, prefix, options);
   }
 
   /** The present status and then every change, up to `closed`. */

@@ -28,9 +28,30 @@ export type {
   Written,
 } from './kv.js';
 export type { Lock, LockOptions, WaitOptions } from './lock.js';
+export type {
+  HeldMode,
+  LockHolder,
+  LockInfo,
+  LocksOptions,
+  LockWaiter,
+} from './lock-list.js';
 export type { LockSet } from './lock-many.js';
+export type { Replica, ReplicaEntry, ReplicaOptions, WriteMark } from './replica.js';
 export type { ScanOptions } from './scan.js';
 export type { PermitOptions, Semaphore } from './semaphore.js';
 export type { ConnectionStatus, Welcome } from './status.js';
 export { REMOVE, type Updated, type UpdateFunction, type UpdateOptions } from './update.js';
+export type { Watch } from './watch.js';
+export type {
+  KeyEvent,
+  LockEvent,
+  LockGrantedEvent,
+  PlaceEvent,
+  PutEvent,
+  RecordEvent,
+  SessionEvent,
+  WatchEvent,
+} from './watch-events.js';
+export type { WatchOptions } from './watch-options.js';
+export type { Overflow } from './watch-queue.js';
 export type { WebSocketConstructor, WebSocketLike } from './websocket.js';

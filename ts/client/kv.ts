@@ -39,6 +39,9 @@ import type {
 import { eachOf } from './many.js';
 import { PAGE_SIZE_DEFAULT, type ScanOptions, scanAll } from './scan.js';
 import { type Updated, type UpdateFunction, type UpdateOptions, updateKey } from './update.js';
+import { Watch } from './watch.js';
+import type { WatchOptions } from './watch-options.js';
+import type { Watches } from './watches.js';
 
 export interface Entry<T> {
   readonly key: string;
@@ -71,6 +74,7 @@ export type {
 /** What the namespace needs of its client. */
 export interface KvContext {
   readonly dispatcher: Dispatcher;
+  readonly watches: Watches;
   readonly timeoutMs: number;
   readonly queueMax: number;
   readonly random: () => number;
@@ -281,6 +285,16 @@ export class Kv<V = unknown> {
   scan<T extends V = V>(prefix?: string, options?: ScanOptions): AsyncIterableIterator<Entry<T>>;
   scan(prefix = '', options: ScanOptions = {}): AsyncIterableIterator<Entry<unknown>> {
     return scanAll(this, prefix, options);
+  }
+
+  /**
+   * What is there under this prefix, and then every change: an async iterator that outlives lost
+   * connections. It begins now, not at its first event.
+   */
+  watch(prefix: string, options: WatchOptions & { readonly keysOnly: true }): Watch<undefined>;
+  watch<T extends V = V>(prefix: string, options?: WatchOptions): Watch<T>;
+  watch(prefix: string, options?: WatchOptions): Watch<unknown> {
+    return new Watch<unknown>(this.context.watches, this.codec, prefix, options);
   }
 
   /** One page of a scan. */
