@@ -55,6 +55,8 @@ export class Wait implements Timed {
   standsAt = 0;
   sequence = 0;
   place = NOWHERE;
+  /** Ascends along the queue; Infinity: it is not in one. */
+  order = Infinity;
   /** Its neighbours in the queue. */
   before: Wait | undefined;
   after: Wait | undefined;
@@ -89,6 +91,8 @@ export class Lock {
   last: Wait | undefined;
   waits = 0;
   isGone = false;
+  /** The order that the last wait got; an upgrade has 0. */
+  private order = 0;
   /** Whether the list of names has it. */
   isListed = false;
   private readonly heldInMode = new Array<number>(HOLD_MODES).fill(0);
@@ -117,10 +121,13 @@ export class Lock {
     return mode === LOCK_SHARED || length < permits;
   }
 
-  /** Whether a wait fits; an upgrade does where its own hold is the only one. */
-  fitsWait({ mode, permits, upgradeOf }: Wait): boolean {
+  /**
+   * Whether it is the turn of the first wait. An upgrade fits where its own hold is the only one; where that
+   * has ended, the wait has to go.
+   */
+  isTurnOf({ mode, permits, upgradeOf }: Wait): boolean {
     if (upgradeOf === undefined) return this.fits(mode, permits);
-    return this.holds.length === 1 && this.holds[0] === upgradeOf;
+    return upgradeOf.isEnded || (this.holds.length === 1 && this.holds[0] === upgradeOf);
   }
 
   holdOf(token: number): Hold | undefined {
@@ -148,6 +155,7 @@ export class Lock {
   /** Queues a wait behind all others; an upgrade before them. */
   enqueue(wait: Wait): void {
     this.waits++;
+    wait.order = wait.upgradeOf === undefined ? ++this.order : 0;
     if (this.first === undefined || this.last === undefined) {
       this.first = this.last = wait;
     } else if (wait.upgradeOf !== undefined) {
@@ -217,8 +225,8 @@ export class Locks {
 
   /** Forgets a lock that has neither holds nor waits. */
   drop(lock: Lock): void {
-    if (lock.isGone || lock.holds.length > 0 || lock.waits > 0) return;
     lock.isGone = true;
+    this.isBehind = true;
     this.locks.delete(lock.name);
   }
 
