@@ -212,6 +212,14 @@ export class NaiveLocks {
   private drop(hold: Hold): void {
     this.holds = this.holds.filter((each) => each !== hold);
     this.effect(`hold-end ${hold.name}@${hold.token}`);
+    // There is nothing left to upgrade.
+    const upgrade = this.waits.find(
+      (wait) => wait.upgrade === hold.token && wait.name === hold.name,
+    );
+    if (upgrade !== undefined) {
+      this.waits = this.waits.filter((each) => each !== upgrade);
+      this.told.push(`${upgrade.session}#${upgrade.id} NOT_HOLDER ${this.newest(hold.name)}`);
+    }
     this.settle(hold.name);
   }
 

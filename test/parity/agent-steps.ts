@@ -28,7 +28,7 @@ import type { PlannedOperation, Step } from './steps.js';
 
 /** Sessions that frames are of; the highest is never opened. */
 export const SESSIONS = 6;
-const NAMES = ['l/a', 'l/b', 'l/c', 'l/{t}d', 'l/é', 'l', `l/${'n'.repeat(1000)}`];
+const NAMES = ['l/a', 'l/a', 'l/a', 'l/b', 'l/c', 'l/{t}d', 'l/é', 'l', `l/${'n'.repeat(1000)}`];
 
 /** A call about a session. */
 export function sessionStep(random: Random, elapsed: number): Step {
@@ -59,15 +59,17 @@ export function agentOperation(random: Random, keys: readonly Uint8Array[]): Pla
   // Mostly what the session holds itself.
   const held = { hold: pick, anybodys: random.oneIn(8) };
   const leaseMs = randomLease(random);
-  switch (random.below(24)) {
+  switch (random.below(26)) {
     case 0:
     case 1:
     case 2:
     case 3:
     case 4:
       return { operation: randomLock(random, name) };
-    case 5: {
-      const waitMs = random.pick([0, 50, 900, WAIT_FOREVER]);
+    case 5:
+    case 23:
+    case 24: {
+      const waitMs = random.pick([0, 900, WAIT_FOREVER, WAIT_FOREVER]);
       return { operation: lock(name, { waitMs, upgrade: 1, leaseMs }), ...held };
     }
     case 6:
@@ -80,7 +82,11 @@ export function agentOperation(random: Random, keys: readonly Uint8Array[]): Pla
     case 11:
       return { operation: maybeOnce(random, extend(name, 1, leaseMs)), ...held };
     case 12:
-      return { operation: cancelLock(name, random.below(60)), wait: pick };
+      return {
+        operation: cancelLock(name, random.below(60)),
+        wait: pick,
+        granted: random.oneIn(3),
+      };
     case 13:
       return { operation: random.oneIn(5) ? endSession() : renew() };
     case 14:
@@ -115,6 +121,7 @@ function randomLock(random: Random, name: string): Operation {
   const options = random.pick([
     {},
     {},
+    { shared: true },
     { shared: true },
     { shared: true },
     { permits: random.pick([1, 2, 3, PERMITS_MAX, PERMITS_MAX + 1]) },

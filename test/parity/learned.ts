@@ -9,8 +9,10 @@ import type { Operation } from '../drive/operations.js';
 interface Known {
   readonly session: number;
   readonly name: Uint8Array;
-  /** Of a hold its token, of a wait the id of its operation. */
-  readonly number: number;
+  /** Of the operation that asked for it. */
+  readonly id: number;
+  /** 0: it waits. */
+  readonly token: number;
 }
 
 /** Holds and waits that are kept in mind. */
@@ -40,11 +42,11 @@ export class Learned {
     for (const { id = 0, code, key, expectedRevision } of operations) {
       const result = answered.get(id);
       if (code === OperationCode.Lock && result === undefined) {
-        this.waits.push({ session, name: key, number: id });
+        this.waits.push({ session, name: key, id, token: 0 });
       } else if (code === OperationCode.Lock && result?.status === 'OK') {
-        this.holds.push({ session, name: key, number: result.revision });
+        this.holds.push({ session, name: key, id, token: result.revision });
       } else if (code === OperationCode.Unlock && result?.status === 'OK' && result.count === 0) {
-        this.holds = this.holds.filter(({ number }) => number !== Number(expectedRevision));
+        this.holds = this.holds.filter(({ token }) => token !== Number(expectedRevision));
       }
     }
     this.hear(notices);
@@ -60,10 +62,10 @@ export class Learned {
         this.waits = this.waits.filter((wait) => wait.session !== session);
       } else if (notice.kind === 'answer') {
         const { id, status, revision } = notice.result;
-        const at = this.waits.findIndex((each) => each.session === session && each.number === id);
+        const at = this.waits.findIndex((each) => each.session === session && each.id === id);
         const [wait] = at < 0 ? [] : this.waits.splice(at, 1);
         if (wait !== undefined && status === 'OK') {
-          this.holds.push({ ...wait, number: revision });
+          this.holds.push({ ...wait, token: revision });
         }
       }
     }

@@ -2,6 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 import { enginePair, OPTIONS } from '../drive/engines.js';
 import { CONFIGS, pairOf } from './configs.js';
 import { AGENT_FAULTS, FAULTS, faultyEngine } from './faulty.js';
@@ -24,6 +26,34 @@ describe(`random histories, ${note}, RONDO_SEED=${SEED}`, { timeout: 120_000 }, 
     expectLockstep(pairOf(left, right, options, mix.durable), steps, options.partitions, SEED);
   });
 });
+
+/** Answers without which random agents would have gone blind. */
+const MET: [OperationCode, Status][] = [
+  ...[
+    Status.Ok,
+    Status.LockHeld,
+    Status.LockTimeout,
+    Status.LockCancelled,
+    Status.Deadlock,
+    Status.UpgradeConflict,
+    Status.NotHolder,
+    Status.SessionRequired,
+    Status.SessionUnknown,
+    Status.TtlOutOfRange,
+    Status.InvalidArgument,
+  ].map((status): [OperationCode, Status] => [OperationCode.Lock, status]),
+  [OperationCode.Unlock, Status.Ok],
+  [OperationCode.Unlock, Status.NotHolder],
+  [OperationCode.Downgrade, Status.Ok],
+  [OperationCode.Extend, Status.Ok],
+  [OperationCode.CancelLock, Status.Ok],
+  [OperationCode.CancelLock, Status.AlreadyExists],
+  [OperationCode.EndSession, Status.Ok],
+  [OperationCode.Renew, Status.Ok],
+  [OperationCode.ListLocks, Status.Ok],
+  [OperationCode.Put, Status.Fenced],
+  [OperationCode.Put, Status.SessionUnknown],
+];
 
 describe('canaries', () => {
   const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10, durable: true };
@@ -58,6 +88,24 @@ describe('canaries', () => {
     expect(() => expectLockstep(make, steps, OPTIONS.partitions, 11)).toThrowError(
       /Run again with RONDO_SEED=11\. Cut down to \d steps/,
     );
+  });
+
+  it('has agents that meet every answer of sessions and locks', () => {
+    let counters: Float64Array = new Float64Array();
+    const make = pairOf(
+      createTsEngine,
+      (options) => {
+        const engine = createTsEngine(options);
+        ({ counters } = engine);
+        return engine;
+      },
+      OPTIONS,
+    );
+    const steps = randomSteps(new Random(8), 8000, { ...mix, agents: true, durable: false });
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeUndefined();
+    const met = (code: OperationCode, status: Status) => counters[code * STATUS_COUNT + status];
+    const missing = MET.filter(([code, status]) => (met(code, status) ?? 0) === 0);
+    expect(missing).toEqual([]);
   });
 
   it('makes the same history from the same seed', () => {

@@ -264,20 +264,22 @@ export class Lockstep {
   }
 
   private resolve(plan: PlannedOperation, session: number): Operation {
-    const { operation, near, goOn, hold, wait, anybodys, fence } = plan;
+    const { operation, near, goOn, hold, wait, granted, anybodys, fence } = plan;
     if (fence !== undefined) {
       const held = this.learned.hold(0, fence.pick);
-      const { name, number } = held ?? { name: fence.name, number: fence.token };
-      return fenced(name, fence.token === 1 ? number : fence.token, operation);
+      const { name, token } = held ?? fence;
+      return fenced(name, fence.token === 1 ? token : fence.token, operation);
     }
-    const found =
-      hold !== undefined
-        ? this.learned.hold(anybodys === true ? 0 : session, hold)
-        : wait === undefined
-          ? undefined
-          : this.learned.wait(session, wait);
-    if (found !== undefined) {
-      return { ...operation, key: found.name, expectedRevision: found.number };
+    if (hold !== undefined) {
+      const held = this.learned.hold(anybodys === true ? 0 : session, hold);
+      if (held !== undefined) return { ...operation, key: held.name, expectedRevision: held.token };
+    }
+    if (wait !== undefined) {
+      const { learned } = this;
+      const waiting = granted ? learned.hold(session, wait) : learned.wait(session, wait);
+      if (waiting !== undefined) {
+        return { ...operation, key: waiting.name, expectedRevision: waiting.id };
+      }
     }
     const key = Buffer.from(operation.key).toString('latin1');
     if (near !== undefined) {

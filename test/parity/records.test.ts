@@ -81,8 +81,8 @@ describe(`record files, RONDO_SEED=${SEED}`, { timeout: 120_000 }, () => {
   });
 
   it.each(pairings)('of sessions and locks, by $writer, folded by $reader', ({ write, read }) => {
-    for (let seed = SEED; seed < SEED + 3; seed++) expectFolds(write, read, seed);
-    expect.assertions(15);
+    for (let seed = SEED; seed < SEED + 2; seed++) expectFolds(write, read, seed);
+    expect.assertions(10);
   });
 
   if ('reason' in native) it.skip(native.reason);

@@ -30,6 +30,8 @@ export interface PlannedOperation {
   /** Name and token are those of the hold, or the wait, of this number, where there is one. */
   readonly hold?: number;
   readonly wait?: number;
+  /** The wait is one that was granted before. */
+  readonly granted?: boolean;
   /** The hold is not the session's own. */
   readonly anybodys?: boolean;
   /** The write is fenced: with the hold of this number, or with this name and token. */
@@ -77,14 +79,17 @@ export interface Mix {
   readonly agents?: boolean;
 }
 
+/** Milliseconds. */
+const LEAPS = [-1000, -1, 1000, 60_000, 10_000_000];
+const AGENT_LEAPS = [-1000, -1, 200, 400, 600, 1000, 1000, 2500, 60_000];
+
 export function randomSteps(random: Random, operations: number, mix: Mix): Step[] {
   const keys = keyPool(random, mix.keys);
   const steps: Step[] = [];
   for (let made = 0; made < operations; ) {
-    // Now and then time goes backwards or leaps.
-    const elapsed = random.oneIn(20)
-      ? random.pick([-1000, -1, 1000, 60_000, 10_000_000])
-      : random.below(12);
+    // Now and then time goes backwards or leaps; less far where sessions should live on.
+    const leaps = mix.agents === true ? AGENT_LEAPS : LEAPS;
+    const elapsed = random.oneIn(20) ? random.pick(leaps) : random.below(12);
     if (random.oneIn(15)) {
       steps.push({ kind: 'advance', elapsed });
       continue;
@@ -102,6 +107,13 @@ export function randomSteps(random: Random, operations: number, mix: Mix): Step[
     }
     if (random.oneIn(60)) {
       steps.push({ kind: 'bytes', elapsed, frame: random.bytes(random.below(80)) });
+      continue;
+    }
+    const before = steps.at(-random.between(1, 12));
+    if (mix.agents === true && before?.kind === 'frame' && random.oneIn(8)) {
+      // A frame again, as after a reconnect.
+      steps.push({ ...before, elapsed });
+      made += before.operations.length;
       continue;
     }
     const count = random.oneIn(3) ? 1 : random.between(1, mix.operationsPerFrameMax);

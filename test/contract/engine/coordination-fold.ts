@@ -172,7 +172,7 @@ export function expectFolds(write: CreateEngine, read: CreateEngine, seed: numbe
 
 export function coordinationFoldContract(create: CreateEngine): void {
   describe(`the fold of sessions and locks, RONDO_SEED=${SEED}`, () => {
-    it.each(Array.from({ length: 6 }, (_, at) => SEED + at))('history %i', (seed) => {
+    it.each(Array.from({ length: 4 }, (_, at) => SEED + at))('history %i', (seed) => {
       expectFolds(create, create, seed);
       expect.assertions(5);
     });

@@ -192,7 +192,8 @@ export function fencesContract(create: CreateEngine): void {
       const before = d.memoryBytes;
       d.run(fenced('a', 4, del(key)), fenced('a', 5, del(key)));
       expect(d.memoryBytes).toBe(before + 1 + FENCE_OVERHEAD_BYTES);
-      const bound = ENTRY_OVERHEAD_BYTES + '{a}other'.length + 1 + FENCE_OVERHEAD_BYTES;
+      const held = ENTRY_OVERHEAD_BYTES + '{a}other'.length + 'x'.length;
+      const bound = held + 'a'.length + FENCE_OVERHEAD_BYTES;
       const tight = drive({ partitions: 16, memoryBytesMax: bound });
       tight.run(put('{a}other', 'x'));
       expect(tight.run(fenced('{a}', 1, del(key)))).toMatchObject({

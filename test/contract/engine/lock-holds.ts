@@ -183,6 +183,19 @@ export function lockHoldsContract(create: CreateEngine): void {
       expect(told(d.as(2, unlock('a', 5)))).toEqual(['1#7 OK 8']);
     });
 
+    it('of a hold that is released meanwhile is answered, and holds nobody up', () => {
+      const d = agent(3);
+      d.as(1, lock('a', { id: 5, shared: true, leaseMs: 500 }));
+      d.as(2, lock('a', { id: 6, shared: true }));
+      d.as(3, waitFor('a', 7));
+      d.as(1, upgrade(8, 4, FOREVER));
+      const freed = d.as(1, unlock('a', 4));
+      expect(told(freed)).toEqual(['1#8 NOT_HOLDER 5']);
+      expect(d.figure(OUTCOME_WAITS)).toBe(1);
+      d.as(2, upgrade(9, 5));
+      expect(d.asks(1, upgrade(8, 4))).toEqual(['NOT_HOLDER 8']);
+    });
+
     it('that times out leaves the shared hold', () => {
       const d = agent(3);
       d.as(1, lock('a', { id: 5, shared: true }));

@@ -23,7 +23,7 @@ import type { Operation } from '../../drive/operations.js';
 import { seedOf } from '../../parity/random.js';
 
 const SEED = seedOf(20_261_121);
-const RUNS = Number(process.env.RONDO_MODEL_RUNS ?? 250);
+const RUNS = Number(process.env.RONDO_MODEL_RUNS ?? 80);
 const SESSIONS = [1, 2, 3, 4];
 const NAMES = ['a', 'b', 'c'];
 

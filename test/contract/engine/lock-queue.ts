@@ -218,7 +218,7 @@ export function lockQueueContract(create: CreateEngine): void {
       d.now += TTL_MS - 1;
       d.as(2, renew());
       const ended = d.advance(d.now + 1);
-      expect(told(ended)).toEqual(['1 ended', '2#6 OK 6', '3 ended']);
+      expect(told(ended)).toEqual(['1 ended', '2#6 OK 7', '3 ended']);
     });
 
     it('when it is downgraded, to the shared ones in front', () => {

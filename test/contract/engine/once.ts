@@ -140,7 +140,9 @@ export function onceContract(create: CreateEngine): void {
     });
 
     it('shows the append of the first time', () => {
-      const d = agent(1);
+      const d = drives(create)({ partitions: 1 });
+      d.engine.input[INPUT_DURABLE] = 0;
+      d.openSession(1);
       d.engine.input[INPUT_DURABLE] = 1;
       d.as(1, once(5, increment('n', 1)));
       const append = d.figure(OUTCOME_APPEND);

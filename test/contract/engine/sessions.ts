@@ -198,12 +198,12 @@ export function sessionsContract(create: CreateEngine): void {
   });
 
   describe('the end of a session', () => {
-    /** Session 1 with two ephemeral keys, two locks and a wait; 2 waits for both locks and holds c. */
+    /** Session 1 with two ephemeral keys, two locks and a wait; 2 waits for both locks; 3 holds what 1 waits for. */
     const laden = (): Drive => {
       const d = agent(3);
       d.as(1, ephemeral(put('e2', 'x')), ephemeral(put('e1', 'x')));
       d.as(1, lock('b', { id: 10 }), lock('a', { id: 11 }));
-      d.as(2, lock('c', { id: 20 }));
+      d.as(3, lock('c', { id: 20 }));
       d.as(2, waitFor('a', 21), waitFor('b', 22));
       d.as(1, waitFor('c', 12));
       d.run(put('plain', 'x'));
