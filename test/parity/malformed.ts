@@ -238,11 +238,6 @@ function addShapes(
   withSlots('a vtable with slots of a later version, not set', {}, 24);
   withSlots('a vtable with a slot of a later version, set', { 18: operations }, 20);
   withSlots('a vtable with a slot of a later version, out of range', { 18: 0xffff }, 20);
-  withSlots('events that are not set', { 16: 0 }, 18);
-  withSlots('events beside the operations', { 16: operations }, 18);
-  withSlots('events where the data is', { 16: DATA_OFFSET_AT - TABLE_AT }, 18);
-  withSlots('events out of range', { 16: 0xffff }, 18);
-  withSlots('events at an odd place', { 16: operations + 1 }, 18);
   withSlots('a hello beside the operations', { 12: operations }, 16);
   withSlots('a hello out of range', { 12: 0xfff0 }, 16);
   withSlots('a welcome beside the operations', { 14: operations }, 16);
