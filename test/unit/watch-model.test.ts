@@ -63,14 +63,16 @@ const isKeysOnly = ({ ask }: Model) => (ask.flags! & FLAG_WATCH_KEYS_ONLY) !== 0
 
 class Run {
   readonly world: World;
+  readonly sendBufferBytesMax: number;
   readonly models: Model[] = [];
   private readonly peers: FakePeer[] = [];
   private readonly tokens = new Map<string, number>();
   private id = 0;
 
   constructor(private readonly random: Random) {
+    this.sendBufferBytesMax = random.pick([4, 6, 8, 64]) * 1024;
     this.world = new World({
-      sendBufferBytesMax: random.pick([4, 6, 8, 64]) * 1024,
+      sendBufferBytesMax: this.sendBufferBytesMax,
       historyBounds: {
         bytes: random.pick([4, 16, 1024]) * 1024,
         records: 100_000,
@@ -349,6 +351,11 @@ describe(`watches of random worlds, RONDO_SEED=${SEED}`, () => {
       const one = new Run(random);
       for (let step = 0; step < STEPS; step++) one.step();
       one.finish();
+      const { hub } = one.world;
+      expect(hub.queuedBytes).toBe(0);
+      for (const { peer } of one.models) {
+        expect(peer.bufferedBytesMost).toBeLessThanOrEqual(one.sendBufferBytesMax);
+      }
       for (const model of one.models) {
         for (const sight of check(one.world, model)) seen.set(sight, (seen.get(sight) ?? 0) + 1);
       }
