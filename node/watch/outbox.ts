@@ -13,7 +13,7 @@ import {
   WATCH_UNREAD_BYTES_MAX,
 } from '../limits.js';
 import type { WatchEvent } from './events.js';
-import type { Watch, WatchedPeer } from './watch.js';
+import { type Watch, type WatchedPeer, WatchState } from './watch.js';
 
 /** Answers in one reply frame. */
 const ANSWERS_PER_FRAME = 512;
@@ -35,6 +35,7 @@ export class Outbox {
   /** Unread bytes above which live events are not sent, and above which nothing is made to be sent. */
   private readonly unreadMax: number;
   private readonly pauseMax: number;
+  private readonly frameMax: number;
   /** Unread bytes that no push may go beyond. */
   private readonly bufferMax: number;
 
@@ -47,6 +48,7 @@ export class Outbox {
     const share = sendBufferBytesMax / WATCH_SEND_BUFFER_SHARE;
     this.unreadMax = Math.min(WATCH_UNREAD_BYTES_MAX, share);
     this.pauseMax = Math.min(SEND_PAUSE_BYTES, share);
+    this.frameMax = Math.min(WATCH_FRAME_BYTES, share);
     this.bufferMax = sendBufferBytesMax - share;
   }
 
@@ -59,8 +61,13 @@ export class Outbox {
   push(watch: Watch, event: WatchEvent, isLive: boolean): void {
     const { owner } = watch;
     const told = watch.view(event);
-    if (owner.events.length > 0 && owner.pendingBytes + told.size > WATCH_FRAME_BYTES) {
+    if (owner.events.length > 0 && owner.pendingBytes + told.size > this.frameMax) {
       this.flush(owner, isLive);
+      // What there was no room for may have been of this watch: this event must not come before it.
+      if (isLive && watch.state !== WatchState.Live) {
+        this.onOverflow(watch, told);
+        return;
+      }
     }
     owner.events.push(told);
     owner.receivers.push(watch);
@@ -72,7 +79,7 @@ export class Outbox {
   isReady(owner: WatchedPeer, bytes: number): boolean {
     // What is pending goes out first: then only what the peer has not read stands against more, and reading
     // it is what brings a peer back that had no room.
-    if (owner.pendingBytes > 0 && owner.pendingBytes + bytes > WATCH_FRAME_BYTES) {
+    if (owner.pendingBytes > 0 && owner.pendingBytes + bytes > this.frameMax) {
       this.flush(owner, false);
     }
     const { peer, pendingBytes } = owner;
