@@ -254,9 +254,9 @@ describe('operations without an answer', () => {
 describe('signs of life', () => {
   it('are sent where nothing else is', async () => {
     const node = await sessionNode();
-    node.sessions = { resumes: true, answersRemembered: true, ttlMs: 90 };
+    node.sessions = { resumes: true, answersRemembered: true, ttlMs: 450 };
     const [, seen] = await connected(node);
-    await delay(300);
+    await delay(1000);
     expect(node.operations.length).toBeGreaterThanOrEqual(4);
     expect(new Set(node.operations.map(({ code }) => code))).toEqual(
       new Set([OperationCode.Renew]),
