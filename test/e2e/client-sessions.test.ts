@@ -145,7 +145,10 @@ for (const engine of ['ts', 'native']) {
       const port = String(await freePort());
       const settings = ['--engine', engine, '--port', port, '--data-dir', folder];
       const first = await startTestNode(...settings);
-      const { rondo, sessions } = cuttable(first.url, { timeoutMs: 20_000 });
+      const { rondo, sessions } = cuttable(first.url, {
+        timeoutMs: 20_000,
+        session: { ttlMs: 60_000 },
+      });
       let second: TestNode | undefined;
       try {
         const lock = await rondo.lock('durable');

@@ -278,7 +278,7 @@ describe('a lost connection', () => {
   });
 
   it('does not keep a lock from being released, however long it takes', async () => {
-    const [node, rondo] = await connected(undefined, { timeoutMs: 50 });
+    const [node, rondo] = await connected(undefined, { timeoutMs: 400 });
     const lock = await rondo.lock('k');
     node.onHello = () => undefined;
     node.cut();
@@ -356,16 +356,16 @@ describe('a lease', () => {
       if (operation.code === Extend) tell(peer, operation, Status.NotHolder);
       return operation.code !== Extend;
     });
-    const first = await told.lock('k', { ttlMs: 90 });
+    const first = await told.lock('k', { ttlMs: 600 });
     await until(() => first.signal.aborted);
     expect(reasonOf(first).code).toBe('NOT_HOLDER');
 
     const [, silent] = await connected((_, { code }) => code !== Extend);
     const began = performance.now();
-    const second = await silent.lock('k', { ttlMs: 90 });
+    const second = await silent.lock('k', { ttlMs: 600 });
     await until(() => second.signal.aborted);
     expect(reasonOf(second).code).toBe('NOT_HOLDER');
-    expect(performance.now() - began).toBeLessThan(200);
+    expect(performance.now() - began).toBeLessThan(1200);
   });
 
   it('of a lock that was waited for is confirmed first', async () => {

@@ -277,14 +277,14 @@ describe('signs of life', () => {
 
   it('without an answer give the session up by this side’s clock, and another is made', async () => {
     const node = await sessionNode(noAnswer);
-    node.sessions = { resumes: true, answersRemembered: true, ttlMs: 120 };
+    node.sessions = { resumes: true, answersRemembered: true, ttlMs: 600 };
     const rondo = client(node.url, { timeoutMs: 5000 });
     await rondo.ready();
     // The network takes everything and gives nothing back, not even to another connection.
     node.onHello = () => undefined;
     await until(() => node.hellos.length === 2);
     expect(node.hellos[1]).toMatchObject({ session: 1 });
-    await delay(150);
+    await delay(400);
     node.onHello = undefined;
     node.cut();
     await until(() => node.hellos.length >= 3);
