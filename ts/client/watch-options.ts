@@ -30,9 +30,9 @@ export interface WatchOptions {
   readonly keysOnly?: boolean | undefined;
   /** Tells of keys: the default. */
   readonly keys?: boolean | undefined;
-  /** Tells of locks whose names match, too. */
+  /** Tells of locks whose names match, too. They have no snapshot: `rondo.locks` shows what there is. */
   readonly locks?: boolean | undefined;
-  /** Tells of the sessions of the node, too. */
+  /** Tells of sessions whose ids begin with the prefix, too: of every one where it is empty. */
   readonly sessions?: boolean | undefined;
   /** Ends the watch with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
