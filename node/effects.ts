@@ -17,8 +17,6 @@ import {
   OUTCOME_RECORD_BYTES,
 } from '../ts/engine/engine.js';
 import { OperationCode } from '../ts/wire/generated/rondo/wire/operation-code.js';
-import { HEADER_BYTES, RESULT_BYTES } from '../ts/wire/layout.js';
-import { ReplyWriter } from '../ts/wire/reply.js';
 import { Status } from '../ts/wire/status.js';
 import { describe, type Peer, type Send } from './connection.js';
 import type { Counters } from './counters.js';
@@ -36,8 +34,7 @@ export interface EffectsOptions {
   /** Whether what is stored waits until it is durable before it is shown. */
   readonly isWaiting: boolean;
   readonly registry: SessionRegistry;
-  /** Undefined: watches are answered UNAVAILABLE. */
-  readonly watches: Watches | undefined;
+  readonly watches: Watches;
   readonly counters: Counters;
   readonly logger: Logger;
   readonly send: Send;
@@ -76,7 +73,7 @@ export class Effects {
     counters.recordBytes += bytes;
     gate?.store();
     const append = outcome[OUTCOME_APPEND] as number;
-    watches?.onRecords(append, this.records.of(bytes), this.position);
+    watches.onRecords(append, this.records.of(bytes), this.position);
     this.position = outcome[OUTCOME_POSITION] as number;
   }
 
@@ -86,7 +83,7 @@ export class Effects {
     const { outcome } = engine;
     const recordBytes = outcome[OUTCOME_RECORD_BYTES] as number;
     const noticeBytes = outcome[OUTCOME_NOTICE_BYTES] as number;
-    if (recordBytes > 0 && !isWaiting) watches?.onDurable(outcome[OUTCOME_APPEND] as number);
+    if (recordBytes > 0 && !isWaiting) watches.onDurable(outcome[OUTCOME_APPEND] as number);
     // A call that did nothing, as under a write refusal, would do nothing again at once.
     if (outcome[OUTCOME_MORE] === 1 && recordBytes + noticeBytes > 0) onMore();
     if (noticeBytes > 0) this.tellNotices(peer);
@@ -138,17 +135,8 @@ export class Effects {
     append: number,
     position: number,
   ): void {
-    const { watches, send } = this.options;
-    if (watches === undefined) {
-      const reply = new Uint8Array(HEADER_BYTES + RESULT_BYTES + 4);
-      const writer = new ReplyWriter(reply);
-      writer.begin(1);
-      writer.result(request.id, Status.Unavailable, 0, 0);
-      send(peer, reply.subarray(0, writer.finish()), 1);
-    } else if (code === OperationCode.Unwatch) {
-      watches.unwatch(peer, request);
-    } else {
-      watches.watch(peer, request, append, position);
-    }
+    const { watches } = this.options;
+    if (code === OperationCode.Unwatch) watches.unwatch(peer, request);
+    else watches.watch(peer, request, append, position);
   }
 }

@@ -11,9 +11,11 @@ import { SESSION_SECRET_BYTES } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
 import type { Backlogs } from './backlog.js';
 import type { Clock } from './clock.js';
+import type { Tokens } from './config/tokens.js';
 import { describe, type Peer } from './connection.js';
 import type { Effects } from './effects.js';
-import { SESSION_DRAWS_MAX } from './limits.js';
+import { judgeHello } from './hello.js';
+import { LOGGED_TEXT_MAX, SESSION_DRAWS_MAX } from './limits.js';
 import type { SessionRegistry } from './session-registry.js';
 import { NO_SESSION, resumedSession, type WelcomeSession } from './welcome.js';
 
@@ -22,6 +24,8 @@ export interface GreetingOptions {
   readonly effects: Effects;
   readonly registry: SessionRegistry;
   readonly backlogs: Backlogs;
+  /** Undefined: no authentication. */
+  readonly tokens: Tokens | undefined;
   readonly sessionsMax: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,6 +38,21 @@ export interface GreetingOptions {
 
 export class Greeting {
   constructor(private readonly options: GreetingOptions) {}
+
+  /** Takes the first frame of a connection: refuses it, or lets the connection in. */
+  greet(peer: Peer, message: ArrayBuffer): void {
+    const { tokens, refuse } = this.options;
+    const state = peer.data;
+    const { status, hello } = judgeHello(message, state.authorization, tokens);
+    state.client = hello?.client.slice(0, LOGGED_TEXT_MAX) ?? '';
+    if (hello === undefined || status !== Status.Ok) {
+      refuse(peer, status);
+      return;
+    }
+    state.isGreeted = true;
+    state.helloTimer?.cancel();
+    this.answer(peer, hello);
+  }
 
   /** Answers a hello that lets its connection in. Frames behind it wait until the welcome has left. */
   answer(peer: Peer, hello: HelloFrame): void {

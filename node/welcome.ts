@@ -11,6 +11,7 @@ import {
   SESSION_TTL_MS_MAX,
   SESSION_TTL_MS_MIN,
 } from '../ts/wire/limits.js';
+import { WATCHES_PER_CONNECTION_MAX } from './limits.js';
 import { VERSION } from './version.js';
 import type { Worker } from './worker.js';
 
@@ -63,7 +64,7 @@ export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
       scanEntriesMax: SCAN_ENTRIES_MAX,
       sessionTtlMsMin: SESSION_TTL_MS_MIN,
       sessionTtlMsMax: SESSION_TTL_MS_MAX,
-      watchesMax: 0,
+      watchesMax: WATCHES_PER_CONNECTION_MAX,
       answersRememberedMax: ANSWERS_REMEMBERED_MAX,
     },
     uptimeMs: worker.uptimeMs,
@@ -79,6 +80,6 @@ export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
     answersRemembered: session.answersRemembered,
     position: worker.outcomeOf(OUTCOME_POSITION),
     sessions: worker.outcomeOf(OUTCOME_SESSIONS),
-    watches: worker.watches?.count ?? 0,
+    watches: worker.watches.count,
   });
 }

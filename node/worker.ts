@@ -11,7 +11,6 @@ import {
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
 } from '../ts/engine/engine.js';
-import type { HelloFrame } from '../ts/wire/hello.js';
 import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
@@ -24,13 +23,11 @@ import { Effects } from './effects.js';
 import { Expiry } from './expiry.js';
 import { Gate } from './gate.js';
 import { Greeting } from './greeting.js';
-import { judgeHello } from './hello.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
   FAILURE_LINGER_MS,
   FRAMES_PER_TIMED_FRAME,
-  LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
   STOP_DEADLINE_MS,
@@ -48,6 +45,7 @@ import type {
   UpgradeRequest,
 } from './transport/transport.js';
 import type { Watches } from './watch/watches.js';
+import { watchHubOf } from './watch-ports.js';
 import { welcomeOf } from './welcome.js';
 import type { WorkerOptions } from './worker-options.js';
 
@@ -63,7 +61,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
   readonly sessions = new SessionRegistry();
-  readonly watches: Watches | undefined;
+  readonly watches: Watches;
   readonly gate: Gate | undefined;
   /** Told apart from every other node and every log. */
   readonly node: number;
@@ -97,7 +95,8 @@ export class Worker implements TransportHandler<ConnectionState> {
     const { send, refuse } = this.delivery;
     const afterCall = () => this.afterCall();
     const fail = (error: unknown) => this.fail(error);
-    this.watches = options.watches?.({ ...options, engine, send, refuse, afterCall, fail });
+    const makeWatches = options.watches ?? watchHubOf;
+    this.watches = makeWatches({ ...options, engine, send, afterCall, fail });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
@@ -125,7 +124,7 @@ export class Worker implements TransportHandler<ConnectionState> {
           this.backlogs.schedule(peer);
         },
         overload: (peer, reply) => this.overload.replace(peer, reply),
-        onDurable: (append) => this.watches?.onDurable(append),
+        onDurable: (append) => this.watches.onDurable(append),
       });
     }
     this.effects = new Effects({
@@ -146,6 +145,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       effects: this.effects,
       registry: this.sessions,
       backlogs: this.backlogs,
+      tokens: options.tokens,
       sessionsMax: settings.sessionsMax,
       clock,
       logger,
@@ -175,7 +175,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
-      this.watches?.stop();
+      this.watches.stop();
       await this.transport.close(0);
       throw error;
     }
@@ -185,7 +185,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches?.stop() }];
+    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return port;
@@ -297,14 +297,14 @@ export class Worker implements TransportHandler<ConnectionState> {
     peer.data.isOverloaded = false;
     // Not from within this event: uWebSockets.js loses track of what is sent there and has to wait.
     this.backlogs.schedule(peer);
-    this.watches?.onDrain(peer);
+    this.watches.onDrain(peer);
   }
 
   onClose(peer: Peer, code: number, reason: string): void {
     this.connections.delete(peer);
     peer.data.helloTimer?.cancel();
     this.sessions.unbind(peer);
-    this.watches?.onClose(peer);
+    this.watches.onClose(peer);
     logClose(this.options.logger, peer, code, reason);
   }
 
@@ -330,17 +330,8 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   private greet(peer: Peer, message: ArrayBuffer): void {
-    const state = peer.data;
-    const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
-    state.client = hello?.client.slice(0, LOGGED_TEXT_MAX) ?? '';
-    if (status !== Status.Ok) {
-      this.delivery.refuse(peer, status);
-      return;
-    }
-    state.isGreeted = true;
-    state.helloTimer?.cancel();
     try {
-      this.greeting.answer(peer, hello as HelloFrame);
+      this.greeting.greet(peer, message);
     } catch (error) {
       this.fail(error);
     }

@@ -145,7 +145,7 @@ export class Metrics {
     });
     this.gauge('rondo_lock_holds', 'Holds of locks.', () => worker.outcomeOf(OUTCOME_HOLDS));
     this.gauge('rondo_lock_waits', 'Waits for locks.', () => worker.outcomeOf(OUTCOME_WAITS));
-    this.gauge('rondo_watches', 'Watches of all connections.', () => worker.watches?.count ?? 0);
+    this.gauge('rondo_watches', 'Watches of all connections.', () => worker.watches.count);
   }
 
   /** What waits for the log. Without a log there is none of it. */

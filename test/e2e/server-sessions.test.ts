@@ -207,11 +207,15 @@ for (const { transport, engine, skip } of pairings()) {
       expect(text).toMatch(/^rondo_watches 0$/m);
     });
 
-    it('may not watch at a node without watches, and hear so', async () => {
+    it('may watch, and show what they watch', async () => {
       await start();
       const { client } = await withSession(fixture);
       send(client, { code: Watch, key: 'a', id: 3, limit: 1 });
-      expect(await client.results()).toMatchObject([{ id: 3, status: Status.Unavailable }]);
+      expect(await client.results()).toMatchObject([{ id: 3, status: Status.Ok, revision: 1 }]);
+      expect(await (await fixture.connect()).helloWith({})).toMatchObject({ watches: 1 });
+      client.socket.close();
+      await client.closed;
+      await until(() => fixture.server.worker.watches.count === 0, 'the end of the watch');
     });
 
     it('are welcomed when they are durable, and frames behind the hello wait for it', async () => {

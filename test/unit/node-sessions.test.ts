@@ -8,13 +8,19 @@ import { Counters } from '../../node/counters.js';
 import { Effects } from '../../node/effects.js';
 import { Greeting } from '../../node/greeting.js';
 import { SessionRegistry } from '../../node/session-registry.js';
+import type { Watches, WatchRequest } from '../../node/watch/watches.js';
 import type { WelcomeSession } from '../../node/welcome.js';
 import {
   NOTICE_ANSWER,
   NOTICE_REQUEST,
   NOTICE_SESSION_ENDED,
 } from '../../ts/engine/coordination.js';
-import { OUTCOME_COUNT, OUTCOME_MORE, OUTCOME_SESSIONS } from '../../ts/engine/engine.js';
+import {
+  OUTCOME_COUNT,
+  OUTCOME_MORE,
+  OUTCOME_POSITION,
+  OUTCOME_SESSIONS,
+} from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { Status } from '../../ts/wire/status.js';
 import { helloOf } from '../drive/hello.js';
@@ -31,6 +37,15 @@ class Bench {
   /** Closes and frames sent, by connection. */
   readonly order: string[] = [];
   readonly counters = new Counters();
+  readonly watched: string[] = [];
+  readonly watches = {
+    onRecords: (append: number, records: Uint8Array, position: number) =>
+      this.watched.push(`records ${append} ${records.length} behind ${position}`),
+    onDurable: (append: number) => this.watched.push(`durable ${append}`),
+    watch: (_: unknown, request: WatchRequest, append: number, position: number) =>
+      this.watched.push(`watch ${request.id} at ${append} ${position}`),
+    unwatch: (_: unknown, request: WatchRequest) => this.watched.push(`unwatch ${request.id}`),
+  } as unknown as Watches;
   more = 0;
   /** Drawn before the system's bytes. */
   readonly drawn: Buffer[] = [];
@@ -55,7 +70,7 @@ class Bench {
       gate: durability === 'none' ? undefined : this.gate.asGate,
       isWaiting: durability !== 'none',
       registry: this.registry,
-      watches: undefined,
+      watches: this.watches,
       counters: this.counters,
       logger,
       send,
@@ -77,6 +92,7 @@ class Bench {
       effects: this.effects,
       registry: this.registry,
       backlogs: this.backlogs,
+      tokens: undefined,
       sessionsMax: 2,
       clock,
       logger,
@@ -317,18 +333,28 @@ describe('a session', () => {
   });
 });
 
-describe('a node without watches', () => {
-  it('answers each request UNAVAILABLE', () => {
-    const bench = new Bench('none');
+describe('watches', () => {
+  it.each(['sync', 'none'] as const)('see records, then requests, with %s', (durability) => {
+    const bench = new Bench(durability);
     const peer = bench.hello({});
+    bench.engine.outcome[OUTCOME_POSITION] = 3;
+    bench.step([], 64);
+    bench.engine.outcome[OUTCOME_POSITION] = 7;
     bench.engine.nextNotices = [
       { kind: NOTICE_REQUEST, id: 5, code: OperationCode.Watch, key: 'k' },
+      { kind: NOTICE_REQUEST, id: 6, code: OperationCode.Unwatch },
     ];
-    bench.engine.made(0);
+    bench.engine.made(128);
     bench.effects.store();
     bench.effects.tell(peer.asPeer);
-    expect(answersOf(peer.sent[1] as Uint8Array)).toMatchObject([
-      { id: 5, status: Status.Unavailable },
+    const atOnce = (append: number) => (durability === 'none' ? [`durable ${append}`] : []);
+    expect(bench.watched).toEqual([
+      'records 1 64 behind 0',
+      ...atOnce(1),
+      'records 2 128 behind 3',
+      ...atOnce(2),
+      'watch 5 at 2 7',
+      'unwatch 6',
     ]);
   });
 });
