@@ -61,6 +61,7 @@ export class CatchUp {
   /** Takes a watch that goes on behind `watch.from`. */
   join(watch: Watch): void {
     const { history, told, goLive, startOver } = this.options;
+    if (watch.state === WatchState.Ended) return;
     const start = this.startOf(watch);
     if (start < history.oldest) startOver(watch);
     else if (start >= told()) goLive(watch);

@@ -25,9 +25,9 @@ export class Heartbeat {
 
   add(owner: WatchedPeer): void {
     if (owner.heartbeatSlot >= 0) return;
-    // As if something had been sent a while ago, another while for each connection.
-    owner.sentStep = this.outbox.step - (owner.peer.id % WATCH_HEARTBEAT_STEPS);
-    this.place(owner);
+    // The first one comes early, at another time for each connection, and so do those behind it.
+    owner.isBeating = false;
+    this.place(owner, this.outbox.step + 1 + (owner.peer.id % WATCH_HEARTBEAT_STEPS));
   }
 
   remove(owner: WatchedPeer): void {
@@ -44,22 +44,23 @@ export class Heartbeat {
     const step = ++this.outbox.step;
     const slot = this.slots[slotOf(step)] as Set<WatchedPeer>;
     for (const owner of [...slot]) {
-      if (step - owner.sentStep >= WATCH_HEARTBEAT_STEPS) {
+      if (!owner.isBeating || step - owner.sentStep >= WATCH_HEARTBEAT_STEPS) {
+        owner.isBeating = true;
         this.beat(owner);
       } else if (slotOf(owner.sentStep) !== owner.heartbeatSlot) {
         slot.delete(owner);
-        this.place(owner);
+        this.place(owner, owner.sentStep);
       }
     }
   }
 
   /** Into the slot whose turn comes when a heartbeat will be due. */
-  private place(owner: WatchedPeer): void {
-    owner.heartbeatSlot = slotOf(owner.sentStep);
+  private place(owner: WatchedPeer, step: number): void {
+    owner.heartbeatSlot = slotOf(step);
     this.slots[owner.heartbeatSlot]?.add(owner);
   }
 }
 
 function slotOf(step: number): number {
-  return ((step % WATCH_HEARTBEAT_STEPS) + WATCH_HEARTBEAT_STEPS) % WATCH_HEARTBEAT_STEPS;
+  return step % WATCH_HEARTBEAT_STEPS;
 }

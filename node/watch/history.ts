@@ -4,7 +4,6 @@
 
 import { RECORD_HEADER_BYTES, recordBytes } from '../../ts/engine/records.js';
 import { readU64 } from '../../ts/wire/layout.js';
-import { WATCH_HISTORY_CHUNK_BYTES } from '../limits.js';
 
 /** A partition of which no record was seen. */
 const UNSEEN = -1;
@@ -14,6 +13,8 @@ const SPARE_CHUNKS_MAX = 4;
 export interface HistoryBounds {
   readonly bytes: number;
   readonly records: number;
+  /** Bytes of a chunk; larger appends have one of their own. */
+  readonly chunkBytes: number;
 }
 
 class Chunk {
@@ -124,10 +125,9 @@ export class History {
   }
 
   private open(bytes: number): Chunk {
+    const { chunkBytes } = this.bounds;
     const buffer =
-      bytes > WATCH_HISTORY_CHUNK_BYTES
-        ? new Uint8Array(bytes)
-        : (this.spare.pop() ?? new Uint8Array(WATCH_HISTORY_CHUNK_BYTES));
+      bytes > chunkBytes ? new Uint8Array(bytes) : (this.spare.pop() ?? new Uint8Array(chunkBytes));
     const chunk = new Chunk(buffer, this.end, this.revisions.slice());
     const last = this.chunks.at(-1);
     if (last !== undefined) last.next = chunk;
@@ -160,7 +160,7 @@ export class History {
       if (isWithin || chunks.length === 1 || first.end > keepFrom) return;
       chunks.shift();
       this.capacity -= first.bytes.length;
-      const isStandard = first.bytes.length === WATCH_HISTORY_CHUNK_BYTES;
+      const isStandard = first.bytes.length === bounds.chunkBytes;
       if (isStandard && this.spare.length < SPARE_CHUNKS_MAX) this.spare.push(first.bytes);
     }
   }

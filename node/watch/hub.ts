@@ -13,6 +13,7 @@ import type { Clock } from '../clock.js';
 import type { Peer, Send } from '../connection.js';
 import {
   WATCH_HISTORY_BYTES,
+  WATCH_HISTORY_CHUNK_BYTES,
   WATCH_HISTORY_RECORDS,
   WATCH_TURN_EVENTS,
   WATCH_TURN_RECORDS,
@@ -82,6 +83,7 @@ export class WatchHub implements Watches {
     const bounds = options.historyBounds ?? {
       bytes: WATCH_HISTORY_BYTES,
       records: WATCH_HISTORY_RECORDS,
+      chunkBytes: WATCH_HISTORY_CHUNK_BYTES,
     };
     const history = new History(partitions, bounds, revisionOf);
     const outbox = new Outbox(send, sendBufferBytesMax, (watch, event) => {
@@ -331,6 +333,7 @@ export class WatchHub implements Watches {
   }
 
   private goLive(watch: Watch): void {
+    if (watch.state === WatchState.Ended) return;
     this.setState(watch, WatchState.Live);
     this.live.add(watch);
   }
@@ -364,8 +367,10 @@ export class WatchHub implements Watches {
     if (owner.watches.size === 0) this.heartbeat.remove(owner);
   }
 
+  /** What ended, as by a send that closed its connection, stays so. */
   private setState(watch: Watch, state: WatchState, work?: object): void {
     const { owner } = watch;
+    if (watch.state === WatchState.Ended) return;
     if (watch.state === WatchState.Live) owner.unsettled++;
     if (state === WatchState.Live) owner.unsettled--;
     watch.state = state;

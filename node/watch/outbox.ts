@@ -35,6 +35,7 @@ export class Outbox {
   /** Unread bytes above which live events are not sent, and above which nothing is made to be sent. */
   private readonly unreadMax: number;
   private readonly pauseMax: number;
+  private readonly frameMax: number;
   /** Unread bytes that no push may go beyond. */
   private readonly bufferMax: number;
 
@@ -47,6 +48,7 @@ export class Outbox {
     const share = sendBufferBytesMax / WATCH_SEND_BUFFER_SHARE;
     this.unreadMax = Math.min(WATCH_UNREAD_BYTES_MAX, share);
     this.pauseMax = Math.min(SEND_PAUSE_BYTES, share);
+    this.frameMax = Math.min(WATCH_FRAME_BYTES, share);
     this.bufferMax = sendBufferBytesMax - share;
   }
 
@@ -59,7 +61,7 @@ export class Outbox {
   push(watch: Watch, event: WatchEvent, isLive: boolean): void {
     const { owner } = watch;
     const told = watch.view(event);
-    if (owner.events.length > 0 && owner.pendingBytes + told.size > WATCH_FRAME_BYTES) {
+    if (owner.events.length > 0 && owner.pendingBytes + told.size > this.frameMax) {
       this.flush(owner, isLive);
     }
     owner.events.push(told);
@@ -72,7 +74,7 @@ export class Outbox {
   isReady(owner: WatchedPeer, bytes: number): boolean {
     // What is pending goes out first: then only what the peer has not read stands against more, and reading
     // it is what brings a peer back that had no room.
-    if (owner.pendingBytes > 0 && owner.pendingBytes + bytes > WATCH_FRAME_BYTES) {
+    if (owner.pendingBytes > 0 && owner.pendingBytes + bytes > this.frameMax) {
       this.flush(owner, false);
     }
     const { peer, pendingBytes } = owner;

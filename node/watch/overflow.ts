@@ -2,13 +2,12 @@
 // is named, only the newest of each key is kept, or the watch ends. Of watches that catch up nothing is
 // dropped: they wait (`catch-up.ts`, `snapshots.ts`).
 
-import { OVERFLOW_COALESCE, OVERFLOW_DISCONNECT } from '../../ts/wire/layout.js';
+import { EVENT_BYTES, OVERFLOW_COALESCE, OVERFLOW_DISCONNECT } from '../../ts/wire/layout.js';
 import { EventKind } from '../../ts/wire/push.js';
 import { Status } from '../../ts/wire/status.js';
 import {
   WATCH_COALESCED_BYTES_MAX,
   WATCH_COALESCED_OVERHEAD_BYTES,
-  WATCH_FRAME_BYTES,
   WATCH_QUEUED_BYTES_MAX,
 } from '../limits.js';
 import { control, type WatchEvent } from './events.js';
@@ -63,7 +62,7 @@ export class Overflow {
       outbox.push(watch, ended, false);
     }
     for (const watch of owner.lagging) {
-      if (!outbox.isReady(owner, WATCH_FRAME_BYTES)) return;
+      if (!outbox.isReady(owner, EVENT_BYTES)) return;
       const lag = watch.work as Lag;
       if (lag.isGap) outbox.push(watch, control(EventKind.Gap, this.options.told()), false);
       else if (!this.tellNewest(watch, lag)) return;

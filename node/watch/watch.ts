@@ -140,6 +140,7 @@ export class WatchedPeer {
 
   // Written by `heartbeat.ts` and `outbox.ts`.
   heartbeatSlot = -1;
+  isBeating = false;
   /** The step of the heartbeat in which something was sent last. */
   sentStep = 0;
 

@@ -7,7 +7,11 @@ import { RECORD_PUT, RecordWriter, recordBytes } from '../../ts/engine/records.j
 import { bytes } from '../drive/operations.js';
 
 const PARTITIONS = 4;
-const BOUNDS = { bytes: 4 * WATCH_HISTORY_CHUNK_BYTES, records: 1_000_000 };
+const BOUNDS = {
+  bytes: 4 * WATCH_HISTORY_CHUNK_BYTES,
+  records: 1_000_000,
+  chunkBytes: WATCH_HISTORY_CHUNK_BYTES,
+};
 const UNKNOWN_REVISION = 1000;
 
 function records(rows: readonly (readonly [partition: number, revision: number])[], size = 0) {
@@ -70,7 +74,7 @@ describe('the history', () => {
   });
 
   it('is bounded in records as well', () => {
-    const known = history({ bytes: BOUNDS.bytes, records: 20 });
+    const known = history({ ...BOUNDS, records: 20 });
     for (let revision = 1; revision <= 100; revision++) {
       known.append(records([[0, revision]], 100_000), revision - 1, revision);
     }
@@ -79,7 +83,7 @@ describe('the history', () => {
   });
 
   it('keeps what was not told yet, whatever its bounds', () => {
-    const known = history({ bytes: 1, records: 1 });
+    const known = history({ ...BOUNDS, bytes: 1, records: 1 });
     for (let revision = 1; revision <= 50; revision++) {
       known.append(records([[0, revision]], 100_000), revision - 1, 7);
     }
@@ -95,7 +99,7 @@ describe('the history', () => {
   });
 
   it('knows below which revision of a partition it knows nothing', () => {
-    const known = history({ bytes: WATCH_HISTORY_CHUNK_BYTES, records: 1_000_000 });
+    const known = history({ ...BOUNDS, bytes: WATCH_HISTORY_CHUNK_BYTES });
     known.append(records([[1, 41]]), 500, 500);
     expect(known.oldestRevision(1)).toBe(40);
     expect(known.oldestRevision(2)).toBe(UNKNOWN_REVISION);
