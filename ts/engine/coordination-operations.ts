@@ -3,6 +3,7 @@
 
 import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
 import {
+  FLAG_ONCE,
   FLAG_REENTRANT,
   FLAG_UPGRADE,
   LOCK_EXCLUSIVE,
@@ -22,7 +23,7 @@ import type { Granting } from './granting.js';
 import type { Holdings } from './holdings.js';
 import { listLocks } from './lock-list.js';
 import { type Hold, holdEndBytes, type Lock, nameText, Wait } from './locks.js';
-import type { NoticeWriter } from './notices.js';
+import { type NoticeWriter, noticeBytes } from './notices.js';
 import type { Operation } from './operation.js';
 import { scanFits } from './scan.js';
 import type { Session } from './sessions.js';
@@ -48,13 +49,12 @@ export class CoordinationOperations {
     private readonly valueBytesMax: number,
   ) {}
 
-  /** Begins a frame. One whose session was not due when it came is a sign of life of it. */
+  /** Begins a frame, which is a sign of life of its session. What was due has been done. */
   begin(frame: Uint8Array<ArrayBuffer>, session: number): void {
-    const { now } = this.effects;
     this.frame = frame;
     this.named = session;
     this.session = session === 0 ? undefined : this.holdings.sessions.find(session);
-    if (this.session !== undefined && !this.session.isDue(now)) this.session.aliveAt = now;
+    if (this.session !== undefined) this.session.aliveAt = this.effects.now;
   }
 
   /** The frame's session; undefined where it is not there, or no more. */
@@ -66,8 +66,36 @@ export class CoordinationOperations {
   sessionStatus(): Status {
     if (this.present !== undefined) return Status.Ok;
     if (this.named === 0) return Status.SessionRequired;
-    this.see(this.partitionOfSession(this.named));
+    const key = Buffer.from(sessionText(this.named));
+    this.see(this.holdings.keyspace.partitionOf(key, 0, key.length));
     return Status.SessionUnknown;
+  }
+
+  /**
+   * Answers an operation with the flag `once` again, where the frame's session, which is there, has had it
+   * answered. The status of the result, which is written; NO_ROOM or NO_RESULT.
+   */
+  answerAgain(): number {
+    const { operation, reply } = this;
+    const answer = this.session?.answers.find(operation.id);
+    if (answer === undefined) return NO_RESULT;
+    const { revision, ttlMs, count, value, append } = answer;
+    if (reply.dataRoom < value.length) return NO_ROOM;
+    this.effects.gate.seeAppend(append);
+    reply.resultInFull(operation.id, Status.Ok, revision, ttlMs, count, value);
+    return Status.Ok;
+  }
+
+  /**
+   * Keeps the result that was just written as the answer to an operation with the flag `once`, where the
+   * operation made a record of its own: one that does not succeed may have made others on the way, of an
+   * expiry or a fence.
+   */
+  remember(madeRecords: boolean): void {
+    const { status, ...answer } = this.reply.last();
+    if (status !== Status.Ok || !madeRecords) return;
+    const append = this.effects.gate.appends + 1;
+    this.present?.answers.remember(this.operation.id, { ...answer, append });
   }
 
   /**
@@ -75,43 +103,56 @@ export class CoordinationOperations {
    * result, which is written; NO_ROOM or NO_RESULT.
    */
   execute(operationAt: number): number {
-    const { operation, notices, granting } = this;
+    const { operation, granting } = this;
     switch (operation.code) {
       case OperationCode.ListLocks:
         return this.list();
       case OperationCode.Watch:
       case OperationCode.Unwatch:
-        if (!granting.hasRoomForNotice) return NO_ROOM;
-        notices.request(this.frame, operationAt, operation.keyAt, operation.valueEnd);
-        return NO_RESULT;
+        return this.request(operationAt);
+      case OperationCode.Renew:
+        break;
+      case OperationCode.EndSession:
+        if (!granting.hasRoomForEnd) return NO_ROOM;
+        break;
+      default:
+        if (!granting.hasRoom) return NO_ROOM;
     }
     const status = this.sessionStatus();
+    if (status === Status.SessionRequired) this.seeLock();
     const session = this.present;
-    if (session === undefined) return this.end(status);
-    switch (operation.code) {
-      case OperationCode.Renew:
-        this.see(session.partition);
-        return this.end(Status.Ok, 0, session.ttlMs);
-      case OperationCode.EndSession:
-        if (this.effects.refusesWrites) return this.end(this.effects.writeRefusal);
-        if (!granting.hasRoomForEnd) return NO_ROOM;
-        granting.endSession(session);
-        return this.end(Status.Ok);
+    return session === undefined ? this.end(status) : this.executeWith(session);
+  }
+
+  private executeWith(session: Session): number {
+    const { operation, effects } = this;
+    const { code, flags } = operation;
+    if (code === OperationCode.Renew) {
+      this.see(session.partition);
+      return this.end(Status.Ok, 0, session.ttlMs);
     }
-    if (!granting.hasRoom) return NO_ROOM;
-    const { keyAt, keyEnd } = operation;
-    const name = nameText(this.frame, keyAt, keyEnd);
-    const lock = this.holdings.locks.find(name);
-    const partition =
-      lock?.partition ?? this.holdings.keyspace.partitionOf(this.frame, keyAt, keyEnd);
-    if (operation.code === OperationCode.Lock) return this.lock(session, name, lock, partition);
-    if (operation.code === OperationCode.CancelLock) {
-      this.see(partition);
-      return this.cancel(session, lock);
+    if (code === OperationCode.Lock) return this.lock(session);
+    if (code === OperationCode.CancelLock) return this.cancel(session);
+    const isOnce = (flags & FLAG_ONCE) !== 0;
+    const again = isOnce ? this.answerAgain() : NO_RESULT;
+    if (again !== NO_RESULT) return again;
+    if (effects.refusesWrites) return this.end(effects.writeRefusal);
+    if (code === OperationCode.EndSession) {
+      this.granting.endSession(session);
+      return this.end(Status.Ok);
     }
-    if (this.effects.refusesWrites) return this.end(this.effects.writeRefusal);
-    this.see(partition);
-    return this.change(session, lock);
+    const { position } = effects.keyspace;
+    const status = this.change(session);
+    if (isOnce) this.remember(effects.keyspace.position > position);
+    return status;
+  }
+
+  /** Leaves an operation to the node. */
+  private request(operationAt: number): number {
+    const { keyAt, valueEnd } = this.operation;
+    if (this.notices.room < noticeBytes(valueEnd - keyAt)) return NO_ROOM;
+    this.notices.request(this.frame, operationAt, keyAt, valueEnd);
+    return NO_RESULT;
   }
 
   private list(): number {
@@ -122,21 +163,18 @@ export class CoordinationOperations {
     return Status.Ok;
   }
 
-  private lock(
-    session: Session,
-    name: string,
-    present: Lock | undefined,
-    partition: number,
-  ): number {
+  private lock(session: Session): number {
     const { operation, effects, granting, holdings } = this;
     const { id, flags, ttlMs, expectedRevision, limit: waitMs, keyAt, keyEnd } = operation;
+    const name = nameText(this.frame, keyAt, keyEnd);
+    const present = holdings.locks.find(name);
     const granted = holdOfRequest(session, present, id);
     if (granted !== undefined || waitOfRequest(session, present, id) !== undefined) {
-      this.see(partition);
+      this.seeLock();
       return granted === undefined ? NO_RESULT : this.endGranted(granted);
     }
     if (effects.refusesWrites) return this.end(effects.writeRefusal);
-    this.see(partition);
+    this.seeLock();
 
     const mode = flags & LOCK_MODE_MASK;
     const isUpgrade = (flags & FLAG_UPGRADE) !== 0;
@@ -158,6 +196,7 @@ export class CoordinationOperations {
     } else if (present === undefined || (present.waits === 0 && present.fits(mode, permits))) {
       const status = granting.grantStatus(session, keyEnd - keyAt);
       if (status !== Status.Ok) return this.end(status);
+      const partition = this.partitionOfLock();
       const lock = holdings.locks.take(name, this.frame.subarray(keyAt, keyEnd), partition);
       return this.endGranted(granting.grant(lock, { session, id, mode, ttlMs }));
     }
@@ -199,8 +238,10 @@ export class CoordinationOperations {
   }
 
   /** Unlock, Downgrade, Extend. */
-  private change(session: Session, lock: Lock | undefined): number {
+  private change(session: Session): number {
     const { operation, granting, holdings } = this;
+    this.seeLock();
+    const lock = this.presentLock();
     const hold = lock?.holdOf(operation.expectedRevision);
     if (lock === undefined || hold === undefined || hold.session !== session.id) {
       return this.endNotHolder(lock);
@@ -222,15 +263,17 @@ export class CoordinationOperations {
       }
       default: {
         hold.leaseAt = operation.ttlMs === 0 ? 0 : granting.leaseEnd(operation.ttlMs);
-        holdings.endDeadlines.set(hold);
+        holdings.holdDeadlines.set(hold);
         granting.recordHold(hold);
         return this.endGranted(hold);
       }
     }
   }
 
-  private cancel(session: Session, lock: Lock | undefined): number {
+  private cancel(session: Session): number {
     const { expectedRevision: id } = this.operation;
+    this.seeLock();
+    const lock = this.presentLock();
     const wait = waitOfRequest(session, lock, id);
     if (wait !== undefined) {
       this.granting.giveUp(wait, Status.LockCancelled);
@@ -254,15 +297,28 @@ export class CoordinationOperations {
     return status;
   }
 
+  /** The operation's lock. */
+  private presentLock(): Lock | undefined {
+    const { keyAt, keyEnd } = this.operation;
+    return this.holdings.locks.find(nameText(this.frame, keyAt, keyEnd));
+  }
+
+  private partitionOfLock(): number {
+    const { keyAt, keyEnd } = this.operation;
+    return this.holdings.keyspace.partitionOf(this.frame, keyAt, keyEnd);
+  }
+
+  /** The operation, where it has a lock, has seen the newest record of the lock's partition. */
+  private seeLock(): void {
+    if (this.effects.gate.watching && this.operation.keyLength > 0) {
+      this.see(this.partitionOfLock());
+    }
+  }
+
   /** The operation has seen the newest record of a partition. */
   private see(partition: number): void {
     const { gate, keyspace } = this.effects;
     if (gate.watching) gate.see(partition, keyspace.revisions[partition] as number);
-  }
-
-  private partitionOfSession(id: number): number {
-    const key = Buffer.from(sessionText(id));
-    return this.holdings.keyspace.partitionOf(key, 0, key.length);
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { Status } from '../wire/status.js';
 import { DUE_PER_CALL_MAX } from './coordination.js';
-import { isBefore } from './deadlines.js';
+import { isBefore, type Timed } from './deadlines.js';
 import type { Effects } from './effects.js';
 import type { Granting } from './granting.js';
 import type { Holdings } from './holdings.js';
@@ -11,9 +11,6 @@ import { type Hold, Wait } from './locks.js';
 import { Session } from './sessions.js';
 
 export class Due {
-  /** Whether this call has left something undone. */
-  private isLeft = false;
-
   constructor(
     private readonly effects: Effects,
     private readonly holdings: Holdings,
@@ -22,50 +19,26 @@ export class Due {
 
   /** Whether a call at this time has anything to do here. */
   isDue(now: number): boolean {
-    const { endDeadlines, waitDeadlines, unsettled, sessions } = this.holdings;
+    const { sessionDeadlines, holdDeadlines, waitDeadlines, unsettled, sessions } = this.holdings;
     return (
-      endDeadlines.firstAt <= now ||
+      sessionDeadlines.firstAt <= now ||
+      holdDeadlines.firstAt <= now ||
       waitDeadlines.firstAt <= now ||
       unsettled.size > 0 ||
-      sessions.unsigned.length > 0
+      sessions.newcomers.length > 0
     );
-  }
-
-  begin(): void {
-    this.isLeft = false;
-  }
-
-  /** Whether work is due that had no room in this call. */
-  get hasMore(): boolean {
-    return this.isLeft || (this.holdings.unsettled.size > 0 && !this.effects.refusesWrites);
-  }
-
-  /** Notes that something is left for want of room. */
-  leave(): void {
-    this.isLeft = true;
-  }
-
-  /** Takes the call as the sign of life of sessions that have come from records. */
-  signNewcomers(): void {
-    const { sessions, endDeadlines } = this.holdings;
-    for (const session of sessions.unsigned) {
-      session.aliveAt ??= this.effects.now;
-      endDeadlines.set(session);
-    }
-    sessions.unsigned = [];
   }
 
   /** Does what is due at the time of the call. */
   run(): void {
-    const { effects, holdings, granting } = this;
-    if (!effects.refusesWrites) {
-      for (const lock of [...holdings.unsettled]) granting.settle(lock);
-    }
+    const { effects, granting } = this;
+    this.signNewcomers();
+    if (!effects.refusesWrites) granting.settleUnsettled();
     let steps = 0;
     for (let item = this.first(); item !== undefined; item = this.first()) {
       const hasRoom = item instanceof Session ? granting.hasRoomForEnd : granting.hasRoom;
       if (!hasRoom || steps === DUE_PER_CALL_MAX) {
-        this.isLeft = true;
+        effects.isLeft = true;
         return;
       }
       steps++;
@@ -75,12 +48,32 @@ export class Due {
     }
   }
 
+  /** Takes the call as the sign of life of sessions that have come from records. */
+  private signNewcomers(): void {
+    const { sessions, sessionDeadlines } = this.holdings;
+    for (const session of sessions.newcomers) {
+      session.aliveAt = this.effects.now;
+      sessionDeadlines.set(session);
+    }
+    sessions.newcomers = [];
+  }
+
+  /** What is due first. While writes are refused only waits are. */
   private first(): Session | Hold | Wait | undefined {
     const { effects, holdings } = this;
-    const wait = holdings.waitDeadlines.firstDue(effects.now);
-    if (effects.refusesWrites) return wait;
-    const end = holdings.endDeadlines.firstDue(effects.now);
-    if (wait === undefined || end === undefined) return wait ?? end;
-    return isBefore(wait, end) ? wait : end;
+    const { now, refusesWrites } = effects;
+    if (refusesWrites) return holdings.waitDeadlines.firstDue(now);
+    const session = holdings.sessionDeadlines.firstDue(now);
+    const hold = holdings.holdDeadlines.firstDue(now);
+    const wait = holdings.waitDeadlines.firstDue(now);
+    return earlier(earlier(session, hold), wait);
   }
+}
+
+function earlier<T extends Timed, U extends Timed>(
+  left: T | undefined,
+  right: U | undefined,
+): T | U | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
+  return isBefore(left, right) ? left : right;
 }

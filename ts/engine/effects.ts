@@ -13,6 +13,9 @@ export class Effects {
   /** What every write is answered with; Ok: writes are taken. */
   writeRefusal: Status = Status.Ok;
 
+  /** Whether the call has left something undone that was due, for want of room. */
+  isLeft = false;
+
   constructor(
     readonly keyspace: Keyspace,
     readonly gate: Gate,

@@ -26,8 +26,11 @@ export class FencedWrites {
     return recordBytes(fenceNameEnd - fenceNameAt + FENCE_SUFFIX_BYTES, FENCE_VALUE_BYTES);
   }
 
-  /** Ok, Fenced or ResourceExhausted. The operation's fence has been checked as far as it needs no state. */
-  check(frame: Uint8Array): Status {
+  /**
+   * Ok, Fenced or ResourceExhausted. The operation's fence has been checked as far as it needs no state.
+   * `present`: the revision of the key; 0: it is not there.
+   */
+  check(frame: Uint8Array, present: number): Status {
     const { holdings, operation } = this;
     const { keyspace, locks, fences } = holdings;
     const { keyAt, keyEnd, fenceNameAt, fenceNameEnd, fenceToken: token } = operation;
@@ -42,6 +45,7 @@ export class FencedWrites {
     const seen = fences.seen(partition, name);
     if (seen > token) return this.fenced(seen);
     if (token > (keyspace.revisions[lockPartition] as number)) return this.fenced(0);
+    this.revision = present;
     return seen === token ? Status.Ok : this.note(frame, partition, seen === 0);
   }
 
@@ -51,7 +55,6 @@ export class FencedWrites {
     const { fenceNameAt, fenceNameEnd, fenceToken: token } = operation;
     const nameLength = fenceNameEnd - fenceNameAt;
     if (isNew && !effects.hasMemory(nameLength + FENCE_OVERHEAD_BYTES)) {
-      this.revision = 0;
       return Status.ResourceExhausted;
     }
     const key = fenceKey(frame, fenceNameAt, fenceNameEnd, partition);

@@ -109,7 +109,7 @@ function addSession(holdings: Holdings, id: number, { partition, value }: Record
   }
   const session = new Session(id, partition, ttlMs, digest);
   holdings.addSession(session);
-  sessions.unsigned.push(session);
+  sessions.newcomers.push(session);
 }
 
 /** Its keys and holds are ended by records of their own; waits are in none. */
@@ -139,7 +139,7 @@ function setHold(holdings: Holdings, records: Uint8Array, reader: RecordReader):
   present.depth = depth;
   present.leaseAt = expiresAt;
   lock.setMode(present, mode);
-  holdings.endDeadlines.set(present);
+  holdings.holdDeadlines.set(present);
   holdings.noteUnsettled(lock);
 }
 

@@ -41,13 +41,9 @@ export class Granting {
     private readonly counters: Float64Array,
   ) {}
 
-  get hasRoomForNotice(): boolean {
-    return this.notices.room >= DUE_ROOM_BYTES;
-  }
-
   /** Whether records and notices have room for any one step but the end of a session. */
   get hasRoom(): boolean {
-    return this.effects.records.room >= DUE_ROOM_BYTES && this.hasRoomForNotice;
+    return this.effects.records.room >= DUE_ROOM_BYTES && this.notices.room >= DUE_ROOM_BYTES;
   }
 
   /** Whether they have room for the end of a session. */
@@ -109,12 +105,6 @@ export class Granting {
   release(hold: Hold): number {
     const { lock } = hold;
     const revision = this.endHold(hold);
-    // An upgrade of what is there no more would stand before all others for ever.
-    const { upgrade } = lock;
-    if (upgrade?.upgradeOf === hold) {
-      this.holdings.removeWait(upgrade);
-      this.answer(upgrade, Status.NotHolder, lock.newestToken);
-    }
     this.settle(lock);
     return revision;
   }
@@ -122,7 +112,7 @@ export class Granting {
   /** Ends a wait with a deferred answer and settles its lock. */
   giveUp(wait: Wait, status: Status): void {
     this.holdings.removeWait(wait);
-    this.answer(wait, status, 0);
+    this.answer(wait, status);
     this.settle(wait.lock);
   }
 
@@ -134,6 +124,15 @@ export class Granting {
   /** Grants the waits of a lock as far as they fit, or notes that it is to be done later. */
   settle(lock: Lock): void {
     this.settleAll([lock]);
+  }
+
+  /** Settles the locks that earlier calls have left. */
+  settleUnsettled(): void {
+    const { unsettled } = this.holdings;
+    if (unsettled.size === 0) return;
+    const locks = [...unsettled];
+    unsettled.clear();
+    this.settleAll(locks);
   }
 
   /**
@@ -152,46 +151,45 @@ export class Granting {
   /** Grants waits of a lock; a session that has to be ended first, or undefined. */
   private grantWaits(lock: Lock): Session | undefined {
     const { effects, holdings } = this;
-    const { unsettled } = holdings;
-    for (let wait = lock.first; wait !== undefined && lock.fitsWait(wait); wait = lock.first) {
+    for (let wait = lock.first; wait !== undefined && lock.isTurnOf(wait); wait = lock.first) {
       const { session } = wait;
-      const isDue = session.isDue(effects.now);
-      if (effects.refusesWrites || !this.hasRoom || (isDue && !this.hasRoomForEnd)) {
-        unsettled.add(lock);
+      if (effects.refusesWrites) {
+        holdings.unsettled.add(lock);
+        return undefined;
+      }
+      const isDue = session.dueAt <= effects.now;
+      if (!this.hasRoom || (isDue && !this.hasRoomForEnd)) {
+        holdings.unsettled.add(lock);
+        effects.isLeft = true;
         return undefined;
       }
       if (isDue) return session;
-      this.holdings.removeWait(wait);
+      holdings.removeWait(wait);
       this.grantWait(wait);
     }
-    unsettled.delete(lock);
-    holdings.locks.drop(lock);
+    holdings.dropLock(lock);
     return undefined;
   }
 
   /** Grants a wait that has left its queue, or answers why not. */
   private grantWait(wait: Wait): void {
     const { lock, session, upgradeOf } = wait;
-    if (upgradeOf !== undefined) {
+    if (upgradeOf === undefined) {
+      const status = this.grantStatus(session, lock.bytes.length);
+      if (status === Status.Ok) this.answerGrant(wait, this.grant(lock, wait));
+      else this.answer(wait, status);
+    } else if (upgradeOf.isEnded) {
+      this.answer(wait, Status.NotHolder);
+    } else {
       this.answerGrant(wait, this.upgrade(upgradeOf, wait));
-      return;
     }
-    const status = this.grantStatus(session, lock.bytes.length);
-    if (status === Status.Ok) this.answerGrant(wait, this.grant(lock, wait));
-    else this.answer(wait, status, 0);
   }
 
   private answerGrant(wait: Wait, hold: Hold): void {
     this.answer(wait, Status.Ok, hold.token, this.leaseLeft(hold), hold.depth);
   }
 
-  private answer(
-    { session, id }: Wait,
-    status: Status,
-    revision: number,
-    ttlMs = 0,
-    count = 0,
-  ): void {
+  private answer({ session, id }: Wait, status: Status, revision = 0, ttlMs = 0, count = 0): void {
     this.notices.answer(session.id, id, status, revision, ttlMs, count);
     this.effects.gate.seeNewest();
     const at = OperationCode.Lock * STATUS_COUNT + status;

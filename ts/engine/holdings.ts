@@ -12,9 +12,10 @@ export class Holdings {
   readonly locks = new Locks();
   readonly fences = new Fences();
   private readonly sequence = new Sequence();
-  /** Of waits, which end also while writes are refused; the others do not. */
+  // Of what ends at a time, each kind by itself: waits end also while writes are refused.
+  readonly sessionDeadlines = new Deadlines<Session>(this.sequence);
+  readonly holdDeadlines = new Deadlines<Hold>(this.sequence);
   readonly waitDeadlines = new Deadlines<Wait>(this.sequence);
-  readonly endDeadlines = new Deadlines<Session | Hold>(this.sequence);
   /** Locks that could not be settled, in the order in which that was found. */
   readonly unsettled = new Set<Lock>();
 
@@ -39,7 +40,7 @@ export class Holdings {
   /** Its holds and keys are gone, or will be by records of their own. */
   removeSession(session: Session): void {
     this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
-    this.endDeadlines.remove(session);
+    this.sessionDeadlines.remove(session);
     this.sessions.remove(session);
   }
 
@@ -49,7 +50,7 @@ export class Holdings {
     this.locks.holds++;
     this.keyspace.memoryBytes += holdBytes(lock.bytes.length);
     this.sessions.find(hold.session)?.takeHold(hold);
-    this.endDeadlines.set(hold);
+    this.holdDeadlines.set(hold);
   }
 
   removeHold(hold: Hold): void {
@@ -59,7 +60,7 @@ export class Holdings {
     this.locks.holds--;
     this.keyspace.memoryBytes -= holdBytes(lock.bytes.length);
     this.sessions.find(hold.session)?.dropHold(hold);
-    this.endDeadlines.remove(hold);
+    this.holdDeadlines.remove(hold);
   }
 
   addWait(wait: Wait): void {
@@ -80,7 +81,14 @@ export class Holdings {
   /** A lock whose holds have changed by records is settled by the next call. */
   noteUnsettled(lock: Lock): void {
     if (lock.waits > 0) this.unsettled.add(lock);
-    else this.locks.drop(lock);
+    else this.dropLock(lock);
+  }
+
+  /** Forgets a lock that has neither holds nor waits. */
+  dropLock(lock: Lock): void {
+    if (lock.isGone || lock.holds.length > 0 || lock.waits > 0) return;
+    this.locks.drop(lock);
+    this.unsettled.delete(lock);
   }
 
   /** `key`: name of the lock, u32 partition. */

@@ -117,10 +117,13 @@ export class Lock {
     return mode === LOCK_SHARED || length < permits;
   }
 
-  /** Whether a wait fits; an upgrade does where its own hold is the only one. */
-  fitsWait({ mode, permits, upgradeOf }: Wait): boolean {
+  /**
+   * Whether it is the turn of the first wait. An upgrade fits where its own hold is the only one; where that
+   * has ended, the wait has to go.
+   */
+  isTurnOf({ mode, permits, upgradeOf }: Wait): boolean {
     if (upgradeOf === undefined) return this.fits(mode, permits);
-    return this.holds.length === 1 && this.holds[0] === upgradeOf;
+    return upgradeOf.isEnded || (this.holds.length === 1 && this.holds[0] === upgradeOf);
   }
 
   holdOf(token: number): Hold | undefined {
@@ -217,7 +220,6 @@ export class Locks {
 
   /** Forgets a lock that has neither holds nor waits. */
   drop(lock: Lock): void {
-    if (lock.isGone || lock.holds.length > 0 || lock.waits > 0) return;
     lock.isGone = true;
     this.locks.delete(lock.name);
   }

@@ -23,6 +23,11 @@ import {
   NOTICE_STRUCT_AT,
 } from './coordination.js';
 
+/** Bytes of a notice with so many bytes of key and value. */
+export function noticeBytes(dataBytes: number): number {
+  return NOTICE_DATA_AT + Math.ceil(dataBytes / 8) * 8;
+}
+
 /** Writes one notice after another into a buffer that its owner registered. */
 export class NoticeWriter {
   length = 0;
@@ -72,7 +77,7 @@ export class NoticeWriter {
   /** Writes what all notices have, zeros for the rest, and returns where the notice begins. */
   private begin(kind: number, session: number, dataBytes: number): number {
     const { view, bytes, length: at } = this;
-    const end = at + NOTICE_DATA_AT + Math.ceil(dataBytes / 8) * 8;
+    const end = at + noticeBytes(dataBytes);
     bytes.fill(0, at, end);
     view.setUint32(at + NOTICE_BYTES_AT, end - at, true);
     view.setUint8(at + NOTICE_KIND_AT, kind);

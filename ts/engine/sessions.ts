@@ -18,8 +18,8 @@ export class Session implements Timed {
   /** Bytes of the records that end its holds. */
   holdEndBytes = 0;
   isEnded = false;
-  /** The last sign of life; undefined: it came from records, and no call has counted as one yet. */
-  aliveAt: number | undefined;
+  /** The last sign of life. One that came from records has none until the next call, which sets it. */
+  aliveAt = 0;
   standsAt = 0;
   sequence = 0;
   place = NOWHERE;
@@ -34,12 +34,7 @@ export class Session implements Timed {
   ) {}
 
   get dueAt(): number {
-    return this.isEnded || this.aliveAt === undefined ? 0 : this.aliveAt + this.ttlMs;
-  }
-
-  isDue(now: number): boolean {
-    const { dueAt } = this;
-    return dueAt !== 0 && dueAt <= now;
+    return this.isEnded ? 0 : this.aliveAt + this.ttlMs;
   }
 
   get answers(): Answers {
@@ -58,8 +53,8 @@ export class Session implements Timed {
 }
 
 export class Sessions {
-  /** Sessions that came from records, and that no call has counted as alive yet. */
-  unsigned: Session[] = [];
+  /** Those that came from records and have no sign of life yet. */
+  newcomers: Session[] = [];
   private readonly sessions = new Map<number, Session>();
 
   get count(): number {
@@ -77,6 +72,9 @@ export class Sessions {
   remove(session: Session): void {
     session.isEnded = true;
     this.sessions.delete(session.id);
+    if (this.newcomers.length > 0) {
+      this.newcomers = this.newcomers.filter((newcomer) => newcomer !== session);
+    }
   }
 
   /** The id whose key comes last in byte order, which is the greatest; 0 where there is none. */

@@ -30,7 +30,6 @@ import {
 import { ReplyWriter } from '../wire/reply.js';
 import { checkRequest } from '../wire/request.js';
 import { STATUS_COUNT, Status } from '../wire/status.js';
-import type { Answers } from './answers.js';
 import { wordAt } from './arena.js';
 import { sessionText } from './coordination.js';
 import { CoordinationOperations, NO_RESULT, NO_ROOM } from './coordination-operations.js';
@@ -160,7 +159,6 @@ class TsEngine implements Engine {
     if (refusal !== Status.Ok) {
       outcome[OUTCOME_RECORD_BYTES] = 0;
       outcome[OUTCOME_NOTICE_BYTES] = 0;
-      outcome[OUTCOME_MORE] = 0;
       outcome[OUTCOME_GATE] = 0;
       return -refusal;
     }
@@ -199,7 +197,7 @@ class TsEngine implements Engine {
       const handle = keyspace.expiry.firstDue(effects.now);
       if (handle === 0) break;
       if (recordWriter.room < recordBytes(keyspace.entries.keyLength(handle), 0)) {
-        this.due.leave();
+        effects.isLeft = true;
         break;
       }
       effects.removeKey(handle, RECORD_EXPIRE);
@@ -220,7 +218,7 @@ class TsEngine implements Engine {
       const session = new Session(id, partition, ttlMs, digest.slice());
       session.aliveAt = effects.now;
       holdings.addSession(session);
-      holdings.endDeadlines.set(session);
+      holdings.sessionDeadlines.set(session);
       effects.recordOther(RECORD_SESSION, partition, key, sessionValue(session));
     }
     this.finish();
@@ -233,8 +231,10 @@ class TsEngine implements Engine {
     this.moveTime(now, NO_FRAME, 0);
     const session = holdings.sessions.find(id);
     const isOwner = session !== undefined && Buffer.compare(session.digest, digest) === 0;
-    if (isOwner) session.aliveAt = effects.now;
-    outcome[OUTCOME_COUNT] = isOwner ? session.ttlMs : 0;
+    if (isOwner) {
+      session.aliveAt = effects.now;
+      outcome[OUTCOME_COUNT] = session.ttlMs;
+    }
     this.finish();
     if (session === undefined) return Status.SessionUnknown;
     return isOwner ? Status.Ok : Status.SessionForbidden;
@@ -285,7 +285,8 @@ class TsEngine implements Engine {
     const { effects, holdings } = this;
     const isId = Number.isInteger(id) && id >= 1 && id < INTEGER_LIMIT;
     if (!isId || digest.length !== SESSION_SECRET_BYTES) return Status.InvalidArgument;
-    if (!(ttlMs >= SESSION_TTL_MS_MIN && ttlMs <= SESSION_TTL_MS_MAX)) return Status.TtlOutOfRange;
+    const isTtl = Number.isInteger(ttlMs) && ttlMs >= SESSION_TTL_MS_MIN;
+    if (!isTtl || ttlMs > SESSION_TTL_MS_MAX) return Status.TtlOutOfRange;
     if (holdings.sessions.find(id) !== undefined) return Status.AlreadyExists;
     if (effects.refusesWrites) return effects.writeRefusal;
     return effects.hasMemory(SESSION_OVERHEAD_BYTES) ? Status.Ok : Status.ResourceExhausted;
@@ -298,7 +299,7 @@ class TsEngine implements Engine {
     if (holdings.restoredOwners.size > 0) holdings.releaseOrphans();
     this.recordWriter.clear();
     this.noticeWriter.clear();
-    this.due.begin();
+    this.effects.isLeft = false;
     this.gate.begin(input[INPUT_DURABLE] as number);
     const refusal = input[INPUT_WRITE_REFUSAL] as number;
     const isStatus = Number.isInteger(refusal) && refusal > 0 && refusal < STATUS_COUNT;
@@ -309,9 +310,8 @@ class TsEngine implements Engine {
   private moveTime(now: number, frame: Uint8Array<ArrayBuffer>, session: number): void {
     const { effects, due, coordination } = this;
     if (now > effects.now) effects.now = now;
-    if (this.holdings.sessions.unsigned.length > 0) due.signNewcomers();
-    coordination.begin(frame, session);
     if (due.isDue(effects.now)) due.run();
+    coordination.begin(frame, session);
   }
 
   /** Ends a call that took records of some time from elsewhere. */
@@ -320,7 +320,6 @@ class TsEngine implements Engine {
     this.recordWriter.clear();
     this.noticeWriter.clear();
     this.showState();
-    this.outcome[OUTCOME_MORE] = 0;
     this.outcome[OUTCOME_GATE] = 0;
   }
 
@@ -371,48 +370,31 @@ class TsEngine implements Engine {
       scan(this.keyspace, this.gate, operation, frame, effects.now, replyWriter);
       return this.count(Status.Ok);
     }
-    if ((flags & (FLAG_ONCE | FLAG_EPHEMERAL)) !== 0 || code > OperationCode.Scan) {
-      return this.executeWithSession(operationAt, hash);
-    }
+    if (code > OperationCode.Scan) return this.coordinate(operationAt);
+    if ((flags & (FLAG_ONCE | FLAG_EPHEMERAL)) !== 0) return this.executeWithSession(hash);
     return this.executeOnKey(hash);
   }
 
-  /** An operation that may need the frame's session, and may have been answered before. */
-  private executeWithSession(operationAt: number, hash: number): boolean {
-    const { operation, replyWriter, coordination } = this;
-    const { code, flags } = operation;
-    const isOnce = (flags & FLAG_ONCE) !== 0;
-    if (code <= OperationCode.Scan || isOnce) {
-      const status = coordination.sessionStatus();
-      if (status !== Status.Ok) return this.end(status, 0, 0);
-    }
-    const answers = isOnce ? coordination.present?.answers : undefined;
-    const answer = answers?.find(operation.id);
-    if (answer !== undefined) {
-      if (replyWriter.dataRoom < answer.value.length) return false;
-      this.gate.seeMaybeDurable(answer.append);
-      const { revision, ttlMs, count, value } = answer;
-      replyWriter.resultInFull(operation.id, Status.Ok, revision, ttlMs, count, value);
-      return this.count(Status.Ok);
-    }
-    const positionBefore = this.keyspace.position;
-    if (code <= OperationCode.Scan) {
-      if (!this.executeOnKey(hash)) return false;
-    } else {
-      const status = coordination.execute(operationAt);
-      if (status === NO_ROOM) return false;
-      if (status !== NO_RESULT) this.count(status);
-    }
-    if (answers !== undefined) this.remember(answers, this.keyspace.position > positionBefore);
-    return true;
+  /** An operation on sessions, locks or watches. */
+  private coordinate(operationAt: number): boolean {
+    const status = this.coordination.execute(operationAt);
+    if (status === NO_ROOM) return false;
+    return status === NO_RESULT || this.count(status);
   }
 
-  /** Keeps the result that was just written, where the operation made a record of its own. */
-  private remember(answers: Answers, madeRecords: boolean): void {
-    const { status, ...answer } = this.replyWriter.last();
-    // One that does not succeed may have made some on the way, of an expiry or a fence.
-    if (status !== Status.Ok || !madeRecords) return;
-    answers.remember(this.operation.id, { ...answer, append: this.gate.appends + 1 });
+  /** A write that needs the frame's session, and may have been answered before. */
+  private executeWithSession(hash: number): boolean {
+    const { operation, coordination, keyspace } = this;
+    const status = coordination.sessionStatus();
+    if (status !== Status.Ok) return this.end(status, 0, 0);
+    const isOnce = (operation.flags & FLAG_ONCE) !== 0;
+    const again = isOnce ? coordination.answerAgain() : NO_RESULT;
+    if (again === NO_ROOM) return false;
+    if (again !== NO_RESULT) return this.count(again);
+    const { position } = keyspace;
+    if (!this.executeOnKey(hash)) return false;
+    if (isOnce) coordination.remember(keyspace.position > position);
+    return true;
   }
 
   /** Get, Put, Delete, Increment, Touch. */
@@ -435,7 +417,7 @@ class TsEngine implements Engine {
 
     const handle = this.findLive(hash);
     if (isFenced) {
-      const status = this.fencedWrites.check(this.frame);
+      const status = this.fencedWrites.check(this.frame, this.revisionAt(handle));
       if (status !== Status.Ok) {
         if (this.gate.watching) this.see(hash, handle);
         return this.end(status, this.fencedWrites.revision, 0);
@@ -682,9 +664,9 @@ class TsEngine implements Engine {
 
   /** Ends a call that may have made records. */
   private finish(): void {
-    const { outcome, recordWriter, gate, due } = this;
+    const { outcome, recordWriter, gate, effects } = this;
     outcome[OUTCOME_GATE] = gate.end(recordWriter.length > 0);
-    outcome[OUTCOME_MORE] = due.hasMore ? 1 : 0;
+    outcome[OUTCOME_MORE] = effects.isLeft ? 1 : 0;
     this.showState();
   }
 
