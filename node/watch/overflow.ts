@@ -18,7 +18,7 @@ import { type Watch, type WatchedPeer, WatchState } from './watch.js';
 class Lag {
   /** Events were dropped: the watch hears of a gap, and nothing before it. */
   isGap = false;
-  /** The newest event of each key, in the order of the events. */
+  /** The newest event of each key, and the newest that amends it, in the order of the events. */
   readonly newest = new Map<string, WatchEvent>();
   bytes = 0;
 }
@@ -83,8 +83,7 @@ export class Overflow {
     const { outbox } = this.options;
     for (const [name, event] of lag.newest) {
       if (!outbox.isReady(watch.owner, event.size)) return false;
-      lag.newest.delete(name);
-      this.count(watch.owner, lag, -event.size - WATCH_COALESCED_OVERHEAD_BYTES);
+      this.remove(watch.owner, lag, name);
       outbox.push(watch, event, false);
     }
     return true;
@@ -92,16 +91,26 @@ export class Overflow {
 
   /** Keeps the newest event of a key; false where there is no room for it. */
   private keep(owner: WatchedPeer, lag: Lag, event: WatchEvent): boolean {
+    const isAmendment = event.kind === EventKind.Touch || event.kind === EventKind.LockChanged;
     const name = `${spaceOf(event.kind)}${keyText(event)}`;
-    const before = lag.newest.get(name);
+    const place = isAmendment ? amendmentOf(name) : name;
+    const before = lag.newest.get(place);
     const more = event.size - (before?.size ?? -WATCH_COALESCED_OVERHEAD_BYTES);
     if (owner.coalescedBytes + more > WATCH_COALESCED_BYTES_MAX) return false;
     if (this.options.outbox.queuedBytes + more > WATCH_QUEUED_BYTES_MAX) return false;
     // Taken out first, so that it comes behind those that are older than it.
-    lag.newest.delete(name);
-    lag.newest.set(name, event.copy());
+    lag.newest.delete(place);
+    lag.newest.set(place, event.copy());
     this.count(owner, lag, more);
+    if (!isAmendment) this.remove(owner, lag, amendmentOf(name));
     return true;
+  }
+
+  private remove(owner: WatchedPeer, lag: Lag, name: string): void {
+    const event = lag.newest.get(name);
+    if (event === undefined) return;
+    lag.newest.delete(name);
+    this.count(owner, lag, -event.size - WATCH_COALESCED_OVERHEAD_BYTES);
   }
 
   private drop(owner: WatchedPeer, lag: Lag): void {
@@ -114,6 +123,14 @@ export class Overflow {
     owner.coalescedBytes += more;
     this.options.outbox.queuedBytes += more;
   }
+}
+
+/**
+ * Where an event is kept that says less than all of its key, such as a touch, which has no value: beside the
+ * newest that does.
+ */
+function amendmentOf(name: string): string {
+  return `+${name}`;
 }
 
 /** Keys, locks and sessions of one name are not one thing. */

@@ -173,12 +173,15 @@ export class World {
   append = 0;
   durable = 0;
   scans = 0;
+  /** Everything up to here is durable. */
+  durablePosition = 0;
   /** Called within a scan: what else an engine call may do. */
   duringScan: () => void = () => undefined;
   private readonly store = new Map<string, { value: string; revision: number }>();
   private readonly revisions = new Array<number>(PARTITIONS).fill(0);
   private readonly buffer = new Uint8Array(8 * 1024 * 1024);
   private readonly writer = new RecordWriter(this.buffer);
+  private readonly ends: number[] = [0];
   private peers = 0;
 
   constructor(options: WorldOptions = {}) {
@@ -213,6 +216,7 @@ export class World {
     this.writer.clear();
     change();
     if (this.writer.length === 0) return;
+    this.ends.push(this.position);
     this.hub.onRecords(++this.append, this.buffer.subarray(0, this.writer.length), before);
     // The engine's buffer is overwritten by its next call.
     this.buffer.fill(0xee, 0, this.writer.length);
@@ -276,6 +280,7 @@ export class World {
 
   settle(append = this.append): void {
     this.durable = Math.max(this.durable, append);
+    this.durablePosition = this.ends[this.durable] as number;
     this.hub.onDurable(append);
   }
 
