@@ -12,7 +12,7 @@ let holder: Rondo;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
-  node = await startTestNode('--engine', 'ts');
+  node = await startTestNode();
   holder = connect({ url: node.url });
 });
 afterEach(() => {
@@ -135,7 +135,7 @@ describe('rondo lock', () => {
   });
 
   it('ends the command when the lock is lost', async () => {
-    const lonely = await startTestNode('--engine', 'ts');
+    const lonely = await startTestNode();
     const script =
       'console.log("up"); setInterval(() => {}, 1000); ' +
       'process.on("SIGTERM", () => { console.log("told"); process.exit(0); })';

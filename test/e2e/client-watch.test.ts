@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 async function node(...arguments_: string[]): Promise<TestNode> {
-  const started = await startTestNode('--engine', 'ts', ...arguments_);
+  const started = await startTestNode(...arguments_);
   cleanups.push(() => started.stop());
   return started;
 }

@@ -5,7 +5,12 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Columns } from '../../ts/wire/columns.js';
-import { decodeHello, encodeWelcome, type HelloFrame, type WelcomeFrame } from '../../ts/wire/hello.js';
+import {
+  decodeHello,
+  encodeWelcome,
+  type HelloFrame,
+  type WelcomeFrame,
+} from '../../ts/wire/hello.js';
 import {
   OPERATION_BYTES,
   OPERATION_CODE,

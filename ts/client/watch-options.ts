@@ -16,7 +16,7 @@ export interface WatchOptions {
   readonly snapshot?: boolean | undefined;
   /** Begins behind this revision of the key, as a read or a write has told it. With `exact` only. */
   readonly fromRevision?: number | undefined;
-  /** Begins behind the event, or the watch, with this `token`, also of another process. */
+  /** Begins behind the event, or the watch, with this `token`, also if another process had it. */
   readonly resume?: string | undefined;
   /**
    * What is done with changes where the network, or the consumer, is too slow for them: `gap` (the default)
