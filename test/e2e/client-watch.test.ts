@@ -123,6 +123,27 @@ describe('a watch of a durable node', () => {
     }
   });
 
+  it('goes on by a token from before a restart, with what was written after it', async () => {
+    // What the start reads from the log is history, too.
+    const place = ['--data-dir', folder()];
+    const first = await node(...place);
+    const before = client(first.url);
+    const watch = before.kv.watch<number>('t/');
+    await takeUntil(watch, isSynced);
+    const { token } = watch;
+    for (let i = 1; i <= 3; i++) await before.kv.put(`t/${i}`, i);
+    await before.close();
+    await first.kill();
+    const second = await node(...place);
+    const resumed = client(second.url).kv.watch<number>('t/', { resume: token });
+    const events = await takeUntil(resumed, (event) => isPut(event) && event.value === 3);
+    expect(events.map((event) => (isPut(event) ? event.key : event.type))).toEqual([
+      't/1',
+      't/2',
+      't/3',
+    ]);
+  });
+
   it('begins behind a revision of its key', async () => {
     const { url } = await node();
     const { kv } = client(url);

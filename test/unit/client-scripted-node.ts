@@ -12,6 +12,7 @@ import {
   type WelcomeFrame,
 } from '../../ts/wire/hello.js';
 import {
+  HEADER_BYTES,
   OPERATION_BYTES,
   OPERATION_CODE,
   OPERATION_EXPECTED_REVISION,
@@ -22,6 +23,7 @@ import {
   OPERATION_TTL_MS,
   OPERATION_VALUE_LENGTH,
   PROTOCOL_VERSION,
+  RESULT_STATUS,
   readU64,
 } from '../../ts/wire/layout.js';
 import { ReplyWriter } from '../../ts/wire/reply.js';
@@ -87,6 +89,17 @@ export class Peer {
         writer.resultWithValue(id, Buffer.from(JSON.stringify(key)), 1, 0);
       }
     });
+  }
+
+  /** One result with a status and a text, which no writer of the wire makes. */
+  statusWithText({ id }: SentOperation, status: number, text: string): void {
+    const bytes = new Uint8Array(64 * 1024);
+    const writer = new ReplyWriter(bytes);
+    writer.begin(1);
+    writer.resultWithValue(id, Buffer.from(text), 0, 0);
+    const length = writer.finish();
+    bytes[HEADER_BYTES + RESULT_STATUS] = status;
+    this.socket.send(bytes.slice(0, length));
   }
 
   status(operations: readonly SentOperation[], status: number, revision = 0): void {
