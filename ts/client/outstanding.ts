@@ -93,7 +93,10 @@ export class Outstanding {
 
   private following(id: number): number {
     if (id !== ID_MAX) return id + 1;
-    this.reserved = new Set([...this.recent, ...this.held]);
+    const { recent, held, slots } = this;
+    // What is answered later was asked before, too.
+    const asked = slots.map((call) => call?.id ?? 0);
+    this.reserved = new Set([...recent, ...held, ...asked]);
     return 1;
   }
 

@@ -114,6 +114,7 @@ export class Session {
     const call = operation(OperationCode.EndSession);
     try {
       await this.dispatcher.submit(call, undefined, true);
+      this.lose(new RondoError('CLOSED', 'the client has ended its session'));
     } catch {
       // Then it ends by itself, when nobody has renewed it.
     }
