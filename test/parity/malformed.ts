@@ -3,6 +3,7 @@
 // answers that both engines must give are in test/fixtures/malformed.txt.
 
 import { Builder } from 'flatbuffers';
+import { Event } from '../../ts/wire/generated/rondo/wire/event.js';
 import { Frame } from '../../ts/wire/generated/rondo/wire/frame.js';
 import { FrameKind } from '../../ts/wire/generated/rondo/wire/frame-kind.js';
 import { Hello } from '../../ts/wire/generated/rondo/wire/hello.js';
@@ -237,15 +238,16 @@ function addShapes(
   withSlots('a vtable with slots of a later version, not set', {}, 24);
   withSlots('a vtable with a slot of a later version, set', { 18: operations }, 20);
   withSlots('a vtable with a slot of a later version, out of range', { 18: 0xffff }, 20);
-  withSlots('events that are not set', { 16: 0 }, 18);
-  withSlots('events beside the operations', { 16: operations }, 18);
-  withSlots('events where the data is', { 16: DATA_OFFSET_AT - TABLE_AT }, 18);
-  withSlots('events out of range', { 16: 0xffff }, 18);
-  withSlots('events at an odd place', { 16: operations + 1 }, 18);
   withSlots('a hello beside the operations', { 12: operations }, 16);
   withSlots('a hello out of range', { 12: 0xfff0 }, 16);
   withSlots('a welcome beside the operations', { 14: operations }, 16);
   withSlots('a welcome at an odd place', { 14: operations + 1 }, 16);
+  withSlots('the operations as events too', { 16: operations }, 18);
+  withSlots('the data as events', { 16: DATA_OFFSET_AT - TABLE_AT }, 18);
+  withSlots('events at an odd place', { 16: operations + 1 }, 18);
+  withSlots('events out of range', { 16: 0xfff0 }, 18);
+  withSlots('events where the kind is', { 16: KIND_AT - TABLE_AT }, 18);
+  withSlots('events in place of the operations', { 6: 0, 16: operations }, 18);
   withSlots('a vtable of 10 bytes: no data', {}, 10);
   withSlots('a vtable of 8 bytes', {}, 8);
   withSlots('a vtable of 4 bytes', {}, 4);
@@ -356,14 +358,28 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
       () => Frame.addResults(builder, results),
     ]);
   });
-  build('generated, empty events beside the operations', (builder) => {
-    const vector = operations(builder, 1);
+  for (const count of [0, 1]) {
+    build(`generated, ${count} events beside the operations`, (builder) => {
+      const vector = operations(builder, 1);
+      const blob = data(builder, 1);
+      Frame.startEventsVector(builder, count);
+      if (count > 0) Event.createEvent(builder, 1, 1, 0, 0, 0, 0, 0, 0n, 0n, 0n);
+      const events = builder.endVector();
+      frame(builder, [
+        request(builder),
+        () => Frame.addOperations(builder, vector),
+        () => Frame.addData(builder, blob),
+        () => Frame.addEvents(builder, events),
+      ]);
+    });
+  }
+  build('generated, a push', (builder) => {
     const blob = data(builder, 1);
-    Frame.startEventsVector(builder, 0);
+    Frame.startEventsVector(builder, 1);
+    Event.createEvent(builder, 1, 1, 0, 1, 0, 0, 0, 0n, 0n, 0n);
     const events = builder.endVector();
     frame(builder, [
-      request(builder),
-      () => Frame.addOperations(builder, vector),
+      () => Frame.addKind(builder, FrameKind.Push),
       () => Frame.addData(builder, blob),
       () => Frame.addEvents(builder, events),
     ]);

@@ -191,26 +191,30 @@ function engineFixtures(name: string, create: CreateEngine): void {
       const { engine, drive } = open();
       const { recordBytes } = drive.frame(copyOf(frames.bytesOf('request')));
       records.expectBytes(
-        'request',
-        'What the request of frames.txt makes: puts, touch, delete',
+        'request-back',
+        'What the request of frames.txt makes: puts, touch, delete, with how far back each looks',
         recordBytes,
       );
       const { recordBytes: expired } = drive.advance(TIME + 5);
-      records.expectBytes('expired', 'What time makes 5 ms later: an expire', expired);
+      const what = 'What time makes 5 ms later: an expire that looks back';
+      records.expectBytes('expired-back', what, expired);
       expect(decodeRecords(Buffer.concat([recordBytes, expired])).map(({ kind }) => kind)).toEqual([
         1, 1, 1, 4, 1, 2, 3,
       ]);
       engine.close();
     });
 
-    it('the records of the fixture fold', () => {
+    it.each([
+      ['', 'from before records looked back'],
+      ['-back', 'that look back'],
+    ])('the records of the fixture fold: request%s, %s', (more) => {
       const { engine, drive } = open();
-      engine.fold(records.bytesOf('request'));
+      engine.fold(records.bytesOf(`request${more}`));
       expect(drive.state().map(({ key, value }) => [key, value])).toEqual([
         ['{run}hits', '-42'],
         [text(Buffer.from('é')), '\u0000ÿ\u0080'],
       ]);
-      engine.fold(records.bytesOf('expired'));
+      engine.fold(records.bytesOf(`expired${more}`));
       expect(drive.keys).toBe(1);
       engine.close();
     });
