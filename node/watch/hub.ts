@@ -194,6 +194,11 @@ export class WatchHub implements Watches {
     this.heartbeat.stop();
   }
 
+  /** Bytes that peers with watches have not read, and that are kept for them meanwhile. */
+  get queuedBytes(): number {
+    return this.outbox.queuedBytes;
+  }
+
   /** Nothing has to be told to anyone. */
   private get isIdle(): boolean {
     return this.count === 0 && this.starts.length === 0;

@@ -13,7 +13,7 @@ import {
   WATCH_UNREAD_BYTES_MAX,
 } from '../limits.js';
 import type { WatchEvent } from './events.js';
-import type { Watch, WatchedPeer } from './watch.js';
+import { type Watch, type WatchedPeer, WatchState } from './watch.js';
 
 /** Answers in one reply frame. */
 const ANSWERS_PER_FRAME = 512;
@@ -63,6 +63,11 @@ export class Outbox {
     const told = watch.view(event);
     if (owner.events.length > 0 && owner.pendingBytes + told.size > this.frameMax) {
       this.flush(owner, isLive);
+      // What there was no room for may have been of this watch: this event must not come before it.
+      if (isLive && watch.state !== WatchState.Live) {
+        this.onOverflow(watch, told);
+        return;
+      }
     }
     owner.events.push(told);
     owner.receivers.push(watch);

@@ -173,6 +173,8 @@ export class World {
   append = 0;
   durable = 0;
   scans = 0;
+  /** Entries of a page at most, like a page that is full of bytes. */
+  pageEntries = Infinity;
   /** Everything up to here is durable. */
   durablePosition = 0;
   /** Called within a scan: what else an engine call may do. */
@@ -331,7 +333,7 @@ export class World {
     const keys = [...this.store.keys()]
       .filter((key) => key.startsWith(start) && (behind === '' || key > behind))
       .sort();
-    const page = keys.slice(0, limit);
+    const page = keys.slice(0, Math.min(limit, this.pageEntries));
     const entries = page.map((key) => {
       const { value, revision } = this.store.get(key)!;
       const content = bytes(key + (keysOnly ? '' : value));

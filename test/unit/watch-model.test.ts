@@ -36,7 +36,7 @@ import {
 } from './watch-harness.js';
 
 const SEED = freshSeed();
-const RUNS = 40;
+const RUNS = 25;
 const STEPS = 400;
 const PREFIXES = ['', 'a', 'a/', 'a/1', 'b/', 'b/2', 'c'];
 
@@ -63,14 +63,16 @@ const isKeysOnly = ({ ask }: Model) => (ask.flags! & FLAG_WATCH_KEYS_ONLY) !== 0
 
 class Run {
   readonly world: World;
+  readonly sendBufferBytesMax: number;
   readonly models: Model[] = [];
   private readonly peers: FakePeer[] = [];
   private readonly tokens = new Map<string, number>();
   private id = 0;
 
   constructor(private readonly random: Random) {
+    this.sendBufferBytesMax = random.pick([4, 6, 8, 64]) * 1024;
     this.world = new World({
-      sendBufferBytesMax: random.pick([8, 32, 1024]) * 1024,
+      sendBufferBytesMax: this.sendBufferBytesMax,
       historyBounds: {
         bytes: random.pick([4, 16, 1024]) * 1024,
         records: 100_000,
@@ -78,6 +80,7 @@ class Run {
       },
     });
     for (let count = 0; count < 3; count++) this.peers.push(this.world.connect());
+    this.world.pageEntries = random.between(1, 6);
     this.world.duringScan = () => {
       if (random.oneIn(3)) this.write();
       // A log may make an append durable at once.
@@ -124,7 +127,7 @@ class Run {
     const lock = random.pick(['a/lock', 'b/2', 'c']);
     const held = tokens.get(lock);
     const choice = random.below(12);
-    if (choice < 6) world.put(key, random.pick(['', 'small', 'x'.repeat(random.below(400))]));
+    if (choice < 6) world.put(key, random.pick(['', 'small', 'x'.repeat(random.below(700))]));
     else if (choice < 7) world.touch(key);
     else if (choice < 9) world.remove(key, random.oneIn(2));
     else if (choice < 10) world.session(random.oneIn(2));
@@ -223,6 +226,7 @@ function check(world: World, model: Model): Set<string> {
   let isExact = !inSnapshot;
   if (inSnapshot) replica = new Map();
   let isOver = model.isEnded;
+  let changes = 0;
 
   for (const event of events) {
     expect(isOver && !model.isEnded, 'nothing comes behind the end').toBe(false);
@@ -268,9 +272,11 @@ function check(world: World, model: Model): Set<string> {
           expect(inSnapshot).toBe(true);
           replica.set(event.key, event.value);
           seen.add('entry');
+          if (changes > 0) seen.add('page behind changes');
         } else {
           expected = take(world, model, event, expected, inSnapshot, seen);
           apply(replica, event);
+          if (inSnapshot) changes++;
         }
     }
   }
@@ -345,11 +351,17 @@ describe(`watches of random worlds, RONDO_SEED=${SEED}`, () => {
       const one = new Run(random);
       for (let step = 0; step < STEPS; step++) one.step();
       one.finish();
+      const { hub } = one.world;
+      expect(hub.queuedBytes).toBe(0);
+      for (const { peer } of one.models) {
+        expect(peer.bufferedBytesMost).toBeLessThanOrEqual(one.sendBufferBytesMax);
+      }
       for (const model of one.models) {
         for (const sight of check(one.world, model)) seen.set(sight, (seen.get(sight) ?? 0) + 1);
       }
     }
     const sights = [
+      'page behind changes',
       'synced',
       'compacted',
       'gap',
@@ -359,6 +371,6 @@ describe(`watches of random worlds, RONDO_SEED=${SEED}`, () => {
       'whole',
       'refused',
     ];
-    for (const sight of sights) expect(seen.get(sight) ?? 0, sight).toBeGreaterThan(3);
+    for (const sight of sights) expect(seen.get(sight) ?? 0, sight).toBeGreaterThan(0);
   });
 });
