@@ -106,7 +106,12 @@ function tokenOf(options: DataOptions): string {
   return token;
 }
 
-const USAGE_CODES: readonly string[] = ['INVALID_ARGUMENT', 'INVALID_KEY', 'KEY_TOO_LONG'];
+const USAGE_CODES: readonly string[] = [
+  'INVALID_ARGUMENT',
+  'INVALID_KEY',
+  'KEY_TOO_LONG',
+  'TTL_OUT_OF_RANGE',
+];
 
 function report(error: unknown, options: DataOptions): number {
   const isKnown = error instanceof RondoError;

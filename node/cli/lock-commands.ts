@@ -95,7 +95,7 @@ function addLock(program: Command): void {
       parseWait,
     )
     .addOption(
-      new Option('--ttl <DURATION>', 'how long the lock outlives a dead holder')
+      new Option('--ttl <DURATION>', 'how long the lock outlives a holder that is gone, 1s to 1d')
         .argParser(parseDuration)
         .default(parseDuration('10s'), '10s'),
     )

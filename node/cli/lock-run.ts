@@ -43,11 +43,10 @@ export async function runLocked(
   await withClient(
     options,
     async (rondo) => {
-      const { shared, wait, ttl } = options;
+      const { shared, wait } = options;
       const lock = await rondo.lock(name, {
         mode: shared === true ? 'shared' : 'exclusive',
-        waitMs: wait ?? Number.POSITIVE_INFINITY,
-        ttlMs: ttl,
+        waitMs: wait,
         signal: stop.signal,
       });
       const started = start(command, name, lock.token);

@@ -23,7 +23,6 @@ cannot go on from there: all that was printed is void, and a fresh snapshot foll
 interface WatchFlags extends DataOptions, FormatOptions {
   readonly exact?: true;
   readonly snapshot: boolean;
-  readonly fromRevision?: number;
   readonly resume?: string;
   readonly keysOnly?: true;
   readonly locks?: true;
@@ -44,7 +43,7 @@ export function addWatchCommand(program: Command): void {
     )
     .option('--keys-only', 'leave the values out')
     .option('--locks', 'print what happens to locks, too')
-    .option('--sessions', 'print what happens to sessions, too')
+    .option('--sessions', 'print what happens to sessions, too (with no prefix)')
     .addOption(
       new Option('--overflow <POLICY>', 'what to do where this reader is too slow').choices([
         'gap',

@@ -159,20 +159,29 @@ describe('caughtUp', () => {
     expect(node.unwatched).toEqual([probe.id]);
   });
 
-  it('of a revision is by event where a tag makes it one partition, otherwise by the place', async () => {
+  it('of a revision is by event where a tag makes it one partition, and refused otherwise', async () => {
     const [tagged, one, asked] = await replicaOf('x{t}/');
     tagged.answer = () => [Status.Ok, 100_000];
     const caught = one.caughtUp(9);
     tagged.push(asked, { ...put('x{t}/other', 0, 101), revision: 9 });
     await caught;
 
-    const [node, replica, watch] = await replicaOf('x{t');
+    const [, replica] = await replicaOf('x{t');
+    const error = await failure(replica.caughtUp(9));
+    expect([error.code, error.message]).toEqual([
+      'INVALID_ARGUMENT',
+      expect.stringContaining('{ key, revision }'),
+    ]);
+  });
+
+  it('without a mark waits for the place of the node', async () => {
+    const [node, replica, watch] = await replicaOf();
     node.answer = () => [Status.Ok, 120];
-    const other = replica.caughtUp(9);
-    node.push(watch, { ...put('x{t/other', 0, 119), revision: 9 });
-    expect(await isSettled(other)).toBe(false);
-    node.push(watch, { ...put('x{t/other', 0, 120), revision: 10 });
-    await other;
+    const caught = replica.caughtUp();
+    node.push(watch, put('p/a', 0, 119));
+    expect(await isSettled(caught)).toBe(false);
+    node.push(watch, put('p/a', 0, 120));
+    await caught;
   });
 
   it('of a token waits for its position, and fails where the node is another', async () => {

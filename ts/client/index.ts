@@ -29,7 +29,6 @@ export type {
 } from './kv.js';
 export type { Lock, LockOptions, WaitOptions } from './lock.js';
 export type {
-  HeldMode,
   LockHolder,
   LockInfo,
   LocksOptions,

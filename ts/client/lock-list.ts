@@ -8,18 +8,17 @@ import { Call, Shape } from './call.js';
 import type { BytesCodec } from './codec.js';
 import type { CallOptions, Dispatcher } from './dispatcher.js';
 import { invalidArgument } from './errors.js';
+import type { HoldMode } from './hold.js';
 import { keyError } from './key.js';
 import type { Page } from './kv.js';
 import { PAGE_SIZE_DEFAULT } from './scan.js';
 import { sessionName } from './watch-events.js';
 
-export type HeldMode = 'exclusive' | 'shared' | 'permit';
-
 export interface LockHolder {
   readonly token: number;
   /** As events and messages name it. */
   readonly session: string;
-  readonly mode: HeldMode;
+  readonly mode: HoldMode;
   /** Times that it was taken, where it is re-entrant. */
   readonly depth: number;
   /** Milliseconds since 1970, on the node's clock. */
@@ -30,7 +29,7 @@ export interface LockHolder {
 
 export interface LockWaiter {
   readonly session: string;
-  readonly mode: HeldMode;
+  readonly mode: HoldMode;
   readonly isUpgrade: boolean;
   readonly sinceMs: number;
   /** When the wait ends, on the node's clock; undefined: it does not. */
@@ -58,7 +57,7 @@ type LockView = Omit<LockInfo, 'name' | 'token'>;
 
 const HEAD_BYTES = 16;
 const ITEM_BYTES = 40;
-const MODES: { readonly [mode: number]: HeldMode } = {
+const MODES: { readonly [mode: number]: HoldMode } = {
   [LOCK_EXCLUSIVE]: 'exclusive',
   [LOCK_SHARED]: 'shared',
   [LOCK_PERMIT]: 'permit',
@@ -98,7 +97,7 @@ export async function* listLocks(
 }
 
 /** The view in an entry's value; `ts/wire/rondo.fbs` and the node's contract have its layout. */
-export const view: Pick<BytesCodec<LockView>, 'form' | 'decode'> & BytesCodec<LockView> = {
+const view: BytesCodec<LockView> = {
   form: 'bytes',
   encode: () => {
     throw invalidArgument('views of locks are only read');
@@ -143,7 +142,7 @@ function waiterAt(data: DataView, at: number): LockWaiter {
   };
 }
 
-function modeAt(data: DataView, at: number): HeldMode {
+function modeAt(data: DataView, at: number): HoldMode {
   const mode = MODES[data.getUint8(at + 38)];
   if (mode === undefined) throw invalidArgument('a mode of a lock that this client does not know');
   return mode;

@@ -153,9 +153,9 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
 
   /**
    * Fulfilled when reads show a write: by key and revision as its answer told them, or by the token of an
-   * event, a watch or a replica. A revision alone is one of the partition of the prefix, where it has a whole
-   * `{tag}`; otherwise it can be of any, and all that was acknowledged before this call is waited for, which
-   * may take a heartbeat of the node. Without a mark: the same.
+   * event, a watch or a replica. Revisions count within a partition, so one alone will do only where the prefix
+   * has a whole `{tag}`, which is one partition; otherwise INVALID_ARGUMENT. Without a mark: when reads show
+   * all that was acknowledged before this call, which on a quiet prefix takes a heartbeat of the node.
    */
   caughtUp(mark?: number | string | WriteMark, options: CallOptions = {}): Promise<void> {
     const { signal, timeoutMs = this.timeoutMs } = options;
@@ -171,6 +171,11 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
       (Number.isSafeInteger(revision) && revision >= 0
         ? undefined
         : invalidArgument('caughtUp takes a revision, as a write returned it')) ??
+      (typeof mark === 'number' && !this.isOnePartition
+        ? invalidArgument(
+            'a revision alone tells nothing where the prefix has no whole {tag}; pass { key, revision }',
+          )
+        : undefined) ??
       (key !== undefined && !key.startsWith(this.prefix)
         ? invalidArgument(`${JSON.stringify(key)} is not below ${JSON.stringify(this.prefix)}`)
         : undefined) ??

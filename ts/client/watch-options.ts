@@ -16,7 +16,7 @@ export interface WatchOptions {
   readonly snapshot?: boolean | undefined;
   /** Begins behind this revision of the key, as a read or a write has told it. With `exact` only. */
   readonly fromRevision?: number | undefined;
-  /** Begins behind the event, or the watch, with this `token`, also of another process. */
+  /** Begins behind the event, or the watch, with this `token`, also if another process had it. */
   readonly resume?: string | undefined;
   /**
    * What is done with changes where the network, or the consumer, is too slow for them: `gap` (the default)
@@ -30,9 +30,9 @@ export interface WatchOptions {
   readonly keysOnly?: boolean | undefined;
   /** Tells of keys: the default. */
   readonly keys?: boolean | undefined;
-  /** Tells of locks whose names match, too. */
+  /** Tells of locks whose names match, too. They have no snapshot: `rondo.locks` shows what there is. */
   readonly locks?: boolean | undefined;
-  /** Tells of the sessions of the node, too. */
+  /** Tells of sessions whose ids begin with the prefix, too: of every one where it is empty. */
   readonly sessions?: boolean | undefined;
   /** Ends the watch with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
