@@ -1,7 +1,7 @@
 // What a node holds: an engine, and the log whose fold it is. Opening it is recovery: everything that was
 // acknowledged is there before the first connection is taken.
 
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { Engine } from '../ts/engine/engine.js';
 import { parseDurability } from './config/durability.js';
 import type { Compactor } from './log/local/compactor.js';
@@ -16,6 +16,8 @@ export interface State {
   readonly log: Log | undefined;
   /** What keeps the log short; undefined where there is none on disk. */
   readonly compactor: Compactor | undefined;
+  /** 1..2^53 - 1: tells this log from every other. Without one on disk, drawn anew at every start. */
+  readonly node: number;
   /** Whether replies wait for the log. */
   readonly isWaiting: boolean;
   /** Makes durable what the log has accepted, and frees everything. */
@@ -43,6 +45,7 @@ export async function openState(options: StateOptions): Promise<State> {
     engine,
     log: open?.log,
     compactor: open?.compactor,
+    node: nodeOf(open?.logId ?? randomBytes(8).readBigUInt64LE()),
     isWaiting: durability.mode === 'sync',
     async close() {
       try {
@@ -52,4 +55,9 @@ export async function openState(options: StateOptions): Promise<State> {
       }
     },
   };
+}
+
+/** Of the id of a log: a double holds it exactly, and it is never 0. */
+function nodeOf(logId: bigint): number {
+  return Number(logId % BigInt(Number.MAX_SAFE_INTEGER)) + 1;
 }

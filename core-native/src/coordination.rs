@@ -4,10 +4,11 @@
 
 use crate::deadlines::{Deadline, Deadlines, Present, Target};
 use crate::fences::{FENCE_SUFFIX_BYTES, Fences};
+use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::key_hash::Hashing;
 use crate::keyspace::Keyspace;
 use crate::limits::{FENCE_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES};
-use crate::locks::{Grant, Hold, Locks, Request, Wait, hold_end_bytes, hold_memory_bytes};
+use crate::locks::Locks;
 use crate::sessions::Sessions;
 use crate::slab::NONE;
 
@@ -71,9 +72,7 @@ impl Coordination {
                 break;
             }
             let lock = self.remove_wait(wait);
-            if !self.drop_empty(lock) {
-                self.leave_unsettled(lock);
-            }
+            self.note_changed(lock);
         }
         keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
         self.sessions.remove(place);
@@ -199,6 +198,15 @@ impl Coordination {
             self.unsettled.retain(|&other| other != lock);
         }
         dropped
+    }
+
+    /// A lock has changed by records: its waits, if any, are looked at in the next call.
+    pub fn note_changed(&mut self, lock: u32) {
+        if self.locks.get(lock).waits.is_empty() {
+            self.drop_empty(lock);
+        } else {
+            self.leave_unsettled(lock);
+        }
     }
 
     /// A lock is to be settled in the next call.

@@ -5,13 +5,13 @@ use crate::deadlock::{Asker, find_cycle};
 use crate::effects::{End, Full, Output, done, refused};
 use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
+use crate::holds::Request;
 use crate::layout::{
     FLAG_REENTRANT, FLAG_UPGRADE, LOCK_EXCLUSIVE, LOCK_MODE_MASK, LOCK_SHARED, WAIT_FOREVER,
     WAIT_NONE,
 };
 use crate::limits::{LOCK_DEPTH_MAX, SESSION_WAITS_MAX};
 use crate::lock_list::list_locks;
-use crate::locks::Request;
 use crate::notices::notice_bytes;
 use crate::operation::Operation;
 use crate::scan::scan_fits;
@@ -118,23 +118,16 @@ impl Engine {
         owner: u32,
         output: &mut Output<'_>,
     ) -> Result<Asked, Full> {
-        self.see_lock(operation);
-        let Operation { id, flags, key, .. } = *operation;
-        let session = self.session;
+        let Operation { flags, key, .. } = *operation;
         let lock = self.coordination.locks.find(key);
-        if lock != NONE {
-            let locks = &self.coordination.locks;
-            let hold = locks.hold_of_request(lock, session, id);
-            if hold != NONE {
-                return Ok(Asked::Ended(self.granted(hold)));
-            }
-            if locks.wait_of_request(lock, owner, session, id) != NONE {
-                return Ok(Asked::Waits);
-            }
+        if let Some(asked) = self.asked_before(lock, operation.id, owner) {
+            self.see_lock(operation);
+            return Ok(asked);
         }
         if self.write_refusal != Status::Ok {
             return Ok(Asked::Ended(refused(self.write_refusal, 0)));
         }
+        self.see_lock(operation);
         if flags & FLAG_REENTRANT != 0
             && let Some(end) = self.reenter(lock, flags & LOCK_MODE_MASK, output)
         {
@@ -143,7 +136,7 @@ impl Engine {
 
         let is_upgrade = flags & FLAG_UPGRADE != 0;
         let request = Request {
-            id,
+            id: operation.id,
             mode: flags & LOCK_MODE_MASK,
             permits: operation.expected_revision,
             lease_ms: operation.ttl_ms,
@@ -157,6 +150,20 @@ impl Engine {
             return Ok(Asked::Ended(end));
         }
         self.grant_or_wait(operation, lock, request, owner, output)
+    }
+
+    /// What has become of a request that the frame's session has sent before, if it has.
+    fn asked_before(&self, lock: u32, id: u32, owner: u32) -> Option<Asked> {
+        if lock == NONE {
+            return None;
+        }
+        let locks = &self.coordination.locks;
+        let hold = locks.hold_of_request(lock, self.session, id);
+        if hold != NONE {
+            return Some(Asked::Ended(self.granted(hold)));
+        }
+        let wait = locks.wait_of_request(lock, owner, self.session, id);
+        (wait != NONE).then_some(Asked::Waits)
     }
 
     /// Takes a hold of the session over again, where it has one that covers the request.

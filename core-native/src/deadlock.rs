@@ -7,9 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::holds::fit_beside;
 use crate::layout::LOCK_EXCLUSIVE;
 use crate::limits::{DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX};
-use crate::locks::{Locks, fit_beside};
+use crate::locks::Locks;
 use crate::sessions::{Sessions, session_text};
 use crate::slab::NONE;
 
@@ -195,3 +196,7 @@ impl Search<'_> {
         text
     }
 }
+
+#[cfg(test)]
+#[path = "deadlock_tests.rs"]
+mod tests;

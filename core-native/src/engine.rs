@@ -137,6 +137,7 @@ impl Engine {
         outcome[OUTCOME_RECORD_BYTES] = 0.0;
         outcome[OUTCOME_GATE] = 0.0;
         outcome[OUTCOME_NOTICE_BYTES] = 0.0;
+        outcome[OUTCOME_MORE] = 0.0;
         self.begin(input);
         let Request {
             operations,
@@ -298,6 +299,7 @@ impl Engine {
         outcome[OUTCOME_RECORD_BYTES] = 0.0;
         outcome[OUTCOME_GATE] = 0.0;
         outcome[OUTCOME_NOTICE_BYTES] = 0.0;
+        outcome[OUTCOME_MORE] = 0.0;
         self.show_state(outcome);
     }
 

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use crate::coordination::Coordination;
 use crate::ephemerals::Life;
+use crate::holds::{Grant, split_hold_key};
 use crate::keyspace::Keyspace;
 use crate::layout::read_u64;
 use crate::limits::INTEGER_LIMIT;
-use crate::locks::{Grant, split_hold_key};
 use crate::number::DECIMAL_BYTES_MAX;
 use crate::partition::partition_of_key;
 use crate::records::{Record, RecordKind, Space, key_at, read_record};
@@ -159,13 +159,16 @@ fn check_names(keyspace: &Keyspace, record: &Record<'_>) -> Result<(), Unfit> {
     let (named, suffix) = key.split_at(key.len() - record.kind.suffix_bytes());
     let fits = match record.kind.space() {
         Space::Keys => true,
-        Space::Sessions => session_of_text(key).is_some(),
-        Space::Holds => {
-            let is_grant = value.is_empty() || Grant::of_record(value, record.expires_at).is_some();
-            split_hold_key(key).is_some_and(|(_, token)| (1..INTEGER_LIMIT).contains(&token))
-                && is_grant
+        Space::Sessions => {
+            session_of_text(key).is_some() && (value.is_empty() || is_count(read_u64(value, 0)))
         }
-        Space::Fences => suffix == (record.partition as u32).to_le_bytes(),
+        Space::Holds => {
+            split_hold_key(key).is_some_and(|(_, token)| is_count(token))
+                && (value.is_empty() || Grant::of_record(value, record.expires_at).is_some())
+        }
+        Space::Fences => {
+            suffix == (record.partition as u32).to_le_bytes() && is_count(read_u64(value, 0))
+        }
     };
     let partition = match record.kind.space() {
         Space::Fences => record.partition,
@@ -178,10 +181,15 @@ fn check_names(keyspace: &Keyspace, record: &Record<'_>) -> Result<(), Unfit> {
     }
 }
 
+/// Whether a figure is one that ids, tokens and times to live may have.
+fn is_count(figure: u64) -> bool {
+    (1..INTEGER_LIMIT).contains(&figure)
+}
+
 /// A counter may always be as long as its digits.
 fn check_length(record: &Record<'_>, value_bytes_max: usize) -> Result<(), Unfit> {
     let length = record.value.len();
-    if length > value_bytes_max.max(DECIMAL_BYTES_MAX) {
+    if record.kind.space() == Space::Keys && length > value_bytes_max.max(DECIMAL_BYTES_MAX) {
         return Err(Unfit::TooLarge(length));
     }
     Ok(())
@@ -268,9 +276,12 @@ fn open_session(keyspace: &mut Keyspace, coordination: &mut Coordination, record
         return;
     };
     let (ttl_ms, digest) = (read_u64(record.value, 0), &record.value[8..]);
-    if coordination.sessions.find(session) == NONE {
+    let place = coordination.sessions.find(session);
+    if place == NONE {
         let place = coordination.open_session(keyspace, session, ttl_ms, digest, 0);
         coordination.sessions.newcomers.push(place);
+    } else {
+        coordination.sessions.slab[place].change(ttl_ms, digest);
     }
 }
 
@@ -291,13 +302,12 @@ fn change_hold(keyspace: &mut Keyspace, coordination: &mut Coordination, record:
         }
         (Some(grant), held) => {
             coordination.change_hold(held, grant.depth, grant.mode, grant.lease);
+            coordination.note_changed(lock);
         }
         (None, NONE) => {}
         (None, held) => {
             coordination.remove_hold(keyspace, held);
-            if !coordination.drop_empty(lock) {
-                coordination.leave_unsettled(lock);
-            }
+            coordination.note_changed(lock);
         }
     }
 }

@@ -21,6 +21,7 @@ mod fences;
 mod fold;
 mod gate;
 mod guards;
+mod holds;
 mod key_hash;
 mod key_order;
 mod keyspace;

@@ -40,6 +40,9 @@ pub enum Space {
     Fences = 3,
 }
 
+/// How many there are.
+pub const SPACES: usize = 4;
+
 impl RecordKind {
     pub fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {

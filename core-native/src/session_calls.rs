@@ -80,6 +80,7 @@ impl Engine {
         } else {
             NONE
         };
+        buffers.outcome[OUTCOME_COUNT] = 0.0;
         let status = if place == NONE {
             Status::SessionUnknown
         } else {

@@ -60,6 +60,14 @@ pub struct Session {
 }
 
 impl Session {
+    /// Gives it another time to live and secret.
+    pub fn change(&mut self, ttl_ms: u64, digest: &[u8]) {
+        self.ttl_ms = ttl_ms;
+        for (to, from) in self.digest.iter_mut().zip(digest) {
+            *to = *from;
+        }
+    }
+
     pub fn ends_at(&self) -> u64 {
         self.seen.saturating_add(self.ttl_ms)
     }
@@ -99,7 +107,7 @@ impl Sessions {
         let mut session = Session {
             id,
             serial: self.serial,
-            ttl_ms,
+            ttl_ms: 0,
             digest: [0; SESSION_SECRET_BYTES],
             seen,
             end_bytes: 0,
@@ -107,9 +115,7 @@ impl Sessions {
             waits: List::default(),
             answers: None,
         };
-        for (to, from) in session.digest.iter_mut().zip(digest) {
-            *to = *from;
-        }
+        session.change(ttl_ms, digest);
         let place = self.slab.add(session);
         self.table.insert(self.hashing.words([id]), place);
         place

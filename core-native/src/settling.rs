@@ -4,8 +4,8 @@
 use crate::effects::{Effects, refused};
 use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
+use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::limits::{INTEGER_LIMIT, SESSION_END_BYTES_MAX};
-use crate::locks::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::records::{Record, RecordKind};
 use crate::sessions::session_text;
 use crate::slab::NONE;

@@ -30,6 +30,7 @@ import {
 } from '../../ts/wire/layout.js';
 import { FRAME_BYTES_MAX_DEFAULT, OPERATIONS_PER_FRAME_MAX } from '../../ts/wire/limits.js';
 import { ReplyWriter } from '../../ts/wire/reply.js';
+import { helloOf } from '../drive/hello.js';
 import { bytes, copyOf, encodeRequest, get, put } from '../drive/operations.js';
 
 export interface Case {
@@ -383,6 +384,18 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
       () => Frame.addEvents(builder, events),
     ]);
   });
+  build('generated, a hello with a session in a request', (builder) => {
+    const vector = operations(builder, 1);
+    const blob = data(builder, 1);
+    const secret = Hello.createSessionSecretVector(builder, new Uint8Array(16));
+    const hello = Hello.createHello(builder, 1, 0, 0, 10_000n, 7n, secret);
+    frame(builder, [
+      request(builder),
+      () => Frame.addOperations(builder, vector),
+      () => Frame.addData(builder, blob),
+      () => Frame.addHello(builder, hello),
+    ]);
+  });
   build('generated, with a size prefix', (builder) => {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
@@ -396,7 +409,9 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
 
 /** Frames of other kinds, other sizes, other protocols. */
 function addStrangers(add: (name: string, frame: ArrayBuffer | Uint8Array) => void): void {
-  add('a hello', encodeHello({ protocol: 1, token: 'secret', client: 'test' }));
+  add('a hello', encodeHello(helloOf({ token: 'secret', client: 'test' })));
+  const resume = { sessionTtlMs: 10_000, session: 7, sessionSecret: new Uint8Array(16).fill(1) };
+  add('a hello that resumes a session', encodeHello(helloOf({ ...resume, client: 'test' })));
   const reply = new Uint8Array(256);
   const writer = new ReplyWriter(reply);
   writer.begin(1);

@@ -119,7 +119,6 @@ export class CoordinationOperations {
         if (!granting.hasRoom) return NO_ROOM;
     }
     const status = this.sessionStatus();
-    if (status === Status.SessionRequired) this.seeLock();
     const session = this.present;
     return session === undefined ? this.end(status) : this.executeWith(session);
   }

@@ -1,6 +1,7 @@
 // The search for deadlocks: whether a request that is about to wait would close a cycle of sessions that
 // wait for each other. What waits for what, and in which order it is searched, is in `coordination.ts`.
 
+import { LOCK_EXCLUSIVE } from '../wire/layout.js';
 import { DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX } from '../wire/limits.js';
 import { sessionText } from './coordination.js';
 import { type Hold, isBeside, type Lock, type Wait } from './locks.js';
@@ -28,54 +29,90 @@ interface Place {
 
 /** The cycle that a request would close, which is not in the queue yet; undefined: none was found. */
 export function findCycle(request: Wait, sessions: Sessions): readonly Step[] | undefined {
-  const asker = request.session.id;
-  const entered = new Set<number>();
-  const path: Place[] = [placeAt(request, [].values())];
-  let examined = 0;
-  for (let place = path.at(-1); place !== undefined; place = path.at(-1)) {
-    const step = nextBlocker(place);
-    place.step = step;
-    if (step === undefined) {
-      path.pop();
-      const sibling = place.siblings.next();
-      if (sibling.done === true) continue;
+  return new Search(request.session.id, sessions).from(request);
+}
+
+class Search {
+  private readonly entered = new Set<number>();
+  /** By lock and mode: how far waits of the mode have come in looking at it: all holds, and up to this wait. */
+  private readonly looked = new Map<Lock, (Wait | undefined)[]>();
+
+  constructor(
+    private readonly asker: number,
+    private readonly sessions: Sessions,
+  ) {}
+
+  from(request: Wait): readonly Step[] | undefined {
+    const { asker, entered, sessions } = this;
+    const path: Place[] = [this.placeAt(request, [].values())];
+    let examined = 0;
+    for (let place = path.at(-1); place !== undefined; place = path.at(-1)) {
+      place.step = this.nextBlocker(place);
+      let { siblings } = place;
+      if (place.step === undefined) {
+        path.pop();
+      } else {
+        const { blocker } = place.step;
+        if (blocker === asker) return path.map(({ step }) => step as Step);
+        if (entered.has(blocker)) continue;
+        entered.add(blocker);
+        siblings = (sessions.find(blocker)?.waits ?? []).values();
+      }
+      const next = siblings.next();
+      if (next.done === true) continue;
       if (++examined > DEADLOCK_WAITS_EXAMINED_MAX) return undefined;
-      path.push(placeAt(sibling.value, place.siblings));
-      continue;
+      path.push(this.placeAt(next.value, siblings));
     }
-    if (step.blocker === asker) return path.map((each) => each.step as Step);
-    if (entered.has(step.blocker)) continue;
-    entered.add(step.blocker);
-    const waits = sessions.find(step.blocker)?.waits.values();
-    const first = waits?.next();
-    if (waits === undefined || first === undefined || first.done === true) continue;
-    if (++examined > DEADLOCK_WAITS_EXAMINED_MAX) return undefined;
-    path.push(placeAt(first.value, waits));
+    return undefined;
   }
-  return undefined;
-}
 
-function placeAt(wait: Wait, siblings: Iterator<Wait>): Place {
-  const nextWait = wait.upgradeOf === undefined ? wait.lock.first : undefined;
-  return { wait, siblings, nextHold: 0, nextWait, step: undefined };
-}
+  /**
+   * Waits of one queue have nearly the same blockers: each goes on where one before it has come to, since
+   * otherwise a long queue would cost the square of its length.
+   */
+  private placeAt(wait: Wait, siblings: Iterator<Wait>): Place {
+    const { lock, mode, upgradeOf } = wait;
+    const place: Place = {
+      wait,
+      siblings,
+      nextHold: 0,
+      nextWait: upgradeOf === undefined ? lock.first : undefined,
+      step: undefined,
+    };
+    const looked = this.looked.get(lock) ?? [];
+    for (const last of [looked[LOCK_EXCLUSIVE], looked[mode]]) {
+      if (last === undefined) continue;
+      place.nextHold = lock.holds.length;
+      if (place.nextWait !== undefined && last.order > place.nextWait.order) place.nextWait = last;
+    }
+    return place;
+  }
 
-/** The next session that a wait waits for: holds first, then waits before it. */
-function nextBlocker(place: Place): Step | undefined {
-  const { wait } = place;
-  const { lock, session } = wait;
-  while (place.nextHold < lock.holds.length) {
-    const hold = lock.holds[place.nextHold++] as Hold;
-    if (hold.session === session.id || isBeside(wait.mode, hold.mode)) continue;
-    return { session: session.id, lock, blocker: hold.session, isHeld: true };
+  /** The next session that a wait waits for: holds first, then waits before it. */
+  private nextBlocker(place: Place): Step | undefined {
+    const { wait } = place;
+    const { lock, session, mode } = wait;
+    while (place.nextHold < lock.holds.length) {
+      const hold = lock.holds[place.nextHold++] as Hold;
+      if (hold.session === session.id || isBeside(mode, hold.mode)) continue;
+      return { session: session.id, lock, blocker: hold.session, isHeld: true };
+    }
+    while (place.nextWait !== undefined && place.nextWait.order < wait.order) {
+      const other = place.nextWait;
+      place.nextWait = other.after;
+      // What the asker leaves out, since nobody waits for itself, others have to look at.
+      if (session.id !== this.asker) this.note(lock, mode, other);
+      if (other.session === session || isBeside(mode, other.mode)) continue;
+      return { session: session.id, lock, blocker: other.session.id, isHeld: false };
+    }
+    return undefined;
   }
-  while (place.nextWait !== undefined && place.nextWait !== wait) {
-    const other = place.nextWait;
-    place.nextWait = other.after;
-    if (other.session === session || isBeside(wait.mode, other.mode)) continue;
-    return { session: session.id, lock, blocker: other.session.id, isHeld: false };
+
+  private note(lock: Lock, mode: number, wait: Wait): void {
+    const looked = this.looked.get(lock);
+    if (looked !== undefined) looked[mode] = wait;
+    else this.looked.set(lock, Object.assign([], { [mode]: wait }));
   }
-  return undefined;
 }
 
 /** The text that names a cycle, in UTF-8: a line a step, the asker's first. */

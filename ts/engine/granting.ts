@@ -179,7 +179,7 @@ export class Granting {
       if (status === Status.Ok) this.answerGrant(wait, this.grant(lock, wait));
       else this.answer(wait, status);
     } else if (upgradeOf.isEnded) {
-      this.answer(wait, Status.NotHolder);
+      this.answer(wait, Status.NotHolder, lock.newestToken);
     } else {
       this.answerGrant(wait, this.upgrade(upgradeOf, wait));
     }

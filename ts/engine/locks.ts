@@ -55,6 +55,8 @@ export class Wait implements Timed {
   standsAt = 0;
   sequence = 0;
   place = NOWHERE;
+  /** Ascends along the queue; Infinity: it is not in one. */
+  order = Infinity;
   /** Its neighbours in the queue. */
   before: Wait | undefined;
   after: Wait | undefined;
@@ -89,6 +91,8 @@ export class Lock {
   last: Wait | undefined;
   waits = 0;
   isGone = false;
+  /** The order that the last wait got; an upgrade has 0. */
+  private order = 0;
   /** Whether the list of names has it. */
   isListed = false;
   private readonly heldInMode = new Array<number>(HOLD_MODES).fill(0);
@@ -151,6 +155,7 @@ export class Lock {
   /** Queues a wait behind all others; an upgrade before them. */
   enqueue(wait: Wait): void {
     this.waits++;
+    wait.order = wait.upgradeOf === undefined ? ++this.order : 0;
     if (this.first === undefined || this.last === undefined) {
       this.first = this.last = wait;
     } else if (wait.upgradeOf !== undefined) {
@@ -221,6 +226,7 @@ export class Locks {
   /** Forgets a lock that has neither holds nor waits. */
   drop(lock: Lock): void {
     lock.isGone = true;
+    this.isBehind = true;
     this.locks.delete(lock.name);
   }
 

@@ -52,6 +52,8 @@ export const SPACE_KEYS = 0;
 export const SPACE_SESSIONS = 1;
 export const SPACE_HOLDS = 2;
 export const SPACE_FENCES = 3;
+/** How many there are. */
+export const SPACES = 4;
 
 interface Kind {
   readonly space: number;
@@ -226,16 +228,26 @@ export class RecordReader {
   /** Whether the fields of the header are those that a record of its kind has. */
   private headFits(keyLength: number, valueLength: number): boolean {
     const { kind, flags, back, expiresAt } = this;
-    const fields = KINDS[kind];
-    if (fields === undefined) return false;
-    const named = keyLength - fields.suffixBytes;
-    if (named < 1 || named > KEY_BYTES_MAX) return false;
-    if (valueLength !== (fields.valueBytes ?? valueLength)) return false;
-    if (valueLength > VALUE_BYTES_CONFIGURABLE_MAX) return false;
-    if (!fields.hasExpiry && expiresAt !== 0) return false;
-    if (fields.space !== SPACE_KEYS && back !== 0) return false;
-    if (flags !== 0 && !(kind === RECORD_PUT && flags === RECORD_FLAG_EPHEMERAL)) return false;
-    if (flags !== 0 && expiresAt === 0) return false;
+    if (!shapeFits(kind, flags, back, keyLength, valueLength)) return false;
+    if (expiresAt === 0 ? flags !== 0 : !(KINDS[kind] as Kind).hasExpiry) return false;
     return this.revision < INTEGER_LIMIT && this.time < INTEGER_LIMIT && expiresAt < INTEGER_LIMIT;
   }
+}
+
+/** Whether the first 16 bytes of a record may be these, for what they say beside the partition. */
+export function shapeFits(
+  kind: number,
+  flags: number,
+  back: number,
+  keyLength: number,
+  valueLength: number,
+): boolean {
+  const fields = KINDS[kind];
+  if (fields === undefined) return false;
+  const named = keyLength - fields.suffixBytes;
+  if (named < 1 || named > KEY_BYTES_MAX) return false;
+  if (valueLength !== (fields.valueBytes ?? valueLength)) return false;
+  if (valueLength > VALUE_BYTES_CONFIGURABLE_MAX) return false;
+  if (fields.space !== SPACE_KEYS && back !== 0) return false;
+  return flags === 0 || (kind === RECORD_PUT && flags === RECORD_FLAG_EPHEMERAL);
 }

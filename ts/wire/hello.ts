@@ -83,7 +83,7 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   const builder = new Builder(256);
   const token = builder.createString(hello.token);
   const client = builder.createString(hello.client);
-  const secret = Hello.createSessionSecretVector(builder, hello.sessionSecret);
+  const secret = secretIn(builder, hello.sessionSecret);
   Hello.startHello(builder);
   Hello.addProtocol(builder, hello.protocol);
   Hello.addToken(builder, token);
@@ -118,7 +118,7 @@ export function encodeWelcome(welcome: WelcomeFrame): Uint8Array<ArrayBuffer> {
     welcome.limits.watchesMax,
     welcome.limits.answersRememberedMax,
   );
-  const secret = Welcome.createSessionSecretVector(builder, welcome.sessionSecret);
+  const secret = secretIn(builder, welcome.sessionSecret);
   Welcome.startWelcome(builder);
   Welcome.addProtocol(builder, welcome.protocol);
   Welcome.addVersion(builder, version);
@@ -232,6 +232,11 @@ export function decodeWelcome(frame: ArrayBuffer): WelcomeFrame | undefined {
     sessions: welcome.sessions(),
     watches: welcome.watches(),
   };
+}
+
+/** Where a secret stands; 0, which leaves the field out, where there is none. */
+function secretIn(builder: Builder, secret: Uint8Array): number {
+  return secret.length === 0 ? 0 : Hello.createSessionSecretVector(builder, secret);
 }
 
 function finish(builder: Builder): Uint8Array<ArrayBuffer> {

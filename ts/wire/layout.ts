@@ -117,6 +117,14 @@ export const KIND_AT = 32;
 export const VECTOR_LENGTH_AT = 36;
 export const HEADER_BYTES = 40;
 
+// A push frame has a longer vtable, up to SLOT_EVENTS; all behind it is in the same order.
+export const PUSH_TABLE_AT = 28;
+export const PUSH_VECTOR_OFFSET_AT = 32;
+export const PUSH_DATA_OFFSET_AT = 36;
+export const PUSH_KIND_AT = 40;
+export const PUSH_VECTOR_LENGTH_AT = 44;
+export const PUSH_HEADER_BYTES = 48;
+
 const U32 = 2 ** 32;
 
 /** Writes the constant part of a hot frame: everything but the vector length and the data offset. */
@@ -133,6 +141,22 @@ export function writeHeader(view: DataView, kind: number, vectorSlot: number): v
   view.setUint32(TABLE_AT, TABLE_AT - VTABLE_AT, true);
   view.setUint32(VECTOR_OFFSET_AT, VECTOR_LENGTH_AT - VECTOR_OFFSET_AT, true);
   view.setUint32(KIND_AT, kind, true);
+}
+
+/** The same of a push frame. */
+export function writePushHeader(view: DataView, kind: number): void {
+  view.setUint32(0, PUSH_TABLE_AT, true);
+  view.setUint32(IDENTIFIER_AT, FILE_IDENTIFIER, true);
+  // Vtable with its padding: fields that are not set are zero.
+  for (let at = VTABLE_AT; at < PUSH_TABLE_AT; at += 4) view.setUint32(at, 0, true);
+  view.setUint16(VTABLE_AT, SLOT_EVENTS + 2, true);
+  view.setUint16(VTABLE_AT + 2, PUSH_VECTOR_LENGTH_AT - PUSH_TABLE_AT, true);
+  view.setUint16(VTABLE_AT + SLOT_KIND, PUSH_KIND_AT - PUSH_TABLE_AT, true);
+  view.setUint16(VTABLE_AT + SLOT_DATA, PUSH_DATA_OFFSET_AT - PUSH_TABLE_AT, true);
+  view.setUint16(VTABLE_AT + SLOT_EVENTS, PUSH_VECTOR_OFFSET_AT - PUSH_TABLE_AT, true);
+  view.setUint32(PUSH_TABLE_AT, PUSH_TABLE_AT - VTABLE_AT, true);
+  view.setUint32(PUSH_VECTOR_OFFSET_AT, PUSH_VECTOR_LENGTH_AT - PUSH_VECTOR_OFFSET_AT, true);
+  view.setUint32(PUSH_KIND_AT, kind, true);
 }
 
 /** An unsigned 64-bit integer as a double; exact below 2^53. */
