@@ -231,10 +231,8 @@ class TsEngine implements Engine {
     this.moveTime(now, NO_FRAME, 0);
     const session = holdings.sessions.find(id);
     const isOwner = session !== undefined && Buffer.compare(session.digest, digest) === 0;
-    if (isOwner) {
-      session.aliveAt = effects.now;
-      outcome[OUTCOME_COUNT] = session.ttlMs;
-    }
+    if (isOwner) session.aliveAt = effects.now;
+    outcome[OUTCOME_COUNT] = isOwner ? session.ttlMs : 0;
     this.finish();
     if (session === undefined) return Status.SessionUnknown;
     return isOwner ? Status.Ok : Status.SessionForbidden;
