@@ -212,14 +212,6 @@ export class NaiveLocks {
   private drop(hold: Hold): void {
     this.holds = this.holds.filter((each) => each !== hold);
     this.effect(`hold-end ${hold.name}@${hold.token}`);
-    // There is nothing left to upgrade.
-    const upgrade = this.waits.find(
-      (wait) => wait.upgrade === hold.token && wait.name === hold.name,
-    );
-    if (upgrade !== undefined) {
-      this.waits = this.waits.filter((each) => each !== upgrade);
-      this.told.push(`${upgrade.session}#${upgrade.id} NOT_HOLDER ${this.newest(hold.name)}`);
-    }
     this.settle(hold.name);
   }
 
@@ -261,13 +253,20 @@ export class NaiveLocks {
   private settle(name: string): void {
     for (;;) {
       const [wait] = this.waitsOf(name);
-      if (wait === undefined || !this.fits(wait)) return;
+      if (wait === undefined) return;
+      // An upgrade whose hold is gone has nothing left to wait for.
+      const isOrphan =
+        wait.upgrade !== 0 && this.holdsOf(name).every(({ token }) => token !== wait.upgrade);
+      if (!isOrphan && !this.fits(wait)) return;
       if ((this.session(wait.session) as Session).deadline <= this.now) {
         this.end(wait.session);
         continue;
       }
       this.waits = this.waits.filter((each) => each !== wait);
-      this.told.push(`${wait.session}#${wait.id} OK ${this.grant(wait.session, wait)}`);
+      const answer = isOrphan
+        ? `NOT_HOLDER ${this.newest(name)}`
+        : `OK ${this.grant(wait.session, wait)}`;
+      this.told.push(`${wait.session}#${wait.id} ${answer}`);
     }
   }
 
