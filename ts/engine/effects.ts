@@ -47,9 +47,9 @@ export class Effects {
     key: Uint8Array,
     keyStart: number,
     keyEnd: number,
-    value: Uint8Array,
-    start: number,
-    end: number,
+    value: Uint8Array = NOTHING,
+    start = 0,
+    end = 0,
   ): void {
     this.gate.made(partition, revision);
     this.records.append(
@@ -94,7 +94,7 @@ export class Effects {
     const bytes = entries.bytes(handle);
     const [start, end] = [entries.keyStart(handle), entries.keyEnd(handle)];
     const before = entries.revision(handle);
-    this.record(kind, partition, revision, 0, 0, before, bytes, start, end, bytes, 0, 0);
+    this.record(kind, partition, revision, 0, 0, before, bytes, start, end);
     gate.removed(keyspace, bytes, start, end);
     keyspace.remove(handle, revision);
     return revision;

@@ -4,6 +4,7 @@
 // are in `fold-holdings.ts`.
 
 import { compareBytes } from '../wire/bytes.js';
+import { INTEGER_LIMIT } from '../wire/limits.js';
 import { recordsMalformed, recordTooLarge } from './engine.js';
 import { applyToHoldings, contentFits, greatestKeyOf } from './fold-holdings.js';
 import type { Holdings } from './holdings.js';
@@ -120,6 +121,19 @@ export function restore(holdings: Holdings, records: Uint8Array): number {
     keyspace.setRevision(partition, newest);
   }
   return time;
+}
+
+/** Throws unless these can be the newest revisions, and this the time, at the end of a snapshot. */
+export function checkRevisions(keyspace: Keyspace, revisions: Float64Array, time: number): void {
+  const { revisions: present } = keyspace;
+  const goOn = revisions.every(
+    (revision, partition) =>
+      Number.isInteger(revision) &&
+      revision >= (present[partition] as number) &&
+      revision < INTEGER_LIMIT,
+  );
+  const isTime = time >= 0 && time < INTEGER_LIMIT;
+  if (revisions.length !== present.length || !goOn || !isTime) throw recordsMalformed();
 }
 
 /** The session that a put record's key lives with; 0: none. */

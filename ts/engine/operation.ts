@@ -11,6 +11,7 @@ import {
   FLAG_FENCED,
   FLAG_KEYS_ONLY,
   FLAG_ONCE,
+  OPERATION_BYTES,
   OPERATION_CODE,
   OPERATION_EXPECTED_REVISION,
   OPERATION_FLAGS,
@@ -25,7 +26,13 @@ import {
   TTL_NONE,
   TTL_SET,
 } from '../wire/layout.js';
-import { INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../wire/limits.js';
+import {
+  INTEGER_LIMIT,
+  KEY_BYTES_MAX,
+  RESULTS_PER_REPLY_MAX,
+  SCAN_ENTRIES_MAX,
+  TTL_MS_MAX,
+} from '../wire/limits.js';
 import { Status } from '../wire/status.js';
 import { checkCoordination } from './coordination-fields.js';
 import { isValidKey } from './valid-key.js';
@@ -163,4 +170,15 @@ export class Operation {
     if (this.ttl === TTL_SET) return Math.min(now + this.ttlMs, INTEGER_LIMIT - 1);
     return this.ttl === TTL_KEEP ? before : 0;
   }
+}
+
+/** Results to set room aside for: one an operation, and a scan's entries. */
+export function resultsWanted(view: DataView, operationsAt: number, operations: number): number {
+  let results = operations;
+  let at = operationsAt;
+  for (let index = 0; index < operations && results < RESULTS_PER_REPLY_MAX; index++) {
+    results += view.getUint32(at + OPERATION_LIMIT, true);
+    at += OPERATION_BYTES;
+  }
+  return Math.min(results, RESULTS_PER_REPLY_MAX);
 }

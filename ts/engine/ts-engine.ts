@@ -12,26 +12,18 @@ import {
   FLAG_FENCED,
   FLAG_ONCE,
   OPERATION_BYTES,
-  OPERATION_LIMIT,
   TTL_KEEP,
 } from '../wire/layout.js';
 import {
   EXPIRIES_PER_ADVANCE_MAX,
   frameBytesMaxFor,
-  INTEGER_LIMIT,
   KEY_BYTES_MAX,
   NOTICES_BYTES,
-  RESULTS_PER_REPLY_MAX,
-  SESSION_OVERHEAD_BYTES,
-  SESSION_SECRET_BYTES,
-  SESSION_TTL_MS_MAX,
-  SESSION_TTL_MS_MIN,
 } from '../wire/limits.js';
 import { ReplyWriter } from '../wire/reply.js';
 import { checkRequest } from '../wire/request.js';
 import { STATUS_COUNT, Status } from '../wire/status.js';
 import { wordAt } from './arena.js';
-import { sessionText } from './coordination.js';
 import { CoordinationOperations, NO_RESULT, NO_ROOM } from './coordination-operations.js';
 import { Due } from './due.js';
 import { Effects } from './effects.js';
@@ -44,43 +36,35 @@ import {
   INPUT_WRITE_REFUSAL,
   initialInput,
   OPERATION_CODE_COUNT,
-  OUTCOME_APPEND,
   OUTCOME_COUNT,
   OUTCOME_GATE,
-  OUTCOME_HOLDS,
-  OUTCOME_KEYS,
   OUTCOME_LENGTH,
-  OUTCOME_MEMORY_BYTES,
   OUTCOME_MORE,
   OUTCOME_NEXT,
   OUTCOME_NOTICE_BYTES,
-  OUTCOME_POSITION,
   OUTCOME_RECORD_BYTES,
-  OUTCOME_SESSIONS,
-  OUTCOME_WAITS,
-  recordsMalformed,
 } from './engine.js';
 import { FencedWrites } from './fenced-writes.js';
-import { checkFold, checkRestore, fold, restore } from './fold.js';
+import { checkFold, checkRestore, checkRevisions, fold, restore } from './fold.js';
 import { Gate } from './gate.js';
 import { Granting } from './granting.js';
 import { Holdings } from './holdings.js';
 import { entryBytes, Keyspace } from './keyspace.js';
 import { NoticeWriter } from './notices.js';
 import { addChecked, DECIMAL_BYTES_MAX, parseDecimal, writeDecimal } from './number.js';
-import { isKnownCode, Operation } from './operation.js';
-import { sessionValue } from './record-values.js';
+import { isKnownCode, Operation, resultsWanted } from './operation.js';
+import { showState } from './outcome.js';
 import {
   RECORD_DELETE,
   RECORD_EXPIRE,
   RECORD_PUT,
-  RECORD_SESSION,
   RECORD_TOUCH,
   RecordWriter,
   recordBytes,
 } from './records.js';
 import { scan, scanFits } from './scan.js';
-import { Session } from './sessions.js';
+import { openSession, resumeSession } from './session-calls.js';
+import type { Session } from './sessions.js';
 
 const NO_FRAME = new Uint8Array(0);
 
@@ -172,7 +156,7 @@ class TsEngine implements Engine {
       operation.decode(this.view, at, dataAt);
       dataAt = operation.valueEnd;
     }
-    replyWriter.begin(this.resultsWanted(at, count - first));
+    replyWriter.begin(resultsWanted(this.view, at, count - first));
     let next = first;
     for (; next < count; next++, at += OPERATION_BYTES) {
       const inGroup = (next - first) & (GROUP - 1);
@@ -210,34 +194,18 @@ class TsEngine implements Engine {
   openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status {
     this.begin();
     this.moveTime(now, NO_FRAME, 0);
-    const status = this.openStatus(id, ttlMs, digest);
-    if (status === Status.Ok) {
-      const { effects, holdings, keyspace } = this;
-      const key = Buffer.from(sessionText(id));
-      const partition = keyspace.partitionOf(key, 0, key.length);
-      const session = new Session(id, partition, ttlMs, digest.slice());
-      session.aliveAt = effects.now;
-      holdings.addSession(session);
-      holdings.sessionDeadlines.set(session);
-      effects.recordOther(RECORD_SESSION, partition, key, sessionValue(session));
-    }
+    const status = openSession(this.effects, this.holdings, id, ttlMs, digest);
     this.finish();
     return status;
   }
 
   resumeSession(id: number, digest: Uint8Array, now: number): Status {
-    const { effects, holdings, outcome } = this;
     this.begin();
     this.moveTime(now, NO_FRAME, 0);
-    const session = holdings.sessions.find(id);
-    const isOwner = session !== undefined && Buffer.compare(session.digest, digest) === 0;
-    if (isOwner) {
-      session.aliveAt = effects.now;
-      outcome[OUTCOME_COUNT] = session.ttlMs;
-    }
+    const { status, ttlMs } = resumeSession(this.effects, this.holdings, id, digest);
+    this.outcome[OUTCOME_COUNT] = ttlMs;
     this.finish();
-    if (session === undefined) return Status.SessionUnknown;
-    return isOwner ? Status.Ok : Status.SessionForbidden;
+    return status;
   }
 
   fold(records: Uint8Array): void {
@@ -253,15 +221,7 @@ class TsEngine implements Engine {
   }
 
   restoreRevisions(revisions: Float64Array, time: number): void {
-    const { revisions: present } = this.keyspace;
-    const goOn = revisions.every(
-      (revision, partition) =>
-        Number.isInteger(revision) &&
-        revision >= (present[partition] as number) &&
-        revision < INTEGER_LIMIT,
-    );
-    const isTime = time >= 0 && time < INTEGER_LIMIT;
-    if (revisions.length !== present.length || !goOn || !isTime) throw recordsMalformed();
+    checkRevisions(this.keyspace, revisions, time);
     for (const [partition, revision] of revisions.entries()) {
       this.keyspace.setRevision(partition, revision);
     }
@@ -278,18 +238,6 @@ class TsEngine implements Engine {
 
   close(): void {
     this.frame = new Uint8Array(0);
-  }
-
-  /** Whether such a session can be opened, and if not, why. */
-  private openStatus(id: number, ttlMs: number, digest: Uint8Array): Status {
-    const { effects, holdings } = this;
-    const isId = Number.isInteger(id) && id >= 1 && id < INTEGER_LIMIT;
-    if (!isId || digest.length !== SESSION_SECRET_BYTES) return Status.InvalidArgument;
-    const isTtl = Number.isInteger(ttlMs) && ttlMs >= SESSION_TTL_MS_MIN;
-    if (!isTtl || ttlMs > SESSION_TTL_MS_MAX) return Status.TtlOutOfRange;
-    if (holdings.sessions.find(id) !== undefined) return Status.AlreadyExists;
-    if (effects.refusesWrites) return effects.writeRefusal;
-    return effects.hasMemory(SESSION_OVERHEAD_BYTES) ? Status.Ok : Status.ResourceExhausted;
   }
 
   /** Begins a call that may make records. */
@@ -321,17 +269,6 @@ class TsEngine implements Engine {
     this.noticeWriter.clear();
     this.showState();
     this.outcome[OUTCOME_GATE] = 0;
-  }
-
-  /** Results to set room aside for: one an operation, and a scan's entries. */
-  private resultsWanted(operationsAt: number, operations: number): number {
-    let results = operations;
-    let at = operationsAt;
-    for (let index = 0; index < operations && results < RESULTS_PER_REPLY_MAX; index++) {
-      results += this.view.getUint32(at + OPERATION_LIMIT, true);
-      at += OPERATION_BYTES;
-    }
-    return Math.min(results, RESULTS_PER_REPLY_MAX);
   }
 
   /** Hashes a group's keys and brings what their lookups will need into the cache. */
@@ -370,16 +307,12 @@ class TsEngine implements Engine {
       scan(this.keyspace, this.gate, operation, frame, effects.now, replyWriter);
       return this.count(Status.Ok);
     }
-    if (code > OperationCode.Scan) return this.coordinate(operationAt);
+    if (code > OperationCode.Scan) {
+      const status = this.coordination.execute(operationAt);
+      return status === NO_RESULT || (status !== NO_ROOM && this.count(status));
+    }
     if ((flags & (FLAG_ONCE | FLAG_EPHEMERAL)) !== 0) return this.executeWithSession(hash);
     return this.executeOnKey(hash);
-  }
-
-  /** An operation on sessions, locks or watches. */
-  private coordinate(operationAt: number): boolean {
-    const status = this.coordination.execute(operationAt);
-    if (status === NO_ROOM) return false;
-    return status === NO_RESULT || this.count(status);
   }
 
   /** A write that needs the frame's session, and may have been answered before. */
@@ -534,7 +467,7 @@ class TsEngine implements Engine {
   }
 
   private touch(handle: number): boolean {
-    const { operation, keyspace, frame } = this;
+    const { operation, keyspace, frame, effects } = this;
     if (handle === 0) return this.end(Status.NotFound, 0, 0);
     const { keyAt, keyEnd } = operation;
     const expiresAt = this.expiryAfter(handle);
@@ -542,20 +475,7 @@ class TsEngine implements Engine {
     const partition = keyspace.entries.partition(handle);
     const revision = keyspace.nextRevision(partition);
     keyspace.touch(handle, revision, expiresAt, 0);
-    this.effects.record(
-      RECORD_TOUCH,
-      partition,
-      revision,
-      expiresAt,
-      0,
-      before,
-      frame,
-      keyAt,
-      keyEnd,
-      frame,
-      0,
-      0,
-    );
+    effects.record(RECORD_TOUCH, partition, revision, expiresAt, 0, before, frame, keyAt, keyEnd);
     return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
@@ -671,16 +591,6 @@ class TsEngine implements Engine {
   }
 
   private showState(): void {
-    const { outcome, keyspace } = this;
-    const { sessions, locks } = this.holdings;
-    outcome[OUTCOME_RECORD_BYTES] = this.recordWriter.length;
-    outcome[OUTCOME_NOTICE_BYTES] = this.noticeWriter.length;
-    outcome[OUTCOME_POSITION] = keyspace.position;
-    outcome[OUTCOME_SESSIONS] = sessions.count;
-    outcome[OUTCOME_HOLDS] = locks.holds;
-    outcome[OUTCOME_WAITS] = locks.waits;
-    outcome[OUTCOME_KEYS] = keyspace.entries.count;
-    outcome[OUTCOME_MEMORY_BYTES] = keyspace.memoryBytes;
-    outcome[OUTCOME_APPEND] = this.gate.appends;
+    showState(this.outcome, this.effects, this.holdings, this.noticeWriter);
   }
 }
