@@ -47,9 +47,6 @@ impl Engine {
         let owner = match self.require_session() {
             Ok(owner) => owner,
             Err(status) => {
-                if status == Status::SessionRequired {
-                    self.see_lock(operation);
-                }
                 output.end(operation, refused(status, 0), &[]);
                 return Ok(());
             }

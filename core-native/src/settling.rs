@@ -1,7 +1,7 @@
 //! Grants, and what frees the way for them: holds and waits that end, and sessions with all that they
 //! own. Ending and settling call for each other, so what is left to settle is kept on a stack.
 
-use crate::effects::{Effects, refused};
+use crate::effects::{Effects, End, refused};
 use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
 use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
@@ -236,29 +236,16 @@ impl Engine {
     /// Ends a wait with an answer, and settles its lock.
     pub fn end_wait(&mut self, place: u32, status: Status, effects: &mut Effects<'_>) {
         let Wait { request, owner, .. } = self.coordination.locks.waits[place];
-        self.answer_later(owner, request.id, status, NONE, effects);
+        self.answer_later(owner, request.id, refused(status, 0), effects);
         let lock = self.coordination.remove_wait(place);
         self.settle(&[lock], effects);
     }
 
-    /// Tells a session the end of an operation of an earlier frame: a grant where `hold` is one.
-    fn answer_later(
-        &mut self,
-        owner: u32,
-        id: u32,
-        status: Status,
-        hold: u32,
-        effects: &mut Effects<'_>,
-    ) {
-        let end = if hold == NONE {
-            refused(status, 0)
-        } else {
-            self.granted(hold)
-        };
-        let head = end.head(id);
+    /// Tells a session the end of an operation of an earlier frame.
+    fn answer_later(&mut self, owner: u32, id: u32, end: End, effects: &mut Effects<'_>) {
         let session = self.coordination.sessions.slab[owner].id;
-        effects.notices.answer(session, head);
-        effects.tally(OperationCode::Lock, head.status);
+        effects.notices.answer(session, end.head(id));
+        effects.tally(OperationCode::Lock, end.status);
         self.gate.see_newest();
     }
 
@@ -330,19 +317,22 @@ impl Engine {
             request,
             ..
         } = *wait;
-        let status = match turn {
-            Turn::Orphaned => Status::NotHolder,
-            _ => {
-                let name_length = self.coordination.locks.name(lock).len();
-                self.grant_status(name_length, owner, &request)
+        let end = if matches!(turn, Turn::Orphaned) {
+            refused(
+                Status::NotHolder,
+                self.coordination.locks.newest_token(lock),
+            )
+        } else {
+            let name_length = self.coordination.locks.name(lock).len();
+            match self.grant_status(name_length, owner, &request) {
+                Status::Ok => {
+                    let hold = self.grant(lock, owner, &request, effects);
+                    self.granted(hold)
+                }
+                status => refused(status, 0),
             }
         };
-        let hold = if status == Status::Ok {
-            self.grant(lock, owner, &request, effects)
-        } else {
-            NONE
-        };
-        self.answer_later(owner, request.id, status, hold, effects);
+        self.answer_later(owner, request.id, end, effects);
         self.coordination.remove_wait(place);
     }
 
