@@ -23,7 +23,8 @@ import type { Operation } from '../../drive/operations.js';
 import { seedOf } from '../../parity/random.js';
 
 const SEED = seedOf(20_261_121);
-const RUNS = Number(process.env.RONDO_MODEL_RUNS ?? 80);
+/** Histories of a test run; a soak asks for more. */
+const RUNS = 80;
 const SESSIONS = [1, 2, 3, 4];
 const NAMES = ['a', 'b', 'c'];
 
@@ -320,9 +321,9 @@ const MET = [
   'repeat OK',
 ];
 
-export function lockModelContract(create: CreateEngine): void {
-  describe(`locks beside a naive model, RONDO_SEED=${SEED}`, () => {
-    it(`agree in ${RUNS} histories`, { timeout: 60_000 + RUNS * 400 }, () => {
+export function lockModelContract(create: CreateEngine, runs = RUNS, seed = SEED): void {
+  describe(`locks beside a naive model, RONDO_SEED=${seed}`, () => {
+    it(`agree in ${runs} histories`, { timeout: 60_000 + runs * 1000 }, () => {
       const seen = new Map<string, number>();
       fc.assert(
         fc.property(steps, (history) => {
@@ -335,7 +336,7 @@ export function lockModelContract(create: CreateEngine): void {
             engine.close();
           }
         }),
-        { seed: SEED, numRuns: RUNS },
+        { seed, numRuns: runs },
       );
       expect(MET.filter((name) => !seen.has(name))).toEqual([]);
     });
