@@ -145,7 +145,7 @@ export const WATCH_TURN_PAGE_BYTES = 64 * 1024;
 export const WATCH_TURN_PAGES = 32;
 /** Bytes of pages that wait for the log, over all watches; above it no further page is read. */
 export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
-/** Milliseconds without an event after which a connection with watches is told where it stands. */
-export const WATCH_HEARTBEAT_MS = 5_000;
-/** Looks for such connections in that time, so that not all are told at once. */
+/** Milliseconds after which a connection with watches is told again where it stands. */
+export const WATCH_HEARTBEAT_MS = 3_000;
+/** Steps of that time, among which connections are spread, so that not all are told at once. */
 export const WATCH_HEARTBEAT_STEPS = 20;

@@ -32,6 +32,7 @@ export function watchHubOf(
     send,
     scan: engineScan(engine, clock, afterCall),
     node: state.node,
+    history: state.history,
     partitions: settings.partitions,
     sendBufferBytesMax: settings.sendBufferBytesMax,
     revisionOf: (partition) => engine.revisionOf(partition),

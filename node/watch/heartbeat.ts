@@ -1,10 +1,9 @@
-// Tells connections with watches where they stand when nothing else was sent for a while. One timer for all:
-// a wheel of slots, each looked at once a turn of the wheel, so that an idle connection costs one look in
-// that time and those that came together are not told together.
+// Tells connections with watches where they stand, whatever else is sent to them: a watch beside a busy one
+// would otherwise stay where it was, and have nowhere to go on from one day. One timer for all: a wheel of
+// slots, one a step, so that those that came together are not told together.
 
 import type { Clock, Timer } from '../clock.js';
 import { WATCH_HEARTBEAT_MS, WATCH_HEARTBEAT_STEPS } from '../limits.js';
-import type { Outbox } from './outbox.js';
 import type { WatchedPeer } from './watch.js';
 
 export class Heartbeat {
@@ -13,11 +12,11 @@ export class Heartbeat {
     () => new Set<WatchedPeer>(),
   );
   private readonly timer: Timer;
+  private step = 0;
 
   constructor(
     clock: Clock,
-    private readonly outbox: Outbox,
-    /** Nothing was sent to this peer for WATCH_HEARTBEAT_MS. */
+    /** The turn of this peer has come. */
     private readonly beat: (owner: WatchedPeer) => void,
   ) {
     this.timer = clock.every(WATCH_HEARTBEAT_MS / WATCH_HEARTBEAT_STEPS, () => this.turn());
@@ -25,9 +24,8 @@ export class Heartbeat {
 
   add(owner: WatchedPeer): void {
     if (owner.heartbeatSlot >= 0) return;
-    // The first one comes early, at another time for each connection, and so do those behind it.
-    owner.isBeating = false;
-    this.place(owner, this.outbox.step + 1 + (owner.peer.id % WATCH_HEARTBEAT_STEPS));
+    owner.heartbeatSlot = owner.peer.id % WATCH_HEARTBEAT_STEPS;
+    this.slots[owner.heartbeatSlot]?.add(owner);
   }
 
   remove(owner: WatchedPeer): void {
@@ -41,26 +39,7 @@ export class Heartbeat {
   }
 
   private turn(): void {
-    const step = ++this.outbox.step;
-    const slot = this.slots[slotOf(step)] as Set<WatchedPeer>;
-    for (const owner of [...slot]) {
-      if (!owner.isBeating || step - owner.sentStep >= WATCH_HEARTBEAT_STEPS) {
-        owner.isBeating = true;
-        this.beat(owner);
-      } else if (slotOf(owner.sentStep) !== owner.heartbeatSlot) {
-        slot.delete(owner);
-        this.place(owner, owner.sentStep);
-      }
-    }
+    this.step = (this.step + 1) % WATCH_HEARTBEAT_STEPS;
+    for (const owner of [...(this.slots[this.step] as Set<WatchedPeer>)]) this.beat(owner);
   }
-
-  /** Into the slot whose turn comes when a heartbeat will be due. */
-  private place(owner: WatchedPeer, step: number): void {
-    owner.heartbeatSlot = slotOf(step);
-    this.slots[owner.heartbeatSlot]?.add(owner);
-  }
-}
-
-function slotOf(step: number): number {
-  return step % WATCH_HEARTBEAT_STEPS;
 }

@@ -4,6 +4,11 @@
 
 import { RECORD_HEADER_BYTES, recordBytes } from '../../ts/engine/records.js';
 import { readU64 } from '../../ts/wire/layout.js';
+import {
+  WATCH_HISTORY_BYTES,
+  WATCH_HISTORY_CHUNK_BYTES,
+  WATCH_HISTORY_RECORDS,
+} from '../limits.js';
 
 /** A partition of which no record was seen. */
 const UNSEEN = -1;
@@ -16,6 +21,13 @@ export interface HistoryBounds {
   /** Bytes of a chunk; larger appends have one of their own. */
   readonly chunkBytes: number;
 }
+
+/** As a node has it. */
+export const WATCH_HISTORY: HistoryBounds = {
+  bytes: WATCH_HISTORY_BYTES,
+  records: WATCH_HISTORY_RECORDS,
+  chunkBytes: WATCH_HISTORY_CHUNK_BYTES,
+};
 
 class Chunk {
   readonly view: DataView;

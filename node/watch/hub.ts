@@ -12,9 +12,6 @@ import { Status } from '../../ts/wire/status.js';
 import type { Clock } from '../clock.js';
 import type { Peer, Send } from '../connection.js';
 import {
-  WATCH_HISTORY_BYTES,
-  WATCH_HISTORY_CHUNK_BYTES,
-  WATCH_HISTORY_RECORDS,
   WATCH_TURN_EVENTS,
   WATCH_TURN_RECORDS,
   WATCHES_MAX,
@@ -23,7 +20,7 @@ import {
 import { CatchUp } from './catch-up.js';
 import { control, eventOf } from './events.js';
 import { Heartbeat } from './heartbeat.js';
-import { History, type HistoryBounds, HistoryReader } from './history.js';
+import { type History, HistoryReader } from './history.js';
 import { Outbox } from './outbox.js';
 import { Overflow } from './overflow.js';
 import { resumePosition } from './resume-token.js';
@@ -40,13 +37,14 @@ export interface WatchHubOptions {
   /** The node's id, as in resume tokens. */
   readonly node: number;
   readonly partitions: number;
+  /** What is known of changes so far, all of it durable. */
+  readonly history: History;
   readonly sendBufferBytesMax: number;
   /** The engine's. */
   readonly revisionOf: (partition: number) => number;
   readonly partitionOf: (key: Uint8Array) => number;
   /** An invariant is broken: found in a turn of the hub's own. */
   readonly onError: (error: unknown) => void;
-  readonly historyBounds?: HistoryBounds;
   readonly watchesMax?: number;
 }
 
@@ -79,13 +77,8 @@ export class WatchHub implements Watches {
   private isStopped = false;
 
   constructor(private readonly options: WatchHubOptions) {
-    const { clock, send, scan, partitions, sendBufferBytesMax, revisionOf, partitionOf } = options;
-    const bounds = options.historyBounds ?? {
-      bytes: WATCH_HISTORY_BYTES,
-      records: WATCH_HISTORY_RECORDS,
-      chunkBytes: WATCH_HISTORY_CHUNK_BYTES,
-    };
-    const history = new History(partitions, bounds, revisionOf);
+    const { clock, send, scan, history, sendBufferBytesMax, partitionOf } = options;
+    this.told = this.durable = history.end;
     const outbox = new Outbox(send, sendBufferBytesMax, (watch, event) => {
       this.overflow.take(watch, event);
     });
@@ -104,7 +97,7 @@ export class WatchHub implements Watches {
     const parts = { history, outbox, partitionOf, setState, park, startOver };
     this.catchUp = new CatchUp({ ...parts, told, goLive });
     this.snapshots = new Snapshots({ ...parts, scan, durable, goOn });
-    this.heartbeat = new Heartbeat(clock, outbox, (owner) => this.beat(owner));
+    this.heartbeat = new Heartbeat(clock, (owner) => this.beat(owner));
   }
 
   onRecords(append: number, records: Uint8Array, position: number): void {

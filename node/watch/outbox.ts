@@ -22,8 +22,6 @@ const ANSWER_FIELDS = 3;
 const REPLY_BYTES = 64 + ANSWERS_PER_FRAME * 32;
 
 export class Outbox {
-  /** Counted up by the heartbeat. */
-  step = 0;
   /** Bytes that peers with watches have not read, and that are coalesced for them. */
   queuedBytes = 0;
   private readonly pending: WatchedPeer[] = [];
@@ -202,7 +200,6 @@ export class Outbox {
   private hand(owner: WatchedPeer, frame: Uint8Array, operations: number): void {
     const { peer } = owner;
     if (!peer.isOpen) return;
-    owner.sentStep = this.step;
     this.send(peer, frame, operations);
     if (peer.isOpen) this.look(owner);
   }

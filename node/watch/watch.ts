@@ -138,11 +138,8 @@ export class WatchedPeer {
   readonly parked = new Set<Watch>();
   isResuming = false;
 
-  // Written by `heartbeat.ts` and `outbox.ts`.
+  // Written by `heartbeat.ts`.
   heartbeatSlot = -1;
-  isBeating = false;
-  /** The step of the heartbeat in which something was sent last. */
-  sentStep = 0;
 
   constructor(readonly peer: Peer) {}
 

@@ -3,7 +3,7 @@
 
 import { SimulatedClock } from '../../node/clock.js';
 import { ConnectionState, type Peer } from '../../node/connection.js';
-import type { HistoryBounds } from '../../node/watch/history.js';
+import { History, type HistoryBounds, WATCH_HISTORY } from '../../node/watch/history.js';
 import { WatchHub } from '../../node/watch/hub.js';
 import {
   RECORD_DELETE,
@@ -193,13 +193,17 @@ export class World {
       scan: (prefix, cursor, limit, keysOnly) => this.scan(prefix, cursor, limit, keysOnly),
       node: NODE,
       partitions: PARTITIONS,
+      history: new History(
+        PARTITIONS,
+        options.historyBounds ?? WATCH_HISTORY,
+        (partition) => this.revisions[partition] as number,
+      ),
       sendBufferBytesMax: options.sendBufferBytesMax ?? 64 * 1024 * 1024,
       revisionOf: (partition) => this.revisions[partition] as number,
       partitionOf: (key) => partitionOf(latin1(key)),
       onError: (error) => {
         throw error;
       },
-      ...(options.historyBounds && { historyBounds: options.historyBounds }),
       ...(options.watchesMax && { watchesMax: options.watchesMax }),
     });
   }

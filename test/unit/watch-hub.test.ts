@@ -412,7 +412,7 @@ describe('a watch with a snapshot', () => {
 });
 
 describe('the heartbeat', () => {
-  it('says where an idle connection stands, and only that one', () => {
+  it('says where a connection stands, beside a busy watch as well', () => {
     const world = new World();
     const [idle, busy, none] = [world.connect(), world.connect(), world.connect()];
     world.watch(idle, { id: 1, key: 'idle' });
@@ -424,14 +424,14 @@ describe('the heartbeat', () => {
       world.settle();
       world.clock.advance(1000);
     }
-    const beats = idle.events;
-    expect(beats.every(({ id, kind }) => id === 0 && kind === EventKind.Heartbeat)).toBe(true);
-    expect(beats.length).toBeGreaterThanOrEqual(3);
-    expect(beats.length).toBeLessThanOrEqual(5);
-    expect(beats.at(-1)!.position).toBeGreaterThan(10);
-    // The first comes to everyone.
-    const busyBeats = busy.events.filter(({ kind }) => kind === EventKind.Heartbeat);
-    expect(busyBeats.length).toBeLessThanOrEqual(1);
+    const turns = Math.floor(20_000 / WATCH_HEARTBEAT_MS);
+    for (const peer of [idle, busy]) {
+      const beats = peer.events.filter(({ kind }) => kind === EventKind.Heartbeat);
+      expect(beats.every(({ id }) => id === 0)).toBe(true);
+      expect(beats.length).toBeGreaterThanOrEqual(turns);
+      expect(beats.length).toBeLessThanOrEqual(turns + 1);
+      expect(beats.at(-1)!.position).toBeGreaterThan(15);
+    }
     expect(none.frames).toBe(0);
   });
 
