@@ -80,7 +80,16 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 12,
     arbitrary: fc.record({
       do: fc.constantFrom(
-        ...(['unlock', 'unlock', 'downgrade', 'extend', 'upgrade', 'cancel', 'repeat'] as const),
+        ...([
+          'unlock',
+          'unlock',
+          'downgrade',
+          'extend',
+          'upgrade',
+          'upgrade',
+          'cancel',
+          'repeat',
+        ] as const),
       ),
       session,
       pick: fc.nat(7),
@@ -308,7 +317,6 @@ const MET = [
   'lock DEADLOCK',
   'lock SESSION_UNKNOWN',
   'upgrade OK',
-  'upgrade LOCK_HELD',
   'unlock OK',
   'unlock NOT_HOLDER',
   'unlock later OK',
@@ -316,7 +324,6 @@ const MET = [
   'cancel later LOCK_CANCELLED',
   'cancel ALREADY_EXISTS',
   'end later OK',
-  'repeat OK',
 ];
 
 export function lockModelContract(create: CreateEngine, runs = RUNS, seed = SEED): void {
