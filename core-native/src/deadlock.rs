@@ -77,11 +77,13 @@ impl Search<'_> {
         while let Some(mut step) = steps.pop() {
             let next = if let Some(blocker) = self.next_blocker(&mut step) {
                 let is_asker = blocker == self.asker;
+                // What waits for the asker at the lock that is asked for waits for another task of it.
+                let is_closed = is_asker && step.lock != asker.lock;
                 steps.push(step);
-                if is_asker {
+                if is_closed {
                     return Some(steps);
                 }
-                if blocker == NONE || !entered.insert(blocker) {
+                if is_asker || blocker == NONE || !entered.insert(blocker) {
                     continue;
                 }
                 self.sessions.slab[blocker].waits.first

@@ -86,9 +86,12 @@ impl World {
         let lock = self.lock(lock);
         let mut entered = HashSet::new();
         let mut next = self.blockers(session, lock, mode, NONE);
-        while let Some(blocker) = next.pop() {
-            if blocker == session {
+        while let Some((blocker, at)) = next.pop() {
+            if blocker == session && at != lock {
                 return true;
+            }
+            if blocker == session {
+                continue;
             }
             if !entered.insert(blocker) {
                 continue;
@@ -103,13 +106,14 @@ impl World {
         false
     }
 
-    fn blockers(&self, session: u32, lock: u32, mode: u8, until: u32) -> Vec<u32> {
+    /// Those that a wait waits for, each with its lock.
+    fn blockers(&self, session: u32, lock: u32, mode: u8, until: u32) -> Vec<(u32, u32)> {
         let mut blockers = Vec::new();
         let mut hold = self.locks.get(lock).holds.first;
         while hold != NONE {
             let at = &self.locks.holds[hold];
             if at.owner != session && !fit_beside(mode, at.grant.mode) {
-                blockers.push(at.owner);
+                blockers.push((at.owner, lock));
             }
             hold = at.next_in_lock();
         }
@@ -117,7 +121,7 @@ impl World {
         while wait != NONE && wait != until {
             let at = &self.locks.waits[wait];
             if at.owner != session && !fit_beside(mode, at.request.mode) {
-                blockers.push(at.owner);
+                blockers.push((at.owner, lock));
             }
             wait = at.next_in_lock();
         }
@@ -157,13 +161,8 @@ fn a_place_behind_another_counts() {
              00000000000001 waits for \"lock-0\" held by 00000000000003"
         )
     );
-    assert_eq!(
-        world.cycle(2, 0, LOCK_SHARED).as_deref(),
-        Some(
-            "00000000000003 waits for \"lock-0\" behind 00000000000001\n\
-             00000000000001 waits for \"lock-0\" held by 00000000000003"
-        )
-    );
+    // Where it holds the very lock that it asks for, the others wait for another task of it.
+    assert_eq!(world.cycle(2, 0, LOCK_SHARED), None);
 }
 
 #[test]

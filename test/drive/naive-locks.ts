@@ -274,6 +274,8 @@ export class NaiveLocks {
     const met = new Set<number>();
     const follow = (blocked: Request & { session: number }, ahead: Wait[]): void => {
       for (const next of this.blockers(blocked, ahead)) {
+        // Another task of the asker is waited for, which may go on.
+        if (next === session && blocked.name === request.name) continue;
         if (met.has(next)) continue;
         met.add(next);
         for (const wait of this.waits.filter((each) => each.session === next)) {

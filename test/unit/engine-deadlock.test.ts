@@ -145,7 +145,7 @@ function plainCycle(request: Wait, sessions: Sessions): boolean {
       ...before.filter((other) => !isBeside(mode, other.mode)).map((other) => other.session.id),
     ].filter((blocker) => blocker !== session.id);
     return blockers.some((blocker) => {
-      if (blocker === request.session.id) return true;
+      if (blocker === request.session.id) return lock !== request.lock;
       if (entered.has(blocker)) return false;
       entered.add(blocker);
       return [...(sessions.find(blocker)?.waits ?? [])].some(isClosedBy);

@@ -85,7 +85,9 @@
 //
 // DEADLOCK. Sessions wait for sessions: for those with holds of the lock that the request does not fit beside,
 // and those with waits before it in the queue that it does not fit beside (shared beside shared and permit
-// beside permit do); for an upgrade all other holds, and upgrades. Never for themselves. A search in depth from
+// beside permit do); for an upgrade all other holds, and upgrades. Never for themselves, and one that waits for
+// the asker at the very lock that is asked for closes no cycle: it waits for another task of the asker, which may
+// go on. A search in depth from
 // the request, over each session's waits in the order in which they began, and blockers in the order: holds in
 // order of grant, then waits in order of the queue; each session is entered once. It ends without a finding
 // after DEADLOCK_WAITS_EXAMINED_MAX waits. It is made only where the asking session has a hold or another wait.

@@ -53,8 +53,11 @@ class Search {
         path.pop();
       } else {
         const { blocker } = place.step;
-        if (blocker === asker) return path.map(({ step }) => step as Step);
-        if (entered.has(blocker)) continue;
+        const isAsker = blocker === asker;
+        // What waits for the asker at the lock that is asked for waits for another task of it.
+        if (isAsker && place.wait.lock !== request.lock)
+          return path.map(({ step }) => step as Step);
+        if (isAsker || entered.has(blocker)) continue;
         entered.add(blocker);
         siblings = (sessions.find(blocker)?.waits ?? []).values();
       }
