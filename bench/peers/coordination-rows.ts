@@ -7,8 +7,9 @@ import { type Promises, type RowSpec, rowOf } from './row-spec.js';
 import type { Target } from './statistics.js';
 
 const SYNC: Promises = { rondo: 'sync', peer: 'sync' };
-/** Writes on the way, where throughput is what counts. */
-const PUSHES_OUTSTANDING = 16;
+/** Writes on the way, where throughput is what counts; the most of them is judged. */
+const PUSHES_OUTSTANDING = [16, 128] as const;
+const JUDGED_OUTSTANDING = 128;
 
 export function coordinationRows(sizes: Sizes): RowSpec[] {
   const own = lockOf(sizes, 'locks.own', sizes.connections);
@@ -29,7 +30,6 @@ export function coordinationRows(sizes: Sizes): RowSpec[] {
 
 function pushRows(sizes: Sizes, watchers: number): RowSpec[] {
   const one = pushOf(sizes, watchers, 1);
-  const many = pushOf(sizes, watchers, PUSHES_OUTSTANDING);
   // The targets are those of the middle one.
   const isJudged = watchers === sizes.watchers[1];
   const target = (of: Target): Target | undefined => (isJudged ? of : undefined);
@@ -39,7 +39,14 @@ function pushRows(sizes: Sizes, watchers: number): RowSpec[] {
     better: 'lower',
     source: { measurement: one, metric: 'p99' },
   };
-  return [latency, rowOf(many, 'rondo', 'redis', `${many.id}.redis`, target({ ratioMin: 1.5 }))];
+  return [
+    latency,
+    ...PUSHES_OUTSTANDING.map((outstanding) => {
+      const many = pushOf(sizes, watchers, outstanding);
+      const judged = outstanding === JUDGED_OUTSTANDING ? target({ ratioMin: 1.5 }) : undefined;
+      return rowOf(many, 'rondo', 'redis', `${many.id}.redis`, judged);
+    }),
+  ];
 }
 
 function lockOf(sizes: Sizes, id: string, names: number): LoadMeasurement {

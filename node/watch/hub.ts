@@ -126,7 +126,8 @@ export class WatchHub implements Watches {
       appends.shift();
     }
     if (this.isIdle) this.passOver();
-    else this.run();
+    // Behind the frames that have come in, so that a peer gets one push for what all of them changed.
+    else this.schedule();
   }
 
   watch(peer: Peer, request: WatchRequest, append: number, position: number): void {

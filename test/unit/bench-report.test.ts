@@ -73,7 +73,7 @@ describe('the rows', () => {
       'locks.contended.etcd': { ratioMin: 10 },
       'locks.handover.p99.etcd': { ratioMax: 1 },
       'pushes.100.1.p99.redis': { ratioMax: 1 },
-      'pushes.100.16.redis': { ratioMin: 1.5 },
+      'pushes.100.128.redis': { ratioMin: 1.5 },
       'kv.get.large.128': { ratioMin: 4 },
       'kv.memory.large': { ratioMax: 1 },
       'client.get.100.ioredis': { ratioMin: 2 },

@@ -288,6 +288,8 @@ export class World {
     this.durable = Math.max(this.durable, append);
     this.durablePosition = this.ends[this.durable] as number;
     this.hub.onDurable(append);
+    // Told in a turn of its own, behind whatever else comes in.
+    this.turn();
   }
 
   turn(): void {
