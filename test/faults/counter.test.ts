@@ -36,7 +36,7 @@ describe(`a counter under faults, RONDO_SEED=${SEED}`, () => {
       const found = await runCounter({ engine, mode, folder, seed: SEED, durationMs: DURATION_MS });
       expect(found.violations).toEqual([]);
       // What was not done proves nothing.
-      expect(found.done.length).toBeGreaterThan(20);
+      expect(found.done.length).toBeGreaterThan(5);
       expect(found.faults.paused).toBeGreaterThan(0);
     },
   );

@@ -60,9 +60,11 @@ export async function runCounter(run: CounterRun): Promise<Findings> {
     const end = Date.now() + durationMs;
     while (Date.now() < end) {
       await sleep(random.between(50, STEP_MS_MAX));
-      const [fault] = [random.below(8)];
+      const fault = random.below(8);
       if (fault < 5) {
-        const agent = random.pick(agents);
+        // Rather one that has read the counter and not written it yet.
+        const thinking = agents.filter((_, index) => isThinking(journals[index] as string));
+        const agent = random.pick(thinking.length > 0 && random.oneIn(2) ? thinking : agents);
         if (paused.has(agent)) continue;
         paused.add(agent);
         agent.kill('SIGSTOP');
@@ -89,6 +91,11 @@ export async function runCounter(run: CounterRun): Promise<Findings> {
     await proxy.stop();
     await node.kill();
   }
+}
+
+function isThinking(journal: string): boolean {
+  if (!existsSync(journal)) return false;
+  return readFileSync(journal, 'utf8').trimEnd().split('\n').at(-1)?.startsWith('thinks') === true;
 }
 
 function spawnAgent(url: string, journal: string, mode: Mode): ChildProcess {
