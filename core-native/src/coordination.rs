@@ -3,6 +3,7 @@
 //! with the keys.
 
 use crate::deadlines::{Deadline, Deadlines, Present, Target};
+use crate::deadlock::Notes;
 use crate::fences::{FENCE_SUFFIX_BYTES, Fences};
 use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::key_hash::Hashing;
@@ -18,6 +19,7 @@ pub struct Coordination {
     pub locks: Locks,
     pub fences: Fences,
     pub deadlines: Deadlines,
+    pub deadlock_notes: Notes,
     /// Locks to be settled in the next call, in the order in which they came to be.
     pub unsettled: Vec<u32>,
     /// Ephemeral keys were restored whose sessions may not have come yet.
@@ -32,6 +34,7 @@ impl Coordination {
             locks: Locks::new(hashing),
             fences: Fences::default(),
             deadlines: Deadlines::default(),
+            deadlock_notes: Notes::default(),
             unsettled: Vec::new(),
             has_orphans: false,
         }
