@@ -3,6 +3,7 @@
 //! with the keys.
 
 use crate::deadlines::{Deadline, Deadlines, Present, Target};
+use crate::deadlock::Notes;
 use crate::fences::{FENCE_SUFFIX_BYTES, Fences};
 use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::key_hash::Hashing;
@@ -18,10 +19,15 @@ pub struct Coordination {
     pub locks: Locks,
     pub fences: Fences,
     pub deadlines: Deadlines,
+    pub deadlock_notes: Notes,
     /// Locks to be settled in the next call, in the order in which they came to be.
     pub unsettled: Vec<u32>,
     /// Ephemeral keys were restored whose sessions may not have come yet.
     pub has_orphans: bool,
+    /// When there is work to look for, at the earliest; 0: in the next call.
+    pub wake_at: u64,
+    /// Whether sessions, holds or waits came or went since it was last told.
+    pub is_touched: bool,
 }
 
 impl Coordination {
@@ -32,8 +38,11 @@ impl Coordination {
             locks: Locks::new(hashing),
             fences: Fences::default(),
             deadlines: Deadlines::default(),
+            deadlock_notes: Notes::default(),
             unsettled: Vec::new(),
             has_orphans: false,
+            wake_at: u64::MAX,
+            is_touched: false,
         }
     }
 
@@ -46,6 +55,7 @@ impl Coordination {
         digest: &[u8],
         seen: u64,
     ) -> u32 {
+        self.is_touched = true;
         keyspace.memory_bytes += SESSION_OVERHEAD_BYTES;
         self.sessions.add(id, ttl_ms, digest, seen)
     }
@@ -53,13 +63,14 @@ impl Coordination {
     /// Sets the deadline of a session, from its last sign of life.
     pub fn set_session_deadline(&mut self, place: u32) {
         let session = &self.sessions.slab[place];
-        self.deadlines
-            .set(session.ends_at(), Target::Session, place, session.serial);
+        let (at, serial) = (session.ends_at(), session.serial);
+        self.set_deadline(at, Target::Session, place, serial);
     }
 
     /// Removes a session. Keys and holds that it still has live on as ones without; its waits are
     /// dropped.
     pub fn remove_session(&mut self, keyspace: &mut Keyspace, place: u32) {
+        self.is_touched = true;
         keyspace.release_session(self.sessions.slab[place].id);
         let mut hold = self.sessions.slab[place].holds.first;
         while hold != NONE {
@@ -86,6 +97,7 @@ impl Coordination {
         token: u64,
         grant: Grant,
     ) -> u32 {
+        self.is_touched = true;
         let name_length = self.locks.name(lock).len();
         keyspace.memory_bytes += hold_memory_bytes(name_length);
         let owner = self.sessions.find(grant.session);
@@ -103,6 +115,7 @@ impl Coordination {
 
     /// Removes a hold; its lock, which may be empty now.
     pub fn remove_hold(&mut self, keyspace: &mut Keyspace, place: u32) -> u32 {
+        self.is_touched = true;
         let Hold { lock, owner, .. } = self.locks.holds[place];
         let name_length = self.locks.name(lock).len();
         keyspace.memory_bytes -= hold_memory_bytes(name_length);
@@ -129,8 +142,26 @@ impl Coordination {
         let lease = hold.grant.lease;
         if lease != 0 && (hold.deadline == 0 || lease < hold.deadline_at) {
             hold.deadline_at = lease;
-            hold.deadline = self.deadlines.set(lease, Target::Hold, place, hold.serial);
+            let serial = hold.serial;
+            let sequence = self.set_deadline(lease, Target::Hold, place, serial);
+            self.locks.holds[place].deadline = sequence;
         }
+    }
+
+    /// Its sequence.
+    fn set_deadline(&mut self, at: u64, target: Target, place: u32, serial: u64) -> u64 {
+        self.wake_at = self.wake_at.min(at);
+        self.deadlines.set(at, target, place, serial)
+    }
+
+    /// Works out when there is work to look for.
+    pub fn plan_wake(&mut self) {
+        let is_left = !self.unsettled.is_empty() || !self.sessions.newcomers.is_empty();
+        self.wake_at = if is_left || self.has_orphans {
+            0
+        } else {
+            self.deadlines.first_at()
+        };
     }
 
     /// What has become of a deadline.
@@ -171,18 +202,20 @@ impl Coordination {
 
     /// Adds a wait of a session.
     pub fn add_wait(&mut self, lock: u32, request: Request, owner: u32, since: u64, deadline: u64) {
+        self.is_touched = true;
         let session = &mut self.sessions.slab[owner];
         let (id, list) = (session.id, &mut session.waits);
         let times = (since, deadline);
         let place = self.locks.add_wait(lock, request, owner, id, times, list);
         if deadline != 0 {
             let serial = self.locks.waits[place].serial;
-            self.deadlines.set(deadline, Target::Wait, place, serial);
+            self.set_deadline(deadline, Target::Wait, place, serial);
         }
     }
 
     /// Removes a wait; its lock, which may be empty now.
     pub fn remove_wait(&mut self, place: u32) -> u32 {
+        self.is_touched = true;
         let Wait { lock, owner, .. } = self.locks.waits[place];
         let session = &mut self.sessions.slab[owner];
         self.locks
@@ -215,6 +248,7 @@ impl Coordination {
         if !at.is_unsettled {
             at.is_unsettled = true;
             self.unsettled.push(lock);
+            self.wake_at = 0;
         }
     }
 

@@ -1,6 +1,7 @@
 //! The operations on sessions, locks and watches, in the order of checks that `ts/engine/coordination.ts`
 //! gives. Grants and ends themselves are in `settling`.
 
+use crate::coordination::Coordination;
 use crate::deadlock::{Asker, find_cycle};
 use crate::effects::{End, Full, Output, done, refused};
 use crate::engine::Engine;
@@ -248,8 +249,13 @@ impl Engine {
             mode: request.mode,
             is_upgrade: request.upgrades != 0,
         };
-        if let Some(text) = find_cycle(&self.coordination.sessions, &self.coordination.locks, asker)
-        {
+        let Coordination {
+            sessions,
+            locks,
+            deadlock_notes,
+            ..
+        } = &mut self.coordination;
+        if let Some(text) = find_cycle(sessions, locks, deadlock_notes, asker) {
             if output.reply.data_room() < text.len() {
                 return Err(Full);
             }

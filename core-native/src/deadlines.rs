@@ -67,12 +67,10 @@ impl Deadlines {
         sequence
     }
 
-    /// Whether there is a deadline at `now` or before, moved or not.
-    #[inline]
-    pub fn any_due(&self, now: u64) -> bool {
-        TARGETS
-            .into_iter()
-            .any(|target| self.peek(target, now).is_some())
+    /// When the first deadline of any target is, moved or not; u64::MAX: there is none.
+    pub fn first_at(&self) -> u64 {
+        let firsts = self.heaps.iter().filter_map(BinaryHeap::peek);
+        firsts.map(|first| first.at).min().unwrap_or(u64::MAX)
     }
 
     /// The first deadline of a target, where that is at `now` or before.

@@ -5,14 +5,15 @@
 //! came by it, so a wait goes on where the search of its lock has already come to; otherwise long queues
 //! would cost the square of their length.
 
-use std::collections::{HashMap, HashSet};
-
-use crate::holds::fit_beside;
+use crate::holds::{MODES, fit_beside};
 use crate::layout::LOCK_EXCLUSIVE;
 use crate::limits::{DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX};
 use crate::locks::Locks;
 use crate::sessions::{Sessions, session_text};
 use crate::slab::NONE;
+
+/// Holds and waits of a session that is looked through for anyone who waits for it.
+const OWNED_LOOKED_AT_MAX: u32 = 64;
 
 /// A request that is about to wait.
 #[derive(Clone, Copy)]
@@ -41,37 +42,109 @@ struct Step {
     is_held: bool,
 }
 
-/// How far the waits of a lock have been looked at by some wait of a mode: all its holds, and its waits
-/// up to and with this one.
-type Looked = HashMap<(u32, u8), u32>;
+/// How far a search has looked at the blockers of a lock's waits, by the mode of those: at all holds, and
+/// at the waits up to and with this one.
+#[derive(Clone, Copy, Default)]
+struct Looked {
+    /// The search.
+    number: u64,
+    wait: u32,
+}
+
+/// What a search notes, kept from one to the next so that none begins with clearing it.
+#[derive(Default)]
+pub struct Notes {
+    number: u64,
+    /// By place of a session: the last search that has entered it.
+    entered: Vec<u64>,
+    /// By place of a lock, and mode.
+    looked: Vec<[Looked; MODES]>,
+}
+
+impl Notes {
+    /// Enters a session; false where the search has done so before.
+    fn enter(&mut self, session: u32) -> bool {
+        let place = session as usize;
+        if place >= self.entered.len() {
+            self.entered.resize(place + 1, 0);
+        }
+        let before = std::mem::replace(&mut self.entered[place], self.number);
+        before != self.number
+    }
+
+    fn look(&mut self, lock: u32, mode: u8, wait: u32) {
+        let place = lock as usize;
+        if place >= self.looked.len() {
+            self.looked.resize(place + 1, [Looked::default(); MODES]);
+        }
+        self.looked[place][usize::from(mode)] = Looked {
+            number: self.number,
+            wait,
+        };
+    }
+
+    /// How far waits of this mode have been looked at, if any.
+    fn looked(&self, lock: u32, mode: u8) -> Option<u32> {
+        let looked = self.looked.get(lock as usize)?[usize::from(mode)];
+        (looked.number == self.number).then_some(looked.wait)
+    }
+}
 
 struct Search<'a> {
     sessions: &'a Sessions,
     locks: &'a Locks,
     /// Place of the session that asks.
     asker: u32,
-    looked: Looked,
+    notes: &'a mut Notes,
 }
 
 /// The text that names the cycle which the request would close, if any.
-pub fn find_cycle(sessions: &Sessions, locks: &Locks, asker: Asker) -> Option<Vec<u8>> {
-    let session = &sessions.slab[asker.place];
-    if session.holds.is_empty() && session.waits.is_empty() {
+pub fn find_cycle(
+    sessions: &Sessions,
+    locks: &Locks,
+    notes: &mut Notes,
+    asker: Asker,
+) -> Option<Vec<u8>> {
+    if !is_waited_for(sessions, locks, asker.place) {
         return None;
     }
+    notes.number += 1;
     let mut search = Search {
         sessions,
         locks,
         asker: asker.place,
-        looked: Looked::new(),
+        notes,
     };
     let steps = search.run(asker)?;
     Some(search.text(&steps))
 }
 
+/// Whether any wait can be for a session: where none is, no cycle leads back to it. A session that owns
+/// much is not looked through.
+fn is_waited_for(sessions: &Sessions, locks: &Locks, place: u32) -> bool {
+    let session = &sessions.slab[place];
+    if session.holds.count + session.waits.count > OWNED_LOOKED_AT_MAX {
+        return true;
+    }
+    let mut hold = session.holds.first;
+    while hold != NONE {
+        if !locks.get(locks.holds[hold].lock).waits.is_empty() {
+            return true;
+        }
+        hold = locks.next_hold_of_session(hold);
+    }
+    let mut wait = session.waits.first;
+    while wait != NONE {
+        if locks.waits[wait].next_in_lock() != NONE {
+            return true;
+        }
+        wait = locks.waits[wait].next_in_session();
+    }
+    false
+}
+
 impl Search<'_> {
     fn run(&mut self, asker: Asker) -> Option<Vec<Step>> {
-        let mut entered = HashSet::new();
         let mut examined = 0;
         let mut steps = vec![self.step_of(asker, NONE)];
         while let Some(mut step) = steps.pop() {
@@ -83,7 +156,7 @@ impl Search<'_> {
                 if is_closed {
                     return Some(steps);
                 }
-                if is_asker || blocker == NONE || !entered.insert(blocker) {
+                if is_asker || blocker == NONE || !self.notes.enter(blocker) {
                     continue;
                 }
                 self.sessions.slab[blocker].waits.first
@@ -124,7 +197,7 @@ impl Search<'_> {
             is_held: false,
         };
         for mode in [LOCK_EXCLUSIVE, asker.mode] {
-            let Some(&looked) = self.looked.get(&(asker.lock, mode)) else {
+            let Some(looked) = self.notes.looked(asker.lock, mode) else {
                 continue;
             };
             step.hold = NONE;
@@ -155,7 +228,7 @@ impl Search<'_> {
             let other = &self.locks.waits[step.other];
             // What the asker leaves out, since nobody waits for itself, others have to look at.
             if step.session != self.asker {
-                self.looked.insert((step.lock, step.mode), step.other);
+                self.notes.look(step.lock, step.mode, step.other);
             }
             step.other = other.next_in_lock();
             if other.owner != step.session && !fit_beside(step.mode, other.request.mode) {

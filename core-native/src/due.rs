@@ -36,22 +36,25 @@ impl Engine {
     pub fn move_time(&mut self, now: u64, effects: &mut Effects<'_>) {
         self.now = self.now.max(now);
         self.more = false;
-        if !self.coordination.sessions.newcomers.is_empty() {
-            self.greet_newcomers();
-        }
-        if self.coordination.has_orphans {
-            self.release_orphans();
-        }
-        if !self.coordination.unsettled.is_empty() && self.write_refusal == Status::Ok {
-            self.settle_unsettled(effects);
-        }
-        if self.coordination.deadlines.any_due(self.now) {
-            self.do_due(effects);
+        if self.now >= self.coordination.wake_at {
+            self.wake(effects);
         }
     }
 
-    /// The call is a sign of life of sessions that came by `fold` or `restore`.
     #[cold]
+    fn wake(&mut self, effects: &mut Effects<'_>) {
+        self.greet_newcomers();
+        if self.coordination.has_orphans {
+            self.release_orphans();
+        }
+        if self.write_refusal == Status::Ok {
+            self.settle_unsettled(effects);
+        }
+        self.do_due(effects);
+        self.coordination.plan_wake();
+    }
+
+    /// The call is a sign of life of sessions that came by `fold` or `restore`.
     fn greet_newcomers(&mut self) {
         for place in std::mem::take(&mut self.coordination.sessions.newcomers) {
             self.coordination.sessions.slab[place].seen = self.now;
@@ -60,7 +63,6 @@ impl Engine {
     }
 
     /// Keys that were restored without their sessions live on without.
-    #[cold]
     pub fn release_orphans(&mut self) {
         let sessions = &self.coordination.sessions;
         self.keyspace
@@ -68,7 +70,6 @@ impl Engine {
         self.coordination.has_orphans = false;
     }
 
-    #[cold]
     fn settle_unsettled(&mut self, effects: &mut Effects<'_>) {
         let unsettled = std::mem::take(&mut self.coordination.unsettled);
         for &lock in &unsettled {
@@ -77,7 +78,6 @@ impl Engine {
         self.settle(&unsettled, effects);
     }
 
-    #[cold]
     fn do_due(&mut self, effects: &mut Effects<'_>) {
         let mut steps = 0;
         while let Some(deadline) = self.first_due() {

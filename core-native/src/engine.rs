@@ -304,14 +304,22 @@ impl Engine {
     }
 
     #[inline]
-    fn show_state(&self, outcome: &mut [f64]) {
+    fn show_state(&mut self, outcome: &mut [f64]) {
         outcome[OUTCOME_KEYS] = self.keyspace.entries.count as f64;
         outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
         outcome[OUTCOME_APPEND] = self.gate.appends() as f64;
         outcome[OUTCOME_POSITION] = self.keyspace.position() as f64;
+        if self.coordination.is_touched {
+            self.show_coordination(outcome);
+        }
+    }
+
+    #[cold]
+    fn show_coordination(&mut self, outcome: &mut [f64]) {
         outcome[OUTCOME_SESSIONS] = self.coordination.sessions.slab.count() as f64;
         outcome[OUTCOME_HOLDS] = self.coordination.locks.holds.count() as f64;
         outcome[OUTCOME_WAITS] = self.coordination.locks.waits.count() as f64;
+        self.coordination.is_touched = false;
     }
 
     /// Hashes the keys of a group and starts loading what their lookups will need.
@@ -590,7 +598,7 @@ impl Engine {
         let entry = self.keyspace.entries.get(handle);
         let (partition, before) = (entry.partition(), entry.revision());
         let revision = self.keyspace.next_revision(partition);
-        let life = operation.life_after(Life::FOR_EVER, self.now);
+        let life = operation.life_after(|| Life::FOR_EVER, self.now);
         self.keyspace.touch(handle, revision, life);
         self.gate.made(partition, revision);
         let expires_at = life.expires_at();
@@ -618,19 +626,18 @@ impl Engine {
         value: &[u8],
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let (partition, before, life) = match handle {
+        let (partition, before) = match handle {
             Some(handle) => {
                 let entry = self.keyspace.entries.get(handle);
-                let life = self.keyspace.life(entry);
-                (entry.partition(), entry.revision(), life)
+                (entry.partition(), entry.revision())
             }
-            None => (self.partition_of(operation.key), 0, Life::FOR_EVER),
+            None => (self.partition_of(operation.key), 0),
         };
         let revision = self.keyspace.next_revision(partition);
         let life = if operation.is_ephemeral() {
             Life::with_session(self.session)
         } else {
-            operation.life_after(life, self.now)
+            operation.life_after(|| self.life_at(handle), self.now)
         };
         match handle {
             Some(handle) => self.keyspace.replace(hash, handle, value, revision, life),
@@ -675,6 +682,12 @@ impl Engine {
         });
         self.keyspace.remove(handle, revision);
         revision
+    }
+
+    fn life_at(&self, handle: Option<u32>) -> Life {
+        handle.map_or(Life::FOR_EVER, |handle| {
+            self.keyspace.life(self.keyspace.entries.get(handle))
+        })
     }
 
     #[inline]

@@ -61,6 +61,7 @@ pub fn fold(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &
         apply(keyspace, coordination, hash, record);
     });
     keyspace.defer_order(false);
+    coordination.plan_wake();
     time
 }
 
@@ -117,7 +118,7 @@ fn greatest_of<'a>(
 
 /// Applies records that `check_restore` has passed. Returns the newest time among them.
 pub fn restore(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &[u8]) -> u64 {
-    for_each(keyspace, records, |keyspace, hash, record| {
+    let time = for_each(keyspace, records, |keyspace, hash, record| {
         if record.kind == RecordKind::Put {
             coordination.has_orphans |= Life::of_record(record).session().is_some();
             keyspace.restore(hash, record);
@@ -126,7 +127,9 @@ pub fn restore(keyspace: &mut Keyspace, coordination: &mut Coordination, records
             apply(keyspace, coordination, hash, record);
             keyspace.set_revision(record.partition, newest.max(record.revision));
         }
-    })
+    });
+    coordination.plan_wake();
+    time
 }
 
 /// Applies records in groups. Returns the newest time among them.

@@ -177,10 +177,10 @@ impl<'a> Operation<'a> {
 
     /// How long a key lives after a write at `now` that found it with the life `before`.
     #[inline]
-    pub fn life_after(&self, before: Life, now: u64) -> Life {
+    pub fn life_after(&self, before: impl FnOnce() -> Life, now: u64) -> Life {
         match self.flags & TTL_MASK {
             TTL_SET => Life::until(now.saturating_add(self.ttl_ms).min(INTEGER_LIMIT - 1)),
-            TTL_KEEP => before,
+            TTL_KEEP => before(),
             _ => Life::FOR_EVER,
         }
     }

@@ -148,7 +148,7 @@ impl<'a> RecordWriter<'a> {
     }
 
     /// Appends a record whose key is `record.key` and then `suffix`.
-    #[inline]
+    #[inline(always)]
     pub fn append_suffixed(&mut self, record: Record<'_>, suffix: &[u8]) {
         let Record { key, value, .. } = record;
         let key_length = key.len() + suffix.len();

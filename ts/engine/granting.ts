@@ -86,7 +86,8 @@ export class Granting {
 
   /** Milliseconds left of a hold's lease; 0: it has none. */
   leaseLeft({ leaseAt }: Hold): number {
-    return leaseAt === 0 ? 0 : leaseAt - this.effects.now;
+    // One that is over and not ended yet, for want of room or of space on the disk, has nothing left.
+    return leaseAt === 0 ? 0 : Math.max(0, leaseAt - this.effects.now);
   }
 
   /** Makes the record of a hold that has changed, and returns its revision. */
