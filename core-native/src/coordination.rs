@@ -62,6 +62,7 @@ impl Coordination {
 
     /// Sets the deadline of a session, from its last sign of life.
     pub fn set_session_deadline(&mut self, place: u32) {
+        self.clear_deadlines(Target::Session);
         let session = &self.sessions.slab[place];
         let (at, serial) = (session.ends_at(), session.serial);
         self.set_deadline(at, Target::Session, place, serial);
@@ -138,6 +139,7 @@ impl Coordination {
 
     /// Sets the deadline of a hold's lease, where none is set that comes before it and will be looked up.
     pub fn set_lease_deadline(&mut self, place: u32) {
+        self.clear_deadlines(Target::Hold);
         let hold = &mut self.locks.holds[place];
         let lease = hold.grant.lease;
         if lease != 0 && (hold.deadline == 0 || lease < hold.deadline_at) {
@@ -162,6 +164,16 @@ impl Coordination {
         } else {
             self.deadlines.first_at()
         };
+    }
+
+    /// Drops the deadlines of what has ended before its time, where they may be as many as all others.
+    #[inline]
+    fn clear_deadlines(&mut self, target: Target) {
+        if self.deadlines.is_crowded(target) {
+            let mut deadlines = self.deadlines.take(target);
+            deadlines.retain(|deadline| self.present_of(deadline) != Present::Gone);
+            self.deadlines.put_back(target, deadlines);
+        }
     }
 
     /// What has become of a deadline.
@@ -208,6 +220,7 @@ impl Coordination {
         let times = (since, deadline);
         let place = self.locks.add_wait(lock, request, owner, id, times, list);
         if deadline != 0 {
+            self.clear_deadlines(Target::Wait);
             let serial = self.locks.waits[place].serial;
             self.set_deadline(deadline, Target::Wait, place, serial);
         }
@@ -263,4 +276,48 @@ impl Coordination {
 /// Logical bytes of a fence.
 pub fn fence_memory_bytes(name_length: usize) -> usize {
     name_length + FENCE_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_what_has_ended_do_not_pile_up() {
+        let mut keyspace = Keyspace::new(1, Hashing::new(1));
+        let mut coordination = Coordination::new(Hashing::new(1));
+        let session = coordination.open_session(&mut keyspace, 1, 1000, &[0; 16], 0);
+        let lock = coordination.locks.find_or_add(b"a", 0);
+        for turn in 1..100_000 {
+            let grant = Grant {
+                session: 1,
+                since: 0,
+                lease: 1_000_000,
+                id: 1,
+                depth: 1,
+                mode: 0,
+            };
+            let hold = coordination.add_hold(&mut keyspace, lock, turn, grant);
+            coordination.remove_hold(&mut keyspace, hold);
+            let request = Request {
+                id: 1,
+                mode: 0,
+                permits: 0,
+                lease_ms: 0,
+                upgrades: 0,
+            };
+            coordination.add_wait(lock, request, session, 0, 1_000_000);
+            let wait = coordination.locks.get(lock).waits.first;
+            coordination.remove_wait(wait);
+            let other = coordination.open_session(&mut keyspace, 2, 1000, &[0; 16], 0);
+            coordination.set_session_deadline(other);
+            coordination.remove_session(&mut keyspace, other);
+        }
+        for target in [Target::Session, Target::Hold, Target::Wait] {
+            assert!(
+                coordination.deadlines.take(target).len() < 3000,
+                "{target:?}"
+            );
+        }
+    }
 }

@@ -127,7 +127,7 @@ impl Engine {
         }
         self.see_lock(operation);
         if flags & FLAG_REENTRANT != 0
-            && let Some(end) = self.reenter(lock, flags & LOCK_MODE_MASK, output)
+            && let Some(end) = self.reenter(lock, owner, flags & LOCK_MODE_MASK, output)
         {
             return Ok(Asked::Ended(end));
         }
@@ -165,14 +165,13 @@ impl Engine {
     }
 
     /// Takes a hold of the session over again, where it has one that covers the request.
-    fn reenter(&mut self, lock: u32, mode: u8, output: &mut Output<'_>) -> Option<End> {
+    fn reenter(&mut self, lock: u32, owner: u32, mode: u8, output: &mut Output<'_>) -> Option<End> {
         if lock == NONE {
             return None;
         }
-        let hold = self
-            .coordination
-            .locks
-            .covering_hold(lock, self.session, mode);
+        let held = self.coordination.sessions.slab[owner].holds;
+        let locks = &self.coordination.locks;
+        let hold = locks.covering_hold(lock, self.session, held, mode);
         if hold == NONE {
             return None;
         }

@@ -45,11 +45,16 @@ pub enum Present {
     Gone,
 }
 
+/// A heap that is smaller than this is not cleared of deadlines whose things are gone.
+const CLEARED_FROM: usize = 1024;
+
 /// A heap for each target, all under one sequence.
 #[derive(Default)]
 pub struct Deadlines {
     sequence: u64,
     heaps: [BinaryHeap<Deadline>; 3],
+    /// How many deadlines of a target were left when it was cleared last.
+    left: [usize; 3],
 }
 
 impl Deadlines {
@@ -71,6 +76,25 @@ impl Deadlines {
     pub fn first_at(&self) -> u64 {
         let firsts = self.heaps.iter().filter_map(BinaryHeap::peek);
         firsts.map(|first| first.at).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether a heap has grown to twice what it was after it was cleared last: time to clear it again, since
+    /// what ends early leaves its deadline behind.
+    #[inline]
+    pub fn is_crowded(&self, target: Target) -> bool {
+        let at = target as usize;
+        self.heaps[at].len() >= (2 * self.left[at]).max(CLEARED_FROM)
+    }
+
+    /// Takes the deadlines of a target out, to be put back as far as they are still of use.
+    pub fn take(&mut self, target: Target) -> Vec<Deadline> {
+        std::mem::take(&mut self.heaps[target as usize]).into_vec()
+    }
+
+    pub fn put_back(&mut self, target: Target, mut deadlines: Vec<Deadline>) {
+        deadlines.shrink_to(2 * deadlines.len());
+        self.left[target as usize] = deadlines.len();
+        self.heaps[target as usize] = deadlines.into();
     }
 
     /// The first deadline of a target, where that is at `now` or before.

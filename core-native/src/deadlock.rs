@@ -7,7 +7,9 @@
 
 use crate::holds::{MODES, fit_beside};
 use crate::layout::LOCK_EXCLUSIVE;
-use crate::limits::{DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX};
+use crate::limits::{
+    DEADLOCK_BLOCKERS_EXAMINED_MAX, DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX,
+};
 use crate::locks::Locks;
 use crate::sessions::{Sessions, session_text};
 use crate::slab::NONE;
@@ -96,6 +98,8 @@ struct Search<'a> {
     /// Place of the session that asks.
     asker: u32,
     notes: &'a mut Notes,
+    /// Holds and waits that were looked at as blockers.
+    blockers: usize,
 }
 
 /// The text that names the cycle which the request would close, if any.
@@ -114,6 +118,7 @@ pub fn find_cycle(
         locks,
         asker: asker.place,
         notes,
+        blockers: 0,
     };
     let steps = search.run(asker)?;
     Some(search.text(&steps))
@@ -148,7 +153,11 @@ impl Search<'_> {
         let mut examined = 0;
         let mut steps = vec![self.step_of(asker, NONE)];
         while let Some(mut step) = steps.pop() {
-            let next = if let Some(blocker) = self.next_blocker(&mut step) {
+            let blocker = self.next_blocker(&mut step);
+            if self.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX {
+                return None;
+            }
+            let next = if let Some(blocker) = blocker {
                 let is_asker = blocker == self.asker;
                 // What waits for the asker at the lock that is asked for waits for another task of it.
                 let is_closed = is_asker && step.lock != asker.lock;
@@ -216,6 +225,10 @@ impl Search<'_> {
     /// is not there.
     fn next_blocker(&mut self, step: &mut Step) -> Option<u32> {
         while step.hold != NONE {
+            self.blockers += 1;
+            if self.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX {
+                return None;
+            }
             let hold = &self.locks.holds[step.hold];
             step.hold = hold.next_in_lock();
             if hold.owner != step.session && !fit_beside(step.mode, hold.grant.mode) {
@@ -225,6 +238,10 @@ impl Search<'_> {
             }
         }
         while !step.is_upgrade && step.other != NONE && step.other != step.wait {
+            self.blockers += 1;
+            if self.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX {
+                return None;
+            }
             let other = &self.locks.waits[step.other];
             // What the asker leaves out, since nobody waits for itself, others have to look at.
             if step.session != self.asker {

@@ -43,7 +43,10 @@ impl World {
         self.places[number]
     }
 
+    // Sessions are numbered from 0 in what follows, and their places from 1.
+
     fn hold(&mut self, session: u32, lock: usize, mode: u8) {
+        let session = session + 1;
         let lock = self.lock(lock);
         self.id += 1;
         let owner = &mut self.sessions.slab[session];
@@ -60,6 +63,7 @@ impl World {
     }
 
     fn wait(&mut self, session: u32, lock: usize, mode: u8) {
+        let session = session + 1;
         let lock = self.lock(lock);
         self.id += 1;
         let request = Request {
@@ -75,6 +79,7 @@ impl World {
     }
 
     fn cycle(&mut self, session: u32, lock: usize, mode: u8) -> Option<String> {
+        let session = session + 1;
         let asker = Asker {
             place: session,
             lock: self.lock(lock),
@@ -87,6 +92,7 @@ impl World {
 
     /// The search as the contract has it, without what makes it quick.
     fn plain_cycle(&mut self, session: u32, lock: usize, mode: u8) -> bool {
+        let session = session + 1;
         let lock = self.lock(lock);
         let mut entered = HashSet::new();
         let mut next = self.blockers(session, lock, mode, NONE);
@@ -225,7 +231,7 @@ proptest! {
         }
         for (session, lock, shared) in asks {
             let found = world.cycle(session, lock, mode(shared)).is_some();
-            let owner = &world.sessions.slab[session];
+            let owner = &world.sessions.slab[session + 1];
             let is_made = !owner.holds.is_empty() || !owner.waits.is_empty();
             let plain = world.plain_cycle(session, lock, mode(shared));
             prop_assert_eq!(found, plain && is_made);

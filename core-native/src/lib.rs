@@ -76,7 +76,7 @@ use crate::fold::Unfit;
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 43] = [
+    let figures: [u64; 44] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -114,6 +114,7 @@ pub fn abi() -> String {
         limits::HOLD_OVERHEAD_BYTES as u64,
         limits::FENCE_OVERHEAD_BYTES as u64,
         limits::DEADLOCK_WAITS_EXAMINED_MAX as u64,
+        limits::DEADLOCK_BLOCKERS_EXAMINED_MAX as u64,
         limits::DEADLOCK_STEPS_SHOWN_MAX as u64,
         limits::LOCK_ITEMS_SHOWN_MAX as u64,
         limits::NOTICES_BYTES as u64,

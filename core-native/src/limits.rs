@@ -29,6 +29,7 @@ pub const SESSION_OVERHEAD_BYTES: usize = 256;
 pub const HOLD_OVERHEAD_BYTES: usize = 192;
 pub const FENCE_OVERHEAD_BYTES: usize = 64;
 pub const DEADLOCK_WAITS_EXAMINED_MAX: usize = 4096;
+pub const DEADLOCK_BLOCKERS_EXAMINED_MAX: usize = 16_384;
 pub const DEADLOCK_STEPS_SHOWN_MAX: usize = 16;
 pub const LOCK_ITEMS_SHOWN_MAX: usize = 64;
 pub const NOTICES_BYTES: usize = 1024 * 1024;

@@ -288,8 +288,20 @@ impl Locks {
             .unwrap_or(NONE)
     }
 
-    /// The newest hold of a session that covers a mode; NONE where there is none.
-    pub fn covering_hold(&self, lock: u32, session: u64, mode: u8) -> u32 {
+    /// The newest hold of a session that covers a mode; NONE where there is none. `of_session`: its holds.
+    pub fn covering_hold(&self, lock: u32, session: u64, of_session: List, mode: u8) -> u32 {
+        // Whichever are fewer: a lock may have many holds, and so may a session.
+        if of_session.count < self.slab[lock].holds.count {
+            let mut place = of_session.last;
+            while place != NONE {
+                let hold = &self.holds[place];
+                if hold.lock == lock && hold.grant.covers(mode) {
+                    break;
+                }
+                place = hold.in_session.before;
+            }
+            return place;
+        }
         let mut place = self.slab[lock].holds.last;
         while place != NONE {
             let hold = &self.holds[place];

@@ -1,5 +1,6 @@
 //! Things of one kind in one vector, told by their place, and doubly linked lists through them. A place
-//! that was given back is used again, so a pair of taking and giving back allocates nothing.
+//! that was given back is used again, so a pair of taking and giving back allocates nothing. No place is 0, as
+//! no handle of an entry is: under a hash of 0 a table would take that for an empty cell.
 
 use std::ops::{Index, IndexMut};
 
@@ -24,11 +25,11 @@ impl<T> Slab<T> {
     /// Puts an item into a place that is free.
     pub fn add(&mut self, item: T) -> u32 {
         if let Some(place) = self.free.pop() {
-            self.items[place as usize] = item;
+            self[place] = item;
             place
         } else {
             self.items.push(item);
-            (self.items.len() - 1) as u32
+            self.items.len() as u32
         }
     }
 
@@ -53,14 +54,14 @@ impl<T> Index<u32> for Slab<T> {
 
     #[inline]
     fn index(&self, place: u32) -> &T {
-        &self.items[place as usize]
+        &self.items[place as usize - 1]
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
     #[inline]
     fn index_mut(&mut self, place: u32) -> &mut T {
-        &mut self.items[place as usize]
+        &mut self.items[place as usize - 1]
     }
 }
 
@@ -163,5 +164,22 @@ impl List {
             link(&mut slab[next]).before = before;
         }
         self.count -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Table;
+
+    #[test]
+    fn every_place_can_be_found_under_every_hash() {
+        let mut slab = Slab::default();
+        for item in 0..3 {
+            let place = slab.add(item);
+            let mut table = Table::default();
+            table.insert(0, place);
+            assert_eq!(table.find(0, |found| slab[found] == item), Some(place));
+        }
     }
 }

@@ -344,5 +344,13 @@ function waitOfRequest(session: Session, lock: Lock | undefined, id: number): Wa
 
 /** The newest hold of a lock by which a session has what it asks for. */
 function newestCovering(session: Session, lock: Lock | undefined, mode: number): Hold | undefined {
-  return lock?.holds.findLast((hold) => hold.session === session.id && hold.covers(mode));
+  if (lock === undefined) return undefined;
+  if (session.holds.size >= lock.holds.length) {
+    return lock.holds.findLast((hold) => hold.session === session.id && hold.covers(mode));
+  }
+  let newest: Hold | undefined;
+  for (const hold of session.holds) {
+    if (hold.lock === lock && hold.covers(mode)) newest = hold;
+  }
+  return newest;
 }

@@ -90,7 +90,8 @@
 // go on. A search in depth from
 // the request, over each session's waits in the order in which they began, and blockers in the order: holds in
 // order of grant, then waits in order of the queue; each session is entered once. It ends without a finding
-// after DEADLOCK_WAITS_EXAMINED_MAX waits. It is made only where the asking session has a hold or another wait.
+// after DEADLOCK_WAITS_EXAMINED_MAX waits, or DEADLOCK_BLOCKERS_EXAMINED_MAX holds and waits that it has looked
+// at to find out whom they wait for. It is made only where the asking session has a hold or another wait.
 // The answer's value names the cycle in UTF-8, a line a step, the asker first: `<session> waits for "<name>" held
 // by <session>` or `... behind <session>`, sessions as 14 hexadecimal digits; after DEADLOCK_STEPS_SHOWN_MAX steps
 // a line `...`. (The youngest wait of a cycle is always the one that closes it.)

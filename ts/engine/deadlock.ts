@@ -2,7 +2,11 @@
 // wait for each other. What waits for what, and in which order it is searched, is in `coordination.ts`.
 
 import { LOCK_EXCLUSIVE } from '../wire/layout.js';
-import { DEADLOCK_STEPS_SHOWN_MAX, DEADLOCK_WAITS_EXAMINED_MAX } from '../wire/limits.js';
+import {
+  DEADLOCK_BLOCKERS_EXAMINED_MAX,
+  DEADLOCK_STEPS_SHOWN_MAX,
+  DEADLOCK_WAITS_EXAMINED_MAX,
+} from '../wire/limits.js';
 import { sessionText } from './coordination.js';
 import { type Hold, isBeside, type Lock, type Wait } from './locks.js';
 import type { Sessions } from './sessions.js';
@@ -34,6 +38,8 @@ export function findCycle(request: Wait, sessions: Sessions): readonly Step[] | 
 
 class Search {
   private readonly entered = new Set<number>();
+  /** Holds and waits that were looked at as blockers. */
+  private blockers = 0;
   /** By lock and mode: how far waits of the mode have come in looking at it: all holds, and up to this wait. */
   private readonly looked = new Map<Lock, (Wait | undefined)[]>();
 
@@ -48,6 +54,7 @@ class Search {
     let examined = 0;
     for (let place = path.at(-1); place !== undefined; place = path.at(-1)) {
       place.step = this.nextBlocker(place);
+      if (this.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX) return undefined;
       let { siblings } = place;
       if (place.step === undefined) {
         path.pop();
@@ -96,11 +103,13 @@ class Search {
     const { wait } = place;
     const { lock, session, mode } = wait;
     while (place.nextHold < lock.holds.length) {
+      if (++this.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX) return undefined;
       const hold = lock.holds[place.nextHold++] as Hold;
       if (hold.session === session.id || isBeside(mode, hold.mode)) continue;
       return { session: session.id, lock, blocker: hold.session, isHeld: true };
     }
     while (place.nextWait !== undefined && place.nextWait.order < wait.order) {
+      if (++this.blockers > DEADLOCK_BLOCKERS_EXAMINED_MAX) return undefined;
       const other = place.nextWait;
       place.nextWait = other.after;
       // What the asker leaves out, since nobody waits for itself, others have to look at.

@@ -207,9 +207,10 @@ export class Granting {
       effects.removeKey(handle, RECORD_EXPIRE);
     }
     for (const hold of session.holds) {
-      this.endHold(hold);
+      effects.recordOther(RECORD_HOLD_END, hold.lock.partition, holdKey(hold));
       freed.add(hold.lock);
     }
+    holdings.removeHoldsOf(session, freed);
     for (const wait of session.waits) {
       holdings.removeWait(wait);
       freed.add(wait.lock);

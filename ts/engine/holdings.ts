@@ -63,6 +63,18 @@ export class Holdings {
     this.holdDeadlines.remove(hold);
   }
 
+  /** Removes all holds of a session, which are of these locks: at once, since a lock may have many others. */
+  removeHoldsOf(session: Session, locks: Iterable<Lock>): void {
+    for (const hold of session.holds) {
+      hold.isEnded = true;
+      this.locks.holds--;
+      this.keyspace.memoryBytes -= holdBytes(hold.lock.bytes.length);
+      this.holdDeadlines.remove(hold);
+    }
+    for (const lock of locks) lock.removeEnded();
+    session.dropHolds();
+  }
+
   addWait(wait: Wait): void {
     wait.lock.enqueue(wait);
     this.locks.waits++;

@@ -145,6 +145,17 @@ export class Lock {
     this.countMode(hold.mode, -1);
   }
 
+  /** Removes all holds that have ended. */
+  removeEnded(): void {
+    const { holds } = this;
+    let kept = 0;
+    for (const hold of holds) {
+      if (hold.isEnded) this.countMode(hold.mode, -1);
+      else holds[kept++] = hold;
+    }
+    holds.length = kept;
+  }
+
   /** A hold becomes one of another mode. */
   setMode(hold: Hold, mode: number): void {
     this.countMode(hold.mode, -1);

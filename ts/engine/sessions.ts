@@ -50,6 +50,11 @@ export class Session implements Timed {
   dropHold(hold: Hold): void {
     if (this.holds.delete(hold)) this.holdEndBytes -= hold.endBytes;
   }
+
+  dropHolds(): void {
+    this.holds.clear();
+    this.holdEndBytes = 0;
+  }
 }
 
 export class Sessions {

@@ -61,6 +61,8 @@ export const HOLD_OVERHEAD_BYTES = 192;
 export const FENCE_OVERHEAD_BYTES = 64;
 /** Waits that the search for a deadlock looks at; beyond them it finds none. */
 export const DEADLOCK_WAITS_EXAMINED_MAX = 4096;
+/** Holds and waits that it looks at on the way, since one lock may have very many. */
+export const DEADLOCK_BLOCKERS_EXAMINED_MAX = 16_384;
 /** Steps of a deadlock's cycle that are named. */
 export const DEADLOCK_STEPS_SHOWN_MAX = 16;
 /** Holds and waiters of one lock that ListLocks shows, each. */

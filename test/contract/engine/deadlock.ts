@@ -4,7 +4,10 @@
 import { describe, expect, it } from 'vitest';
 import { sessionText } from '../../../ts/engine/coordination.js';
 import { OUTCOME_WAITS } from '../../../ts/engine/engine.js';
-import { DEADLOCK_STEPS_SHOWN_MAX } from '../../../ts/wire/limits.js';
+import {
+  DEADLOCK_BLOCKERS_EXAMINED_MAX,
+  DEADLOCK_STEPS_SHOWN_MAX,
+} from '../../../ts/wire/limits.js';
 import {
   cancelLock,
   downgrade,
@@ -74,6 +77,21 @@ export function deadlockContract(create: CreateEngine): void {
         '...',
       ]);
     });
+
+    it('is not looked for behind more holds than the bound, since each request would look at them', () => {
+      const askedBehind = (holds: number) => {
+        const d = agent(3);
+        d.as(1, lock('x'));
+        const own = Array.from({ length: holds }, (_, at) =>
+          lock('s', { id: at + 1, shared: true }),
+        );
+        for (let at = 0; at < holds; at += 8000) d.as(3, ...own.slice(at, at + 8000));
+        d.as(2, lock('s', { id: 1, shared: true }), waitFor('x', 2));
+        return d.as(1, waitFor('s', 10)).results.map(({ status }) => status);
+      };
+      expect(askedBehind(DEADLOCK_BLOCKERS_EXAMINED_MAX - 2)).toEqual(['DEADLOCK']);
+      expect(askedBehind(DEADLOCK_BLOCKERS_EXAMINED_MAX - 1)).toEqual([]);
+    }, 60_000);
 
     it('through a shared hold', () => {
       const d = agent(3);

@@ -198,6 +198,18 @@ export function lockGrantsContract(create: CreateEngine): void {
       expect(told(d.as(1, unlock('a', 2)))).toEqual(['1#7 OK 4']);
     });
 
+    it('takes over the newest of its holds, whether the lock or the session has more', () => {
+      const d = agent(2);
+      const shared = (name: string, id: number) => lock(name, { id, shared: true });
+      const again = (id: number) =>
+        d.as(1, lock('s', { id, shared: true, reentrant: true })).results[0]?.revision;
+      d.as(1, shared('s', 1), shared('s', 2));
+      d.as(2, shared('s', 3), shared('s', 4));
+      expect(again(10)).toBe(4);
+      d.as(1, ...[11, 12, 13].map((id) => shared(`other${id}`, id)));
+      expect(again(20)).toBe(4);
+    });
+
     it('goes no deeper than its bound', () => {
       const d = agent(1);
       const [hold] = d.as(1, lock('a', { id: 5 })).records;
