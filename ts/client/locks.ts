@@ -166,7 +166,7 @@ export class Locks {
 
   /** Extends the lease of a lock for as long as it is held. */
   private async keep(hold: Hold, call: Call, ttlMs: number): Promise<void> {
-    const { dispatcher, timeoutMs } = this.context;
+    const { timeoutMs } = this.context;
     let aliveAt = call.sentAt;
     // How much of the lease is gone nobody knows here: it began when the wait ended.
     const isOld = performance.now() - aliveAt > ttlMs / 3;
@@ -181,7 +181,8 @@ export class Locks {
       }
     }
     const kept = {
-      canRenew: () => dispatcher.isConnected,
+      // While there is no connection the extension waits for one, like any call.
+      canRenew: () => true,
       renew: (withinMs: number) => this.extend(hold, ttlMs, withinMs),
       heardAt: () => 0,
       expired: () => this.lose(hold, `its lease of ${ttlMs} ms was not extended in time`),
