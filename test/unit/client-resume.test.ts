@@ -8,7 +8,7 @@ import { CLOSE_CODE_BASE, Status } from '../../ts/wire/status.js';
 import { client, delay, scriptedNode, state, until, verdict } from './client-harness.js';
 import type { Script, ScriptedNode } from './client-scripted-node.js';
 
-const { Lock, Extend } = OperationCode;
+const { Lock, Unlock, Extend } = OperationCode;
 
 async function sessionNode(script?: Script): Promise<ScriptedNode> {
   const node = await scriptedNode(script);
@@ -130,6 +130,36 @@ describe('a lease', () => {
     const rondo = client(node.url);
     await rondo.lock('k', { ttlMs: 600 });
     expect(node.operations.map(({ code }) => code)).toEqual([Lock, Lock, Extend]);
+  });
+});
+
+describe('a lock that was taken twice', () => {
+  it('is not given back twice by one release whose answer does not come', async () => {
+    const node = await sessionNode((peer, operations) => {
+      const told = operations.filter(({ code }) => code !== Unlock);
+      if (told.length > 0) peer.status(told, Status.Ok, 7);
+    });
+    const rondo = client(node.url, { timeoutMs: 200 });
+    const first = await rondo.lock('k', { reentrant: true });
+    await rondo.lock('k', { reentrant: true });
+    await first.release();
+    await delay(300);
+    expect(node.operations.filter(({ code }) => code === Unlock)).toHaveLength(1);
+  });
+
+  it('has its lease extended, where the one who asked for it is gone', async () => {
+    const node = await sessionNode((peer, operations) => {
+      peer.reply((writer) => {
+        for (const { id, code } of operations)
+          writer.result(id, Status.Ok, 7, code === Lock ? 450 : 0);
+      });
+    });
+    const rondo = client(node.url);
+    const first = await rondo.lock('k', { ttlMs: 450 });
+    const [second] = await Promise.all([rondo.lock('k', { reentrant: true }), first.release()]);
+    await delay(500);
+    expect(second.signal.aborted).toBe(false);
+    expect(node.operations.filter(({ code }) => code === Extend).length).toBeGreaterThan(1);
   });
 });
 
