@@ -42,6 +42,8 @@ export function addDataOptions(command: Command): Command {
 export interface ClientUse<P> {
   /** What the connection is to be beside what the options say. */
   readonly connect?: Pick<ConnectOptions, 'retry' | 'session'>;
+  /** Gives up waiting for a connection. */
+  readonly signal?: AbortSignal;
   /** A wrong command line is its to find: no node is needed to see it. */
   readonly prepare?: () => P | Promise<P>;
 }
@@ -53,7 +55,7 @@ export interface ClientUse<P> {
 export async function withClient<P = undefined>(
   options: DataOptions,
   use: (rondo: Rondo, prepared: P) => Promise<void>,
-  { connect: wanted = {}, prepare }: ClientUse<P> = {},
+  { connect: wanted = {}, signal, prepare }: ClientUse<P> = {},
 ): Promise<void> {
   process.stdout.on('error', (error) => endWithoutReader(error, options));
   try {
@@ -67,12 +69,16 @@ export async function withClient<P = undefined>(
       ...wanted,
     });
     try {
-      await rondo.ready();
+      await rondo.ready({ signal });
       await use(rondo, prepared);
     } finally {
       await rondo.close();
     }
   } catch (error) {
+    // Who stops a command knows that it ends.
+    if (signal?.aborted === true && error instanceof RondoError && error.code === 'CANCELLED') {
+      return;
+    }
     process.exitCode = report(error, options);
   }
 }

@@ -109,7 +109,8 @@ Examples:
 
 Exits with the exit code of the command, or with 1 where the lock was not had. RONDO_LOCK_NAME and
 RONDO_LOCK_TOKEN tell the command what it holds; the token grows with every grant, so that a store can refuse
-an old holder. Where the lock is lost meanwhile the command gets SIGTERM, and SIGKILL if it does not end.`,
+an old holder. Where the lock is lost meanwhile the command gets SIGTERM, and SIGKILL if it does not end; so
+does what it has started, where it is not run from a terminal.`,
     )
     .action((name: string, command: string[], options: LockFlags) =>
       runLocked(name, command, options),

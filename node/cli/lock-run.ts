@@ -3,6 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { isatty } from 'node:tty';
 import { RondoError } from '../../ts/client/index.js';
 import { messageOf } from '../errors.js';
 import { type DataOptions, withClient } from './data-client.js';
@@ -21,7 +22,9 @@ const KILL_DELAY_MS = 5_000;
 const EXIT_NOT_FOUND = 127;
 const EXIT_NOT_RUNNABLE = 126;
 const EXIT_SIGNAL_BASE = 128;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+/** What a terminal sends to the command as well, where the two have one. */
+const SIGNALS_OF_TERMINAL: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
 
 export async function runLocked(
   name: string,
@@ -30,13 +33,12 @@ export async function runLocked(
 ): Promise<void> {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
-  let child: ChildProcess | undefined;
+  let running: Running | undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
       stoppedBy ??= signal;
-      if (child === undefined) stop.abort();
-      // A terminal sends its interrupt to the command by itself.
-      else if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+      if (running === undefined) stop.abort();
+      else if (running.isGroup || !SIGNALS_OF_TERMINAL.includes(signal)) running.send(signal);
     });
   }
   let exitCode: number | undefined;
@@ -50,11 +52,11 @@ export async function runLocked(
         signal: stop.signal,
       });
       const started = start(command, name, lock.token);
-      child = started.child;
+      running = started;
       let killTimer: ReturnType<typeof setTimeout> | undefined;
       const onLoss = (): void => {
-        child?.kill('SIGTERM');
-        killTimer = setTimeout(() => child?.kill('SIGKILL'), KILL_DELAY_MS);
+        started.send('SIGTERM');
+        killTimer = setTimeout(() => started.send('SIGKILL'), KILL_DELAY_MS);
       };
       lock.signal.addEventListener('abort', onLoss);
       if (lock.signal.aborted) onLoss();
@@ -65,27 +67,39 @@ export async function runLocked(
         lock.signal.removeEventListener('abort', onLoss);
       }
       if (lock.signal.aborted) {
+        // What it has started may have stayed behind.
+        if (started.isGroup) started.send('SIGKILL');
         exitCode = undefined;
         throw lockLost(name, lock.signal.reason);
       }
       await lock.release();
     },
-    { connect: { retry: {}, session: { ttlMs: options.ttl } } },
+    { connect: { retry: {}, session: { ttlMs: options.ttl } }, signal: stop.signal },
   );
   // What went wrong with the lock has set an exit code already, and counts for more than the command's.
   if (exitCode !== undefined && process.exitCode === undefined) process.exitCode = exitCode;
-  if (stoppedBy !== undefined && child === undefined) {
+  if (stoppedBy !== undefined && running === undefined) {
     process.exitCode = EXIT_SIGNAL_BASE + constants.signals[stoppedBy];
   }
+}
+
+interface Running {
+  /** It has a process group of its own, which is sent signals as a whole: also what the command has started. */
+  readonly isGroup: boolean;
+  readonly exited: Promise<number>;
+  readonly send: (signal: NodeJS.Signals) => void;
 }
 
 function start(
   [file = '', ...arguments_]: readonly string[],
   name: string,
   token: number,
-): { child: ChildProcess; exited: Promise<number> } {
+): Running {
+  // With a group of its own it would have no part in a terminal: no passwords, no Ctrl-Z.
+  const isGroup = process.platform !== 'win32' && ![0, 1, 2].some((fd) => isatty(fd));
   const child = spawn(file, arguments_, {
     stdio: 'inherit',
+    detached: isGroup,
     env: { ...process.env, RONDO_LOCK_NAME: name, RONDO_LOCK_TOKEN: String(token) },
   });
   const exited = new Promise<number>((resolve) => {
@@ -97,7 +111,19 @@ function start(
       resolve(code ?? EXIT_SIGNAL_BASE + constants.signals[signal ?? 'SIGKILL']),
     );
   });
-  return { child, exited };
+  return { isGroup, exited, send: (signal) => send(child, isGroup, signal) };
+}
+
+function send(child: ChildProcess, isGroup: boolean, signal: NodeJS.Signals): void {
+  if (!isGroup || child.pid === undefined) {
+    child.kill(signal);
+    return;
+  }
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // Nobody of it is left.
+  }
 }
 
 function lockLost(name: string, reason: unknown): RondoError {

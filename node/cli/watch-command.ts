@@ -2,7 +2,7 @@
 // lost connections and restarts of the node; what it could not see it says.
 
 import { type Command, Option } from 'commander';
-import { bytes, RondoError, type WatchEvent } from '../../ts/client/index.js';
+import { bytes, type WatchEvent } from '../../ts/client/index.js';
 import { addDataOptions, type DataOptions, UsageError, withClient } from './data-client.js';
 import { escapeControls, textOf, valueLine } from './data-format.js';
 import { addFormatOption, asJson, type FormatOptions, writeLine } from './output-format.js';
@@ -70,16 +70,12 @@ export function addWatchCommand(program: Command): void {
             overflow,
             signal: stop.signal,
           });
-          try {
-            const print = asJson(options) ? jsonLine : textLine;
-            for await (const event of events) await writeLine(print(event));
-          } catch (error) {
-            // Being stopped is how it ends.
-            if (!(error instanceof RondoError && error.code === 'CANCELLED')) throw error;
-          }
+          const print = asJson(options) ? jsonLine : textLine;
+          for await (const event of events) await writeLine(print(event));
         },
         {
           connect: { retry: {} },
+          signal: stop.signal,
           prepare: () => {
             if (options.exact === true && prefix === undefined) {
               throw new UsageError('watch --exact takes a key');

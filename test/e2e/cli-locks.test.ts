@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type Rondo } from '../../ts/client/index.js';
-import { DIST, type Run, run, startTestNode, type TestNode } from './client-node.js';
+import { DIST, freePort, type Run, run, startTestNode, type TestNode } from './client-node.js';
 
 let node: TestNode;
 let holder: Rondo;
@@ -147,6 +147,35 @@ describe('rondo lock', () => {
     expect(running.output()).toBe('up\ntold\n');
     expect(running.errors()).toMatch(/the lock "lost" was lost, and the command was ended/);
   });
+
+  it('ends what the command has started, too', async () => {
+    const lonely = await startTestNode();
+    const script = 'sleep 1000 & echo up; wait; echo never';
+    const running = start(lonely.url, 'lock', 'lost', '--ttl', '1s', '--', 'sh', '-c', script);
+    await until(() => running.output() === 'up\n');
+    await lonely.kill();
+    // Its output ends when nobody is left who could write to it.
+    expect(await running.exited).toBe(1);
+    expect(running.output()).toBe('up\n');
+  });
+});
+
+describe('a command that is stopped while there is no node', () => {
+  it('ends at once', async () => {
+    const nowhere = `ws://127.0.0.1:${await freePort()}`;
+    for (const [arguments_, exitCode] of [
+      [['lock', 'k', '--timeout', '30s', '--', 'true'], 130],
+      [['watch', '--timeout', '30s'], 0],
+    ] as const) {
+      const running = start(nowhere, ...arguments_);
+      // Its handler of signals is there a moment after it has begun.
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      const began = performance.now();
+      running.child.kill('SIGINT');
+      expect(await running.exited).toBe(exitCode);
+      expect(performance.now() - began).toBeLessThan(5000);
+    }
+  }, 30_000);
 });
 
 describe('rondo locks', () => {

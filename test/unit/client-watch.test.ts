@@ -2,7 +2,7 @@
 // its connection.
 
 import { describe, expect, it } from 'vitest';
-import { bytes, text } from '../../ts/client/index.js';
+import { bytes, text, type Watch } from '../../ts/client/index.js';
 import { placeOf } from '../../ts/client/watch-token.js';
 import {
   CLASS_KEYS,
@@ -324,6 +324,28 @@ describe('a resume token', () => {
     expect(watch.token).toBe(RESUME);
     const [first] = await take(watch, 1);
     expect(watch.token).toBe(first?.token);
+  });
+
+  it('stays that of the last event taken when the consumer stops with others waiting', async () => {
+    const node = await WatchNode.start();
+    const rondo = node.client();
+    const stop = new AbortController();
+    const ways: ((watch: Watch<unknown>) => unknown)[] = [
+      (watch) => watch.return(),
+      (watch) => watch[Symbol.asyncDispose](),
+      () => stop.abort(),
+    ];
+    for (const [index, leave] of ways.entries()) {
+      const watch = rondo.kv.watch('', { resume: RESUME, signal: stop.signal });
+      await until(() => node.watches.length === index + 1);
+      const asked = await node.asked(index);
+      node.push(asked, put('a', 1, 101), put('b', 2, 102), put('c', 3, 103));
+      await watch.ready();
+      await delay(20);
+      const [first] = await take(watch, 1);
+      await leave(watch);
+      expect(watch.token).toBe(first?.token);
+    }
   });
 });
 

@@ -98,7 +98,10 @@ export class Call {
   id = 0;
   /** Milliseconds of the client's clock. */
   deadline = 0;
+  /** When it was sent; of one that is sent again under its id, the first time: the node may have acted then. */
   sentAt = 0;
+  /** It was sent under its id, and the connection was lost: the node may have carried it out. */
+  isInDoubt = false;
   /** Meaningful while `state` is RESTING. */
   restUntil = 0;
   /** Of a lock: when its wait ends. */
@@ -173,6 +176,7 @@ export class Call {
   repeat(state: number): void {
     this.repeatAs(state);
     this.id = 0;
+    this.isInDoubt = false;
     if (this.repeatable === Repeat.Once) this.flags &= ~FLAG_ONCE;
   }
 

@@ -185,6 +185,11 @@ export class Connection {
       this.abandon(resumed, true);
       return;
     }
+    if (socket !== this.socket) {
+      // It came when the session had to count as lost, or who heard of a loss has closed the client.
+      this.session.lose(new RondoError('CLOSED', 'the client was closed'));
+      return;
+    }
     clearTimeout(this.timer);
     this.isWelcome = true;
     this.welcomedAt = performance.now();
@@ -210,6 +215,8 @@ export class Connection {
     this.isWelcome = false;
     this.dispatcher.hasAnswered = false;
     this.session.connectionChanged();
+    // Who heard that the session is lost may have closed the client.
+    if (this.feed.current.state === 'closed') return;
     if (this.failures > attempts) {
       const tries = attempts === 0 ? '' : ` (${attempts} more tries failed, too)`;
       this.finish(

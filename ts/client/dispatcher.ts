@@ -19,6 +19,7 @@ import { overdue } from './deadlines.js';
 import { RondoError, statusError } from './errors.js';
 import {
   cancelled,
+  isBlind,
   lost,
   offline,
   queueFull,
@@ -186,6 +187,7 @@ export class Dispatcher {
       const isAgain = mayRepeat && !this.options.failFast && call.repeats < REPEATS_MAX;
       if (call.state === SENT && isAgain && this.hasSession && call.repeatable !== Repeat.Never) {
         call.repeatAs(UNSENT);
+        call.isInDoubt = true;
         again.push(call);
         continue;
       }
@@ -221,6 +223,7 @@ export class Dispatcher {
       this.outstanding.remove(call);
       if (call.isRead) {
         call.id = 0;
+        call.isInDoubt = false;
       } else {
         this.queue.giveUp(call);
         this.fail(call, lost(call, reason ?? new RondoError('CONNECTION_LOST', 'it was lost')));
@@ -292,7 +295,7 @@ export class Dispatcher {
       if (outcome === ANSWERED) this.settled(call);
       else if (call.failure !== undefined) this.fail(call, call.failure);
       else if (call.isRead && isRetryable(outcome)) this.rest(call, outcome);
-      else if (refusedBySession !== undefined && call.isForAnySession) {
+      else if (refusedBySession !== undefined && call.isForAnySession && !call.isInDoubt) {
         call.repeat(UNSENT);
         refusedBySession.push(call);
       } else this.fail(call, this.errorOf(call, outcome));
@@ -316,7 +319,8 @@ export class Dispatcher {
     const { reader } = this;
     const detail = status === Status.Deadlock ? reader.valueText() : '';
     const isWrite = call.repeatable === Repeat.Once;
-    return statusError(status, call.subject, isWrite, reader.revision, detail);
+    const error = statusError(status, call.subject, isWrite, reader.revision, detail);
+    return isWrite && call.isInDoubt && isBlind(status) ? lost(call, error) : error;
   }
 
   // Sending

@@ -69,6 +69,9 @@ export async function elect(
       if (hasValue) await held.put(held.name, value, { ephemeral: true, signal });
       return new Leader(held, hasValue);
     } catch (error) {
+      // A value that may be there would tell of a leader who is none.
+      const isTold = error instanceof RondoError && error.maybeApplied;
+      if (isTold) await held?.delete(held.name).catch(() => undefined);
       await held?.release().catch(() => undefined);
       const isOfSession = error instanceof RondoError && error.code === 'SESSION_UNKNOWN';
       if (!isOfSession || signal?.aborted === true) throw error;

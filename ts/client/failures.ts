@@ -1,6 +1,7 @@
 // The errors of calls that end without an answer of the node: what happened, whether a write may have
 // been carried out, and what to do.
 
+import { isRetryable, Status } from '../wire/status.js';
 import { type Call, Repeat } from './call.js';
 import { RondoError } from './errors.js';
 
@@ -20,6 +21,16 @@ export function lost(call: Call, reason: RondoError): RondoError {
     maybeApplied: isWrite,
   });
 }
+
+/**
+ * Whether the node may refuse so without a look at what the session remembers: then it says nothing of the
+ * first time that the call was sent.
+ */
+export function isBlind(status: number): boolean {
+  return isRetryable(status) || BLIND.has(status);
+}
+
+const BLIND = new Set<number>([Status.SessionUnknown, Status.LogFailed, Status.Internal]);
 
 /** The call meets, or is met by, the end of the client. */
 export function refused(call: Call, reason: RondoError): RondoError {

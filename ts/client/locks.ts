@@ -67,9 +67,10 @@ export class Locks {
     const join = reentrant === true ? 1 : 0;
     this.joining.set(name, (this.joining.get(name) ?? 0) + join);
     try {
-      const { revision } = await this.ask(call, options.signal);
+      const { revision, ttlMs: leaseMs } = await this.ask(call, options.signal);
       const hold = this.holdOf(call, revision, kind);
-      if (ttlMs !== undefined && hold.id === call.id) await this.keep(hold, call, ttlMs);
+      if (hold.id === call.id && (ttlMs ?? leaseMs) > 0)
+        await this.keep(hold, call, ttlMs, leaseMs);
       hold.users++;
       return new Lock(this, hold, kv);
     } catch (reason) {
@@ -142,6 +143,11 @@ export class Locks {
       this.holds.delete(keyOf(hold));
     }
     if (hold.signal.aborted) return;
+    if (hold.users > 0) {
+      // Sent again it might count again, against those who hold on; what is left goes with the last of them.
+      await this.submit(unlock(hold)).catch(() => undefined);
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       this.free(hold, reject).then(resolve, reject);
     });
@@ -165,14 +171,17 @@ export class Locks {
   }
 
   /** Extends the lease of a lock for as long as it is held. */
-  private async keep(hold: Hold, call: Call, ttlMs: number): Promise<void> {
-    const { dispatcher, timeoutMs } = this.context;
+  private async keep(hold: Hold, call: Call, wanted = 0, leaseMs = 0): Promise<void> {
+    const { timeoutMs } = this.context;
+    // Taken over from a hold that was just given up, it has the lease of that one.
+    const ttlMs = wanted > 0 ? wanted : leaseMs;
     let aliveAt = call.sentAt;
     // How much of the lease is gone nobody knows here: it began when the wait ended.
     const isOld = performance.now() - aliveAt > ttlMs / 3;
     if (isOld) {
       try {
         aliveAt = await this.extend(hold, ttlMs, timeoutMs);
+        if (hold.signal.aborted) throw hold.signal.reason;
       } catch (error) {
         hold.keepAlive = undefined;
         this.holds.delete(keyOf(hold));
@@ -181,7 +190,8 @@ export class Locks {
       }
     }
     const kept = {
-      canRenew: () => dispatcher.isConnected,
+      // While there is no connection the extension waits for one, like any call.
+      canRenew: () => true,
       renew: (withinMs: number) => this.extend(hold, ttlMs, withinMs),
       heardAt: () => 0,
       expired: () => this.lose(hold, `its lease of ${ttlMs} ms was not extended in time`),
@@ -230,16 +240,12 @@ export class Locks {
   /** Gives a hold back until the node has it; `onTrouble` hears why it takes longer. */
   private async free(hold: Hold, onTrouble: (error: unknown) => void): Promise<void> {
     const { dispatcher } = this.context;
+    const isUsed = (): boolean => this.holds.has(keyOf(hold)) || this.joining.has(hold.name);
     let left = 1;
     while (left > 0) {
-      const answer = await this.insist(
-        hold.session,
-        () => operation(OperationCode.Unlock, hold.name, 0, hold.token),
-        onTrouble,
-      );
+      const answer = await this.insist(hold.session, () => unlock(hold), onTrouble, isUsed);
       // A request that was repeated may have counted twice; nobody else would give that back.
-      const isUsed = this.holds.has(keyOf(hold)) || this.joining.has(hold.name);
-      left = answer instanceof RondoError || isUsed ? 0 : answer.count;
+      left = answer instanceof RondoError || isUsed() ? 0 : answer.count;
     }
     if (!this.holds.has(keyOf(hold))) dispatcher.heldIds.delete(hold.id);
   }
@@ -263,11 +269,15 @@ export class Locks {
     return isGranted ? (answer.revision ?? 0) : 0;
   }
 
-  /** Sends an operation again and again until the node has answered, or the session is over. */
+  /**
+   * Sends an operation again and again until the node has answered, the session is over, or `isEnough` says
+   * that once must do.
+   */
   private async insist(
     session: number,
     make: () => Call,
     onTrouble: (error: unknown) => void,
+    isEnough = (): boolean => false,
   ): Promise<Answer | RondoError> {
     const { repeatDelayMsMin, repeatDelayMsMax, random } = this.context;
     for (let attempt = 1; ; attempt++) {
@@ -277,6 +287,7 @@ export class Locks {
       } catch (error) {
         if (!(error instanceof RondoError) || !mayPass(error)) return error as RondoError;
         onTrouble(error);
+        if (isEnough()) return error;
       }
       const delayMs = backoffMs(attempt, repeatDelayMsMin, repeatDelayMsMax, random);
       await new Promise((resolve) => setTimeout(resolve, delayMs));
@@ -318,6 +329,10 @@ function keyOf({ name, token }: Hold): string {
 function lockCall(name: string, flags: number, wait: number, ttlMs: number, of: number): Call {
   const { Lock: code } = OperationCode;
   return new Call(code, Shape.Answer, flags, name, undefined, wait, ttlMs, of, undefined);
+}
+
+function unlock({ name, token }: Hold): Call {
+  return operation(OperationCode.Unlock, name, 0, token);
 }
 
 function operation(code: OperationCode, name: string, ttlMs: number, of: number): Call {

@@ -55,7 +55,7 @@ export class Outbox {
         call.expectedRevision,
       );
       call.state = SENT;
-      call.sentAt = now;
+      if (!call.isInDoubt) call.sentAt = now;
       // What may be sent again is kept whole.
       if (call.repeatable === Repeat.Once && (call.flags & FLAG_ONCE) === 0) call.value = undefined;
     }

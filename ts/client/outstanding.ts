@@ -17,13 +17,14 @@ const RECENT_MAX = 2 * ANSWERS_REMEMBERED_MAX;
 
 export class Outstanding {
   count = 0;
-  /** Those of them with the flag `once`. */
-  once = 0;
   /** Ids of holds of the session, which are remembered for as long as they are held. */
   readonly held = new Set<number>();
   /** Ids that were answered and may be remembered; the newest, in a ring. */
   private readonly recent = new Uint32Array(RECENT_MAX);
   private recentNext = 0;
+  /** Those with the flag `once`, as they were sent, from the oldest without an answer on. */
+  private onceCalls: Call[] = [];
+  private onceHead = 0;
   /** What not to use after ids have begun anew. */
   private reserved: Set<number> | undefined;
   private slots: (Call | undefined)[] = new Array<Call | undefined>(SLOTS_MIN).fill(undefined);
@@ -48,7 +49,7 @@ export class Outstanding {
     call.id = id;
     this.slots[id & this.mask] = call;
     this.count++;
-    if ((call.flags & FLAG_ONCE) !== 0) this.once++;
+    if ((call.flags & FLAG_ONCE) !== 0) this.onceCalls.push(call);
     this.idNext = this.following(id);
   }
 
@@ -60,7 +61,27 @@ export class Outstanding {
   remove(call: Call): void {
     this.slots[call.id & this.mask] = undefined;
     this.count--;
-    if ((call.flags & FLAG_ONCE) !== 0) this.once--;
+  }
+
+  /**
+   * Operations with the flag `once` that were sent since the oldest one without an answer, which counts:
+   * the session remembers the newest answers, also those that were given up here.
+   */
+  get once(): number {
+    const { onceCalls } = this;
+    const { length } = onceCalls;
+    let head = this.onceHead;
+    while (head < length && !this.has(onceCalls[head] as Call)) head++;
+    this.onceHead = head;
+    if (head > RECENT_MAX && head * 2 > length) {
+      this.onceCalls = onceCalls.slice(head);
+      this.onceHead = 0;
+    }
+    return length - head;
+  }
+
+  private has(call: Call): boolean {
+    return call.id !== 0 && this.slots[call.id & this.mask] === call;
   }
 
   /** The session may remember the answer that this call has just had. */

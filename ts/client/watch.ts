@@ -29,6 +29,8 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
   /** The newest event that was taken. */
   private last: Pushed | undefined;
   private readonly resume: string | undefined;
+  /** Where the consumer was when it gave up what still waited. */
+  private left: { readonly token: string | undefined } | undefined;
 
   /** Use `kv.watch`. */
   constructor(watches: Watches, codec: Codec<T>, key: string, options: WatchOptions = {}) {
@@ -59,6 +61,7 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
    * undefined until a snapshot is complete.
    */
   get token(): string | undefined {
+    if (this.left !== undefined) return this.left.token;
     if (!this.queue.isEmpty) {
       const { last } = this;
       if (last === undefined) return this.resume;
@@ -115,7 +118,7 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
     const { signal, stream } = this;
     if (signal === undefined || stream === undefined) return;
     // Who has given up takes nothing of what still waits.
-    this.queue.clear();
+    this.leave();
     stream.end();
     this.fail(cancelled(stream.subjectText, signal));
   };
@@ -158,11 +161,16 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
   private stop(): void {
     if (this.isDone) return;
     this.isDone = true;
-    this.queue.clear();
+    this.leave();
     this.unlisten();
     this.stream?.end();
     for (const { resolve } of this.starters.splice(0)) resolve();
     this.releaseTakers();
+  }
+
+  private leave(): void {
+    this.left ??= { token: this.token };
+    this.queue.clear();
   }
 
   private releaseTakers(): void {
