@@ -39,8 +39,8 @@ class Bench {
   readonly counters = new Counters();
   readonly watched: string[] = [];
   readonly watches = {
-    onRecords: (append: number, records: Uint8Array, position: number) =>
-      this.watched.push(`records ${append} ${records.length} behind ${position}`),
+    onRecords: (append: number, records: Uint8Array, position: number, end: number) =>
+      this.watched.push(`records ${append} ${records.length} from ${position} to ${end}`),
     onDurable: (append: number) => this.watched.push(`durable ${append}`),
     watch: (_: unknown, request: WatchRequest, append: number, position: number) =>
       this.watched.push(`watch ${request.id} at ${append} ${position}`),
@@ -349,9 +349,9 @@ describe('watches', () => {
     bench.effects.tell(peer.asPeer);
     const atOnce = (append: number) => (durability === 'none' ? [`durable ${append}`] : []);
     expect(bench.watched).toEqual([
-      'records 1 64 behind 0',
+      'records 1 64 from 0 to 3',
       ...atOnce(1),
-      'records 2 128 behind 3',
+      'records 2 128 from 3 to 7',
       ...atOnce(2),
       'watch 5 at 2 7',
       'unwatch 6',
