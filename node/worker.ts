@@ -227,6 +227,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     let next = 0;
     let count = 0;
     try {
+      if (peer.data.isUnheard) this.sessions.hear(peer);
       if (first === 0 && this.overload.refuses(peer, frame)) {
         this.greeting.renew(peer);
         return 0;
