@@ -31,6 +31,8 @@ export class ConnectionState {
   session = 0;
   /** What stands for the secret of that session. */
   sessionDigest: Uint8Array | undefined;
+  /** It has sent nothing since it resumed its session, so that it may not know that it has. */
+  isUnheard = false;
   /** Its watches, and what they are owed; undefined where it never had one. */
   watching: WatchedPeer | undefined;
 

@@ -73,8 +73,9 @@ export class Effects {
     counters.recordBytes += bytes;
     gate?.store();
     const append = outcome[OUTCOME_APPEND] as number;
-    watches.onRecords(append, this.records.of(bytes), this.position);
+    const before = this.position;
     this.position = outcome[OUTCOME_POSITION] as number;
+    watches.onRecords(append, this.records.of(bytes), before, this.position);
   }
 
   /** Hands out what the last call has for others. `peer`: whose frame it was, if it was one. */

@@ -105,7 +105,7 @@ export class Greeting {
     const { registry, welcome, send, refuse } = this.options;
     const former = registry.peerOf(session);
     if (former !== undefined) refuse(former, Status.SessionMoved);
-    const answersRemembered = registry.hasSeen(session);
+    const answersRemembered = registry.hasHeard(session);
     registry.bind(peer, session, digest);
     send(peer, welcome(resumedSession(session, ttlMs, answersRemembered)));
     this.log(peer, 'session_resumed', 'session resumed');
@@ -135,6 +135,7 @@ export class Greeting {
     effects.store();
     if (status !== Status.Ok) return status;
     registry.bind(peer, session, digest);
+    registry.hear(peer);
     const bytes = welcome({ ...NO_SESSION, session, ttlMs, secret });
     backlogs.block(peer);
     effects.after(peer, 1, () => {

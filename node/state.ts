@@ -38,9 +38,7 @@ export async function openState(options: StateOptions): Promise<State> {
     memoryBytesMax: settings.memoryMax,
     hashSeed: randomInt(2 ** 32),
   });
-  const history = new History(settings.partitions, WATCH_HISTORY, (partition) =>
-    engine.revisionOf(partition),
-  );
+  const history = new History(WATCH_HISTORY, (partition) => engine.revisionOf(partition));
   let open: OpenLog | undefined;
   try {
     if (durability.mode !== 'none') {

@@ -227,6 +227,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     let next = 0;
     let count = 0;
     try {
+      if (peer.data.isUnheard) this.sessions.hear(peer);
       if (first === 0 && this.overload.refuses(peer, frame)) {
         this.greeting.renew(peer);
         return 0;
@@ -377,13 +378,14 @@ export class Worker implements TransportHandler<ConnectionState> {
     }
     // What was executed from here on might not get its reply.
     this.isExecuting = false;
+    // What falls due from here on is left to the next start: its answers would not be durable in time.
+    for (const timer of this.timers) timer.stop();
     await this.gate?.settle();
     if ((this.phase as WorkerPhase) === 'failed') return;
     for (const peer of [...this.connections]) {
       if (peer.data.held > 0) this.delivery.refuse(peer, Status.LogFailed);
       else peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
     }
-    for (const timer of this.timers) timer.stop();
     await this.transport.close(STOP_DEADLINE_MS);
     if ((this.phase as WorkerPhase) !== 'failed') this.phase = 'stopped';
   }

@@ -51,6 +51,8 @@ export class CatchUp {
   /** Watches from before all cohorts, while there are as many as may be. */
   private readonly waiting = new Set<Watch>();
   private readonly found: Watch[] = [];
+  /** Where live watches were at the last step. */
+  private toldBefore = 0;
 
   constructor(private readonly options: CatchUpOptions) {}
 
@@ -74,9 +76,12 @@ export class CatchUp {
     else this.waiting.delete(watch);
   }
 
-  /** Reads on for every cohort; bounded work. */
+  /** Reads on for every cohort; bounded work, but more than has come since, so that each arrives one day. */
   step(): void {
-    const each = Math.ceil(WATCH_TURN_RECORDS / Math.max(1, this.cohorts.length));
+    const told = this.options.told();
+    const share = Math.ceil(WATCH_TURN_RECORDS / Math.max(1, this.cohorts.length));
+    const each = Math.max(share, 2 * (told - this.toldBefore));
+    this.toldBefore = told;
     for (const cohort of [...this.cohorts]) {
       this.checkOvertaken(cohort);
       this.read(cohort, each);
@@ -97,6 +102,7 @@ export class CatchUp {
       if (one.at <= start && (cohort === undefined || one.at > cohort.at)) cohort = one;
     }
     if (cohort === undefined && this.cohorts.length < WATCH_COHORTS_MAX) {
+      if (this.cohorts.length === 0) this.toldBefore = this.options.told();
       cohort = new Cohort(history, start);
       this.cohorts.push(cohort);
     }
@@ -109,9 +115,7 @@ export class CatchUp {
   private startOf(watch: Watch): number {
     const { history, partitionOf } = this.options;
     if (!watch.isByRevision) return watch.from;
-    const partition = partitionOf(watch.keyBytes);
-    if (watch.from < history.oldestRevision(partition)) return -1;
-    return history.positionBefore(partition, watch.from);
+    return history.positionBefore(partitionOf(watch.keyBytes), watch.from);
   }
 
   private checkOvertaken(cohort: Cohort): void {

@@ -1,6 +1,7 @@
 // The newest records, for watches that go on from where they were. A bounded run of chunks; what is older
 // is forgotten a chunk at a time. A record's position is the place after it: the sum of all revisions before
-// it, plus 1.
+// it, plus 1. Taking records in only copies them, as every write pays for it: what is in a chunk is looked up
+// when a watch asks.
 
 import { RECORD_HEADER_BYTES, recordBytes } from '../../ts/engine/records.js';
 import { readU64 } from '../../ts/wire/layout.js';
@@ -10,8 +11,6 @@ import {
   WATCH_HISTORY_RECORDS,
 } from '../limits.js';
 
-/** A partition of which no record was seen. */
-const UNSEEN = -1;
 /** Buffers of forgotten chunks that are kept to be used again. */
 const SPARE_CHUNKS_MAX = 4;
 
@@ -35,16 +34,30 @@ class Chunk {
   end: number;
   used = 0;
   next: Chunk | undefined;
+  /** The oldest revision of each partition in its bytes up to `noted`. */
+  private readonly firsts = new Map<number, number>();
+  private noted = 0;
 
   constructor(
     readonly bytes: Uint8Array<ArrayBuffer>,
     /** Position before its first record. */
     readonly start: number,
-    /** Newest revision of each partition before its first record; UNSEEN where none was seen. */
-    readonly revisions: Float64Array,
   ) {
     this.view = new DataView(bytes.buffer);
     this.end = start;
+  }
+
+  /** The oldest revision of a partition in it. */
+  firstOf(partition: number): number | undefined {
+    const { view, firsts, used } = this;
+    let at = this.noted;
+    while (at < used) {
+      const one = view.getUint32(at + 8, true);
+      if (!firsts.has(one)) firsts.set(one, readU64(view, at + 16));
+      at += recordBytes(view.getUint16(at + 4, true), view.getUint32(at, true));
+    }
+    this.noted = at;
+    return firsts.get(partition);
   }
 }
 
@@ -53,21 +66,13 @@ export class History {
   end = 0;
   private readonly chunks: Chunk[] = [];
   private readonly spare: Uint8Array<ArrayBuffer>[] = [];
-  /** Newest revision of each partition. */
-  private readonly revisions: Float64Array;
-  /** Revision of each partition before the first record that was ever seen of it. */
-  private readonly bases: Float64Array;
   private capacity = 0;
 
   constructor(
-    partitions: number,
     private readonly bounds: HistoryBounds,
-    /** The newest revision of a partition, for those of which no record was seen. */
+    /** The newest revision of a partition: of its newest record here, if there is one. */
     private readonly revisionOf: (partition: number) => number,
-  ) {
-    this.revisions = new Float64Array(partitions).fill(UNSEEN);
-    this.bases = new Float64Array(partitions).fill(UNSEEN);
-  }
+  ) {}
 
   /** Everything behind this position is known. */
   get oldest(): number {
@@ -84,44 +89,39 @@ export class History {
     this.end = position;
     this.chunks.length = 0;
     this.capacity = 0;
-    this.revisions.fill(UNSEEN);
-    this.bases.fill(UNSEEN);
   }
 
   /**
-   * Takes a copy of whole records, the first of which comes behind `position`. Forgets the oldest beyond the
-   * bounds, but for what comes behind `keepFrom`. Positions that do not go on from `end` are a reset.
+   * Takes a copy of whole records, the first of which comes behind `position` and the last of which ends at
+   * `end`. Forgets the oldest beyond the bounds, but for what comes behind `keepFrom`. Positions that do not
+   * go on from the newest are a reset.
    */
-  append(records: Uint8Array, position: number, keepFrom: number): void {
+  append(records: Uint8Array, position: number, end: number, keepFrom: number): void {
     if (position !== this.end) this.reset(position);
     let chunk = this.chunks.at(-1);
     if (chunk === undefined || chunk.used + records.length > chunk.bytes.length) {
       chunk = this.open(records.length);
     }
     chunk.bytes.set(records, chunk.used);
-    this.note(chunk, chunk.used + records.length);
+    chunk.used += records.length;
+    chunk.end = this.end = end;
     this.forget(keepFrom);
   }
 
-  /** Below this revision of a partition nothing is known: a watch can go on after it or a higher one. */
-  oldestRevision(partition: number): number {
-    if (this.bases[partition] === UNSEEN) {
-      this.bases[partition] = this.revisions[partition] = this.revisionOf(partition);
-    }
-    return Math.max(this.bases[partition] as number, this.chunks[0]?.revisions[partition] ?? 0);
-  }
-
-  /** A position behind which all records of a partition above `revision` come, as far as they are known. */
+  /**
+   * A position behind which all records of a partition above `revision` come; -1 where some of them are
+   * forgotten.
+   */
   positionBefore(partition: number, revision: number): number {
-    let low = 0;
-    let high = this.chunks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      const { revisions } = this.chunks[middle] as Chunk;
-      if ((revisions[partition] as number) <= revision) low = middle;
-      else high = middle - 1;
+    const { chunks } = this;
+    let first = this.revisionOf(partition) + 1;
+    let position = this.end;
+    for (let index = chunks.length - 1; index >= 0 && first > revision + 1; index--) {
+      const chunk = chunks[index] as Chunk;
+      first = chunk.firstOf(partition) ?? first;
+      position = chunk.start;
     }
-    return this.chunks[low]?.start ?? this.end;
+    return first > revision + 1 ? -1 : position;
   }
 
   /** The chunk with the record behind `position`, which is not below `oldest`; undefined at the end. */
@@ -140,7 +140,7 @@ export class History {
     const { chunkBytes } = this.bounds;
     const buffer =
       bytes > chunkBytes ? new Uint8Array(bytes) : (this.spare.pop() ?? new Uint8Array(chunkBytes));
-    const chunk = new Chunk(buffer, this.end, this.revisions.slice());
+    const chunk = new Chunk(buffer, this.end);
     const last = this.chunks.at(-1);
     if (last !== undefined) last.next = chunk;
     this.chunks.push(chunk);
@@ -148,28 +148,22 @@ export class History {
     return chunk;
   }
 
-  /** Counts the records of a chunk up to `used`, and notes the revisions of their partitions. */
-  private note(chunk: Chunk, used: number): void {
-    const { view } = chunk;
-    const { revisions, bases } = this;
-    let at = chunk.used;
-    let { end } = this;
-    for (; at < used; end++) {
-      const partition = view.getUint32(at + 8, true);
-      const revision = readU64(view, at + 16);
-      if (bases[partition] === UNSEEN) bases[partition] = revision - 1;
-      revisions[partition] = revision;
-      at += recordBytes(view.getUint16(at + 4, true), view.getUint32(at, true));
-    }
-    chunk.used = used;
-    chunk.end = this.end = end;
+  /** Whether it takes more than its bounds for what comes behind `keepFrom`. */
+  isOverfull(keepFrom: number): boolean {
+    this.forget(keepFrom);
+    const [first] = this.chunks;
+    return first !== undefined && this.chunks.length > 1 && !this.isWithinBounds(first);
+  }
+
+  /** What comes behind its oldest chunk, too. */
+  private isWithinBounds(first: Chunk): boolean {
+    return this.capacity <= this.bounds.bytes && this.end - first.start <= this.bounds.records;
   }
 
   private forget(keepFrom: number): void {
     const { chunks, bounds } = this;
     for (let first = chunks[0]; first !== undefined; first = chunks[0]) {
-      const isWithin = this.capacity <= bounds.bytes && this.end - first.start <= bounds.records;
-      if (isWithin || chunks.length === 1 || first.end > keepFrom) return;
+      if (this.isWithinBounds(first) || chunks.length === 1 || first.end > keepFrom) return;
       chunks.shift();
       this.capacity -= first.bytes.length;
       const isStandard = first.bytes.length === bounds.chunkBytes;

@@ -100,11 +100,11 @@ export class WatchHub implements Watches {
     this.heartbeat = new Heartbeat(clock, (owner) => this.beat(owner));
   }
 
-  onRecords(append: number, records: Uint8Array, position: number): void {
+  onRecords(append: number, records: Uint8Array, position: number, end: number): void {
     if (records.length === 0) return;
     // Records that never came by, as those before a snapshot.
     if (position !== this.history.end) this.told = this.durable = position;
-    this.history.append(records, position, this.told);
+    this.history.append(records, position, end, this.told);
     if (append > this.durableAppend) {
       this.appends.push({ append, end: this.history.end });
     } else if (this.appends.length === 0) {
@@ -131,7 +131,8 @@ export class WatchHub implements Watches {
   }
 
   watch(peer: Peer, request: WatchRequest, append: number, position: number): void {
-    if (this.isStopped) return;
+    // Its frame's reply may have closed the connection: there is no end to come for what would start now.
+    if (this.isStopped || !peer.isOpen) return;
     // Before the first record the history does not know where it is.
     if (position > this.history.end) {
       this.history.reset(position);
@@ -157,7 +158,7 @@ export class WatchHub implements Watches {
   }
 
   unwatch(peer: Peer, request: WatchRequest): void {
-    if (this.isStopped) return;
+    if (this.isStopped || !peer.isOpen) return;
     peer.data.watching ??= new WatchedPeer(peer);
     const owner = peer.data.watching;
     const watch = owner.watches.get(request.expectedRevision);
@@ -215,7 +216,8 @@ export class WatchHub implements Watches {
       const partition = partitionOf(request.key);
       // A revision that was never reached comes from elsewhere, like a foreign token.
       if (watch.from > revisionOf(partition)) return Status.TokenForeign;
-      return watch.from < this.history.oldestRevision(partition) ? Status.Compacted : Status.Ok;
+      const isKnown = this.history.positionBefore(partition, watch.from) >= 0;
+      return isKnown ? Status.Ok : Status.Compacted;
     }
     watch.from = position;
     if (watch.start === START_POSITION) {
@@ -251,16 +253,16 @@ export class WatchHub implements Watches {
     return this.told < this.durable || this.catchUp.hasWork || this.snapshots.hasWork;
   }
 
-  /** Tells live watches of durable records; bounded work. */
+  /**
+   * Tells live watches of durable records; bounded work, but where more is written in a turn than that: what
+   * waits here would take memory without bound, and those who write are served when it is done.
+   */
   private tell(): void {
-    const { tail, live, found } = this;
+    const { tail, live, found, history } = this;
     tail.seek(this.told);
     let events = WATCH_TURN_EVENTS;
-    for (
-      let left = WATCH_TURN_RECORDS;
-      left > 0 && events > 0 && this.told < this.durable;
-      left--
-    ) {
+    for (let left = WATCH_TURN_RECORDS; this.told < this.durable; left--) {
+      if ((left <= 0 || events <= 0) && !history.isOverfull(this.told)) break;
       if (!tail.next()) break;
       this.told = tail.position;
       live.match(tail, found);

@@ -20,9 +20,9 @@ export interface Watches {
 
   /**
    * Records of one engine call, in order, which it copies. `append`: their number; 0: they were read from the
-   * log and are durable. `position`: the sum of all revisions before the first of them.
+   * log and are durable. `position` and `end`: the sum of all revisions before the first and behind the last.
    */
-  onRecords(append: number, records: Uint8Array, position: number): void;
+  onRecords(append: number, records: Uint8Array, position: number, end: number): void;
 
   /** All appends up to this one are durable. */
   onDurable(append: number): void;

@@ -6,18 +6,16 @@ import { describe, expect, it } from 'vitest';
 import { realClock } from '../../node/clock.js';
 import { loadSettings } from '../../node/config/config.js';
 import { openState } from '../../node/state.js';
+import { HistoryReader } from '../../node/watch/history.js';
 import { OUTCOME_RECORD_BYTES } from '../../ts/engine/engine.js';
 import { chooseEngine } from '../../ts/engine/load.js';
+import { recordBytes } from '../../ts/engine/records.js';
 import { copyOf, encodeRequest, put } from '../drive/operations.js';
 import { temporaryFolder } from './log-files.js';
 
 const NOW = 1_700_000_000_000;
 
-function open(
-  dataDir: string | undefined,
-  durability: string,
-  onRecords?: (records: Uint8Array, position: number) => void,
-) {
+function open(dataDir: string | undefined, durability: string) {
   const flags = { ...(dataDir && { dataDir }), durability, partitions: 4, engine: 'ts' };
   const fail = (error: Error): never => {
     throw error;
@@ -28,7 +26,6 @@ function open(
     clock: realClock,
     logger: pino({ level: 'silent' }),
     events: { onProgress() {}, onFailure: fail },
-    ...(onRecords && { onRecords }),
   });
 }
 
@@ -62,18 +59,21 @@ describe('the number of a log', () => {
 });
 
 describe('the records of the log', () => {
-  it('are shown when it is opened', async () => {
+  it('are in the history of watches when it is opened', async () => {
     const path = join(temporaryFolder(), 'data');
     const made: Uint8Array[] = [];
     for (let start = 0; start < 3; start++) {
+      const { engine, log, history, close } = await open(path, 'sync');
       const seen: Uint8Array[] = [];
-      const positions: number[] = [];
-      const { engine, log, close } = await open(path, 'sync', (records, position) => {
-        seen.push(records.slice());
-        positions.push(position);
-      });
+      const reader = new HistoryReader(history);
+      reader.seek(0);
+      while (reader.next()) {
+        const { at, keyAt, keyEnd, valueEnd } = reader;
+        const length = recordBytes(keyEnd - keyAt, valueEnd - keyEnd);
+        seen.push(reader.bytes.slice(at, at + length));
+      }
       expect(Buffer.concat(seen)).toEqual(Buffer.concat(made));
-      expect(positions).toEqual(Array.from({ length: start }, (_, run) => run * 2));
+      expect([history.oldest, history.end]).toEqual([0, start * 2]);
       const request = encodeRequest([put('a', `${start}`), { ...put('b', '2'), id: 2 }]);
       expect(engine.execute(copyOf(new Uint8Array(request)), 0, NOW)).toBeGreaterThan(0);
       const length = engine.outcome[OUTCOME_RECORD_BYTES] as number;

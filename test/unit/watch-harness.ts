@@ -168,6 +168,7 @@ export interface Ask {
 export class World {
   readonly clock = new SimulatedClock();
   readonly hub: WatchHub;
+  readonly history: History;
   /** Everything that was ever recorded, in order. */
   readonly log: Told[] = [];
   append = 0;
@@ -187,17 +188,17 @@ export class World {
   private peers = 0;
 
   constructor(options: WorldOptions = {}) {
+    this.history = new History(
+      options.historyBounds ?? WATCH_HISTORY,
+      (partition) => this.revisions[partition] as number,
+    );
     this.hub = new WatchHub({
       clock: this.clock,
       send: (peer, frame) => void peer.send(frame),
       scan: (prefix, cursor, limit, keysOnly) => this.scan(prefix, cursor, limit, keysOnly),
       node: NODE,
       partitions: PARTITIONS,
-      history: new History(
-        PARTITIONS,
-        options.historyBounds ?? WATCH_HISTORY,
-        (partition) => this.revisions[partition] as number,
-      ),
+      history: this.history,
       sendBufferBytesMax: options.sendBufferBytesMax ?? 64 * 1024 * 1024,
       revisionOf: (partition) => this.revisions[partition] as number,
       partitionOf: (key) => partitionOf(latin1(key)),
@@ -223,7 +224,8 @@ export class World {
     change();
     if (this.writer.length === 0) return;
     this.ends.push(this.position);
-    this.hub.onRecords(++this.append, this.buffer.subarray(0, this.writer.length), before);
+    const records = this.buffer.subarray(0, this.writer.length);
+    this.hub.onRecords(++this.append, records, before, this.position);
     // The engine's buffer is overwritten by its next call.
     this.buffer.fill(0xee, 0, this.writer.length);
   }

@@ -470,3 +470,16 @@ describe('the heartbeat', () => {
     expect(peer.events).toHaveLength(length);
   });
 });
+
+describe('a connection that is closed by the reply to its own frame', () => {
+  it('gets no watch, which would never end', () => {
+    const world = new World();
+    const peer = world.connect();
+    peer.close();
+    world.watch(peer, { id: 1, key: 'k' });
+    world.unwatch(peer, 2, 1);
+    world.turn();
+    expect(world.hub.count).toBe(0);
+    expect(peer.data.watching).toBeUndefined();
+  });
+});

@@ -201,3 +201,46 @@ describe('a slow peer that catches up', () => {
     expect(peer.bufferedBytesMost).toBeLessThan(SEND_BUFFER);
   });
 });
+
+describe('more changes in a turn than are told in one', () => {
+  const historyBounds = { bytes: 200_000, records: 1_000_000, chunkBytes: 20_000 };
+
+  it('do not take memory without bound: those beyond the bounds are told at once', () => {
+    // Was: what was not told waited, so that the history grew as long as more was written than told.
+    const world = new World({ historyBounds });
+    const peer = world.connect();
+    world.watch(peer, { id: 1, key: 'k' });
+    world.turn();
+    for (let round = 0; round < 10; round++) {
+      world.call(() => {
+        for (let at = 0; at < 40_000; at++) world.put(at === 0 ? 'k' : `key ${at % 50}`, 'v');
+      });
+      world.settle();
+      expect(world.history.bytes).toBeLessThan(5_000_000);
+    }
+    world.turn();
+    expect(peer.of(1)).toHaveLength(10);
+  });
+
+  it('do not keep a watch that catches up from arriving', () => {
+    const world = new World();
+    const peer = world.connect();
+    const change = () => {
+      for (let at = 0; at < 20_000; at++) world.put(`key ${at % 50}`, 'v');
+    };
+    for (let round = 0; round < 3; round++) world.call(change);
+    world.settle();
+    const flags = START_POSITION;
+    world.watch(peer, { id: 1, key: 'k', flags, token: token(0) });
+    let turns = 0;
+    const write = () => {
+      if (peer.data.watching?.unsettled === 0 || ++turns > 30) return;
+      world.call(change);
+      world.settle();
+      world.clock.soon(write);
+    };
+    world.clock.soon(write);
+    world.turn();
+    expect(turns).toBeLessThan(10);
+  });
+});
