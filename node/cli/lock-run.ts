@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { RondoError } from '../../ts/client/index.js';
+import { keyError } from '../../ts/client/key.js';
 import { messageOf } from '../errors.js';
 import { type DataOptions, withClient } from './data-client.js';
 
@@ -74,7 +75,14 @@ export async function runLocked(
       }
       await lock.release();
     },
-    { connect: { retry: {}, session: { ttlMs: options.ttl } }, signal: stop.signal },
+    {
+      connect: { retry: {}, session: { ttlMs: options.ttl } },
+      signal: stop.signal,
+      prepare: () => {
+        const error = keyError(name, false);
+        if (error !== undefined) throw error;
+      },
+    },
   );
   // What went wrong with the lock has set an exit code already, and counts for more than the command's.
   if (exitCode !== undefined && process.exitCode === undefined) process.exitCode = exitCode;

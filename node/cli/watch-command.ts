@@ -2,7 +2,8 @@
 // lost connections and restarts of the node; what it could not see it says.
 
 import { type Command, Option } from 'commander';
-import { bytes, type WatchEvent } from '../../ts/client/index.js';
+import { bytes, RondoError, type WatchEvent } from '../../ts/client/index.js';
+import { planOf } from '../../ts/client/watch-options.js';
 import { addDataOptions, type DataOptions, UsageError, withClient } from './data-client.js';
 import { escapeControls, textOf, valueLine } from './data-format.js';
 import { addFormatOption, asJson, type FormatOptions, writeLine } from './output-format.js';
@@ -80,6 +81,9 @@ export function addWatchCommand(program: Command): void {
             if (options.exact === true && prefix === undefined) {
               throw new UsageError('watch --exact takes a key');
             }
+            const { exact, resume } = options;
+            const plan = planOf(prefix ?? '', { exact, resume }, 'bytes');
+            if (plan instanceof RondoError) throw plan;
           },
         },
       );

@@ -37,6 +37,11 @@ for (const engine of ['ts', 'native']) {
       await node.stop();
     });
 
+    const isWaitedFor = async (name: string): Promise<boolean> => {
+      for await (const lock of two.locks(name)) return lock.waits > 0;
+      return false;
+    };
+
     it('lose no count of many that write under a lock', async () => {
       const clients = Array.from({ length: 10 }, () => connect({ url: node.url }));
       const tokens: number[] = [];
@@ -76,6 +81,7 @@ for (const engine of ['ts', 'native']) {
       const first = await one.lock('shared', { mode: 'shared' });
       const second = await two.lock('shared', { mode: 'shared' });
       const upgraded = first.upgrade();
+      while (!(await isWaitedFor('shared'))) await new Promise((resolve) => setTimeout(resolve, 5));
       expect(await codeOf(second.upgrade())).toBe('UPGRADE_CONFLICT');
       await second.release();
       await upgraded;

@@ -82,6 +82,18 @@ describe('a write whose answer was lost', () => {
   });
 });
 
+describe('a lock that is waited for', () => {
+  it('outlives any number of connections', async () => {
+    const node = await sessionNode((peer, operations) => {
+      if (peer.index < 12) peer.socket.terminate();
+      else peer.status(operations, Status.Ok, 7);
+    });
+    const lock = await client(node.url).lock('k');
+    expect(lock.token).toBe(7);
+    expect(new Set(node.operations.map(({ id }) => id)).size).toBe(1);
+  });
+});
+
 describe('a lease', () => {
   it('is extended after a connection that was lost just when it was due', async () => {
     let token = 1;

@@ -174,14 +174,20 @@ export class Call {
 
   /** Makes ready for another try, under an id of its own. */
   repeat(state: number): void {
-    this.repeatAs(state);
-    this.id = 0;
-    this.isInDoubt = false;
+    this.repeatAs(state, false);
+    this.forgetId();
     if (this.repeatable === Repeat.Once) this.flags &= ~FLAG_ONCE;
   }
 
+  /** The next one that is sent is as good as the first. */
+  forgetId(): void {
+    this.id = 0;
+    this.isInDoubt = false;
+  }
+
   /** The same under the id that it has. */
-  repeatAs(state: number): void {
+  repeatAs(state: number, isInDoubt: boolean): void {
+    this.isInDoubt = isInDoubt;
     this.repeats++;
     this.state = state;
     this.entries = undefined;

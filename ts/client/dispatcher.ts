@@ -40,7 +40,7 @@ import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
 
 /** Part of the client's `timeoutMs` after which a connection that owes answers counts as dead. */
 const SILENCE_SHARE = 0.9;
-/** Times that a read is repeated by the client itself, whatever its deadline. */
+/** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
 const REPEATS_MAX = 8;
 /** Bytes handed to the socket and not yet taken by the network, above which calls wait. */
 const SOCKET_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
@@ -139,8 +139,8 @@ export class Dispatcher {
         if (error !== undefined) return error;
       }
       const { signal } = options;
+      if (signal?.aborted === true) return cancelled(call, signal);
       if (signal !== undefined) {
-        if (signal.aborted) return cancelled(call, signal);
         call.signal = signal;
         this.signals.add(call, signal);
       }
@@ -158,7 +158,7 @@ export class Dispatcher {
     return undefined;
   }
 
-  /** A connection is up: what waits may leave. `isResumed`: it goes on with the session there was. */
+  /** A connection is up: what waits may leave. `isResumed`: with the session there was. */
   attach(socket: WebSocketLike, welcome: Welcome, isResumed: boolean): void {
     if (!isResumed || !welcome.answersRemembered) this.decide(isResumed);
     this.socket = socket;
@@ -173,10 +173,9 @@ export class Dispatcher {
   }
 
   /**
-   * The connection is gone. What was sent and has no answer goes back to the head of the queue where
-   * `mayRepeat` says that another try can help, and where it changes nothing, or a session may go on:
-   * then under its id. Everything else that was sent fails, since the node may or may not have carried
-   * it out.
+   * The connection is gone. What has no answer goes back to the head of the queue where `mayRepeat` says that
+   * another try can help, and it changes nothing, or a session may go on: then under its id. All else that
+   * was sent fails: the node may or may not have carried it out.
    */
   detach(reason: RondoError, mayRepeat: boolean): void {
     this.socket = undefined;
@@ -184,22 +183,22 @@ export class Dispatcher {
     this.absence = reason;
     const again: Call[] = [];
     for (const call of this.outstanding.inOrder()) {
-      const isAgain = mayRepeat && !this.options.failFast && call.repeats < REPEATS_MAX;
-      if (call.state === SENT && isAgain && this.hasSession && call.repeatable !== Repeat.Never) {
-        call.repeatAs(UNSENT);
-        call.isInDoubt = true;
+      const isAgain = mayRepeat && !this.options.failFast && call.state === SENT;
+      // Its deadline alone bounds how often: one that waits for a lock outlives any number of connections.
+      if (isAgain && this.hasSession && call.repeatable !== Repeat.Never) {
+        call.repeatAs(UNSENT, true);
         again.push(call);
         continue;
       }
       this.outstanding.remove(call);
       if (call.isDeferred && this.hasSession) this.echoes.add(call.id);
       if (call.state !== SENT) continue;
-      if (isAgain && call.isRead) {
-        call.repeat(UNSENT);
-        again.push(call);
-      } else {
+      if (!isAgain || !call.isRead || call.repeats >= REPEATS_MAX) {
         this.fail(call, lost(call, reason));
+        continue;
       }
+      call.repeat(UNSENT);
+      again.push(call);
     }
     this.queue.addFirst(again);
     if (this.options.failFast) {
@@ -222,8 +221,7 @@ export class Dispatcher {
       if (call.state !== UNSENT || (isResumed && call.isDeferred)) continue;
       this.outstanding.remove(call);
       if (call.isRead) {
-        call.id = 0;
-        call.isInDoubt = false;
+        call.forgetId();
       } else {
         this.queue.giveUp(call);
         this.fail(call, lost(call, reason ?? new RondoError('CONNECTION_LOST', 'it was lost')));
@@ -316,11 +314,10 @@ export class Dispatcher {
   }
 
   private errorOf(call: Call, status: number): RondoError {
-    const { reader } = this;
-    const detail = status === Status.Deadlock ? reader.valueText() : '';
+    const detail = status === Status.Deadlock ? this.reader.valueText() : '';
     const isWrite = call.repeatable === Repeat.Once;
-    const error = statusError(status, call.subject, isWrite, reader.revision, detail);
-    return isWrite && call.isInDoubt && isBlind(status) ? lost(call, error) : error;
+    const error = statusError(status, call.subject, isWrite, this.reader.revision, detail);
+    return call.isInDoubt && isBlind(status) ? lost(call, error) : error;
   }
 
   // Sending
