@@ -14,6 +14,9 @@ const REPORTED: readonly Status[] = [
   Status.UnknownOperation,
   Status.ResourceExhausted,
   Status.DiskFull,
+  Status.SessionRequired,
+  Status.SessionFull,
+  Status.TtlOutOfRange,
   Status.Internal,
 ];
 

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Backlog } from './backlog.js';
 import type { Timer } from './clock.js';
 import { type Connection, isProtocolViolation } from './transport/transport.js';
+import type { WatchedPeer } from './watch/watch.js';
 
 export type Peer = Connection<ConnectionState>;
 /** Hands a reply to so many operations to a peer. */
@@ -26,6 +27,14 @@ export class ConnectionState {
   backlog: Backlog | undefined;
   /** Frames are being answered with OVERLOADED; so that it is logged once and not for each. */
   isOverloaded = false;
+  /** The session that it speaks for, also when that has ended; 0: none. */
+  session = 0;
+  /** What stands for the secret of that session. */
+  sessionDigest: Uint8Array | undefined;
+  /** It has sent nothing since it resumed its session, so that it may not know that it has. */
+  isUnheard = false;
+  /** Its watches, and what they are owed; undefined where it never had one. */
+  watching: WatchedPeer | undefined;
 
   constructor(
     /** The Authorization header of the upgrade request. */

@@ -1,5 +1,5 @@
-// Moves an engine's time on, so that keys expire though no one asks for them. Many keys that fall due
-// together are expired in steps with the connections served in between.
+// Moves an engine's time on, so that keys and sessions expire and waits end though no one asks. What falls
+// due together is done in steps with the connections served in between.
 
 import type { Engine } from '../ts/engine/engine.js';
 import { EXPIRIES_PER_ADVANCE_MAX } from '../ts/wire/limits.js';
@@ -9,6 +9,7 @@ import { EXPIRY_INTERVAL_MS } from './limits.js';
 export class Expiry {
   private readonly interval: Timer;
   private step: Timer | undefined;
+  private isStopped = false;
 
   constructor(
     private readonly engine: Engine,
@@ -24,7 +25,13 @@ export class Expiry {
     this.advance();
   }
 
+  /** Takes the next step soon: work is due that had no room in the engine's last call. */
+  hasten(): void {
+    if (!this.isStopped) this.step ??= this.clock.soon(() => this.advance());
+  }
+
   stop(): void {
+    this.isStopped = true;
     this.interval.cancel();
     this.step?.cancel();
   }
@@ -34,7 +41,7 @@ export class Expiry {
     try {
       const expired = this.engine.advance(this.clock.now());
       this.onStep();
-      if (expired === EXPIRIES_PER_ADVANCE_MAX) this.step = this.clock.soon(() => this.advance());
+      if (expired === EXPIRIES_PER_ADVANCE_MAX) this.hasten();
     } catch (error) {
       this.onError(error);
     }

@@ -34,8 +34,10 @@ export interface GateOptions {
   readonly logger: Logger;
   /** Sends a reply whose time has come. */
   readonly send: Send;
-  /** Answers operations of a frame with OVERLOADED in place of their reply. */
-  readonly overload: (peer: Peer, frame: ArrayBuffer, first: number, next: number) => void;
+  /** Answers OVERLOADED in place of a reply. */
+  readonly overload: (peer: Peer, reply: Uint8Array) => void;
+  /** Where replies wait: all appends up to this one are durable, and the replies that waited have left. */
+  readonly onDurable: (append: number) => void;
 }
 
 export class Gate {
@@ -74,34 +76,51 @@ export class Gate {
     clock.soon(this.flush);
   }
 
-  /** Keeps a reply to the operations `first` to `next - 1` of a frame, just executed, until `append` is durable. */
+  /**
+   * Sends a reply of the engine's last call, to so many operations, once `append` is durable. `hasEffect`: the
+   * call has changed something, so that the reply has to come. What changes nothing but is held, as an
+   * answer to a wait, is bounded by the waits, which a write refusal keeps from growing.
+   */
   hold(
     append: number,
     peer: Peer,
-    frame: ArrayBuffer,
-    first: number,
-    next: number,
     reply: Uint8Array,
+    operations: number,
+    hasEffect: boolean,
   ): void {
-    const { engine, log, send, overload } = this.options;
-    const made = (engine.outcome[OUTCOME_RECORD_BYTES] as number) > 0;
-    if (append <= log.durable) {
-      send(peer, reply, next - first);
-    } else if (this.isFull && !made) {
+    const { send, overload } = this.options;
+    if (!this.mustWait(append)) {
+      send(peer, reply, operations);
+    } else if (this.isFull && !hasEffect) {
       // Reads only: nothing is lost by not answering them.
-      overload(peer, frame, first, next);
+      overload(peer, reply);
     } else {
-      this.held.hold(append, peer, reply, next - first);
+      this.held.hold(append, peer, reply, operations);
       this.admit();
     }
   }
 
+  /** Does what shows `append` once that is durable, behind the replies that wait for it already. */
+  after(append: number, peer: Peer, operations: number, action: () => void): void {
+    if (!this.mustWait(append)) {
+      action();
+    } else {
+      this.held.holdAction(append, peer, operations, action);
+      this.admit();
+    }
+  }
+
+  private mustWait(append: number): boolean {
+    return this.options.isWaiting && append > this.log.durable;
+  }
+
   /** The log has got further, or takes less or more than before. */
   onProgress(): void {
-    const { engine, log, isWaiting, send } = this.options;
+    const { engine, log, isWaiting, send, onDurable } = this.options;
     if (isWaiting) {
       engine.input[INPUT_DURABLE] = log.durable;
       this.held.release(log.durable, send);
+      onDurable(log.durable);
     }
     this.admit();
   }

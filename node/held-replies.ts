@@ -1,6 +1,7 @@
 // Replies that wait until what they show is durable, by the append that they wait for. Kept in a ring of
 // one slot an append, since appends become durable in order: holding and releasing cost the same
-// however many wait. Their bytes are copied to pieces of memory that are used again and again.
+// however many wait. Their bytes are copied to pieces of memory that are used again and again. What else
+// must not be seen before, such as that a session has ended, waits in line with them as an action.
 
 import type { Peer, Send } from './connection.js';
 import { HELD_CHUNK_BYTES } from './limits.js';
@@ -18,6 +19,8 @@ interface HeldReply {
   /** Operations that it answers. */
   readonly operations: number;
   readonly chunk: Chunk | undefined;
+  /** In place of sending. */
+  readonly action: (() => void) | undefined;
   next: HeldReply | undefined;
 }
 
@@ -25,6 +28,8 @@ interface Slot {
   first: HeldReply | undefined;
   last: HeldReply | undefined;
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Slots at the start; a power of two. */
 const SLOTS = 1024;
@@ -43,10 +48,20 @@ export class HeldReplies {
 
   /** Keeps a copy of a reply until `append` is released. */
   hold(append: number, peer: Peer, reply: Uint8Array, operations: number): void {
+    const { bytes, chunk } = this.copy(reply);
+    this.enqueue(append, { peer, bytes, operations, chunk, action: undefined, next: undefined });
+  }
+
+  /** Keeps an action that concerns a peer, as an answer to so many operations, until `append` is released. */
+  holdAction(append: number, peer: Peer, operations: number, action: () => void): void {
+    const held = { peer, bytes: NO_BYTES, operations, chunk: undefined, action, next: undefined };
+    this.enqueue(append, held);
+  }
+
+  private enqueue(append: number, held: HeldReply): void {
     if (append > this.newest) this.newest = append;
     while (this.newest - this.released > this.slots.length) this.grow();
-    const { bytes, chunk } = this.copy(reply);
-    const held: HeldReply = { peer, bytes, operations, chunk, next: undefined };
+    const { peer, bytes, operations } = held;
     const slot = this.slots[append & (this.slots.length - 1)] as Slot;
     if (slot.last === undefined) slot.first = held;
     else slot.last.next = held;
@@ -57,7 +72,7 @@ export class HeldReplies {
     peer.data.heldBytes += bytes.length;
   }
 
-  /** Hands out the replies that waited for appends up to `durable`, in the order of those. */
+  /** Hands out the replies, and does the actions, that waited for appends up to `durable`, in the order of those. */
   release(durable: number, send: Send): void {
     if (this.count === 0) {
       this.released = Math.max(this.released, durable);
@@ -70,12 +85,13 @@ export class HeldReplies {
       slot.first = undefined;
       slot.last = undefined;
       for (; held !== undefined; held = held.next) {
-        const { peer, bytes, operations, chunk } = held;
+        const { peer, bytes, operations, chunk, action } = held;
         this.bytes -= bytes.length;
         this.count--;
         peer.data.held -= operations;
         peer.data.heldBytes -= bytes.length;
-        send(peer, bytes, operations);
+        if (action !== undefined) action();
+        else send(peer, bytes, operations);
         if (chunk !== undefined) this.free(chunk);
       }
     }

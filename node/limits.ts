@@ -29,6 +29,10 @@ export const CONFIG_FILE_BYTES_MAX = 1024 * 1024;
 export const LOGGED_TEXT_MAX = 200;
 /** Connections of one worker. */
 export const CONNECTIONS_MAX_DEFAULT = 16_384;
+/** Sessions of one worker. They outlive their connections, so there may be more of them. */
+export const SESSIONS_MAX_DEFAULT = 65_536;
+/** Times that the id of a new session is drawn; one that is in use has odds of 2^-37 and less. */
+export const SESSION_DRAWS_MAX = 4;
 /** Milliseconds from the opening of a connection to its hello. */
 export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
 /** Bytes that a connection may leave unread before it is closed as a slow reader. */
@@ -108,3 +112,40 @@ export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 export const LOG_ATTEMPTS_MAX = 10;
 /** Segments that a backup keeps open from its beginning; those are the ones that may be removed first. */
 export const LOG_PINNED_MAX = 256;
+/** Bytes of records that watches can go back to; older places are answered COMPACTED. */
+export const WATCH_HISTORY_BYTES = 64 * 1024 * 1024;
+/** Records of that history, which bounds the work of going back to its beginning. */
+export const WATCH_HISTORY_RECORDS = 1024 * 1024;
+/** Bytes of one piece of it; larger records have one of their own. */
+export const WATCH_HISTORY_CHUNK_BYTES = 1024 * 1024;
+/** Watches of one connection, and of all together. */
+export const WATCHES_PER_CONNECTION_MAX = 16_384;
+export const WATCHES_MAX = 1_000_000;
+/** Bytes of events and their keys and values in one push frame, unless one event is larger. */
+export const WATCH_FRAME_BYTES = 512 * 1024;
+/** Bytes unread above which changes are not pushed to a peer: its watches' overflow policies say what is. */
+export const WATCH_UNREAD_BYTES_MAX = 8 * 1024 * 1024;
+/** Part of the send buffer that pushes leave to replies: above one in this many they stop. */
+export const WATCH_SEND_BUFFER_SHARE = 4;
+/** Bytes unread by peers with watches or coalesced for them, over all; past it a peer with anything unread overflows. */
+export const WATCH_QUEUED_BYTES_MAX = 512 * 1024 * 1024;
+/** Bytes of events that one connection's coalescing watches keep; what a key costs beside its event. */
+export const WATCH_COALESCED_BYTES_MAX = 4 * 1024 * 1024;
+export const WATCH_COALESCED_OVERHEAD_BYTES = 256;
+/** Records that are read for watches in one turn of the event loop. */
+export const WATCH_TURN_RECORDS = 16_384;
+/** Events that are made in one turn of the event loop. */
+export const WATCH_TURN_EVENTS = 65_536;
+/** Groups of watches that go through the history at a time; more wait for one to arrive. */
+export const WATCH_COHORTS_MAX = 8;
+/** Entries of a page of a watch's snapshot. */
+export const WATCH_PAGE_ENTRIES = 512;
+/** Bytes of entries after which no further page is read in a turn, and pages in it. */
+export const WATCH_TURN_PAGE_BYTES = 64 * 1024;
+export const WATCH_TURN_PAGES = 32;
+/** Bytes of pages that wait for the log, over all watches; above it no further page is read. */
+export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
+/** Milliseconds after which a connection with watches is told again where it stands. */
+export const WATCH_HEARTBEAT_MS = 3_000;
+/** Steps of that time, among which connections are spread, so that not all are told at once. */
+export const WATCH_HEARTBEAT_STEPS = 20;

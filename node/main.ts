@@ -12,6 +12,9 @@ Examples:
   $ rondo put plan/1 hello      write a key
   $ rondo get plan/1            read it
   $ rondo scan plan/            list what begins so
+  $ rondo watch plan/           print what happens to it
+  $ rondo lock deploy -- make   run a command while holding a lock
+  $ rondo locks                 show who holds and who waits
   $ rondo doctor                check this machine
   $ rondo log verify            check the files of its data directory
   $ rondo backup /backup/monday copy them while the node runs

@@ -2,7 +2,16 @@
 
 import type { Logger } from 'pino';
 import { Columns } from '../ts/wire/columns.js';
-import { HEADER_BYTES, OPERATION_BYTES, OPERATION_ID, RESULT_BYTES } from '../ts/wire/layout.js';
+import {
+  FLAG_ENTRY,
+  HEADER_BYTES,
+  OPERATION_BYTES,
+  OPERATION_ID,
+  RESULT_BYTES,
+  RESULT_FLAGS,
+  RESULT_ID,
+  VECTOR_LENGTH_AT,
+} from '../ts/wire/layout.js';
 import { OPERATIONS_PER_FRAME_MAX } from '../ts/wire/limits.js';
 import { ReplyWriter } from '../ts/wire/reply.js';
 import { checkRequest } from '../ts/wire/request.js';
@@ -57,21 +66,42 @@ export class Overload {
         `more than ${outstandingMax} operations without a reply taken: answering OVERLOADED`,
       );
     }
-    this.answer(peer, frame, 0, count);
+    this.answer(peer, frame, count);
     return true;
   }
 
-  /** Answers the operations `first` to `next - 1` of a valid request frame. */
-  answer(peer: Peer, frame: ArrayBuffer, first: number, next: number): void {
+  /**
+   * Answers OVERLOADED in place of a reply of the engine. Operations without a result in it keep their answer to
+   * come: they are waits and watches that have begun.
+   */
+  replace(peer: Peer, reply: Uint8Array): void {
+    const view = new DataView(reply.buffer, reply.byteOffset, reply.length);
+    const results = view.getUint32(VECTOR_LENGTH_AT, true);
+    let operations = 0;
+    this.writer.begin(results);
+    for (let index = 0; index < results; index++) {
+      const at = HEADER_BYTES + index * RESULT_BYTES;
+      if ((view.getUint8(at + RESULT_FLAGS) & FLAG_ENTRY) !== 0) continue;
+      this.writer.result(view.getUint32(at + RESULT_ID, true), Status.Overloaded, 0, 0);
+      operations++;
+    }
+    this.send(peer, operations);
+  }
+
+  /** Answers all operations of a valid request frame. */
+  private answer(peer: Peer, frame: ArrayBuffer, count: number): void {
     const view = new DataView(frame);
-    checkRequest(view, this.options.frameBytesMax, this.columns);
     const { elementsAt } = this.columns;
-    this.writer.begin(next - first);
-    for (let index = first; index < next; index++) {
+    this.writer.begin(count);
+    for (let index = 0; index < count; index++) {
       const id = view.getUint32(elementsAt + index * OPERATION_BYTES + OPERATION_ID, true);
       this.writer.result(id, Status.Overloaded, 0, 0);
     }
-    this.options.counters.operationsOverloaded += next - first;
+    this.send(peer, count);
+  }
+
+  private send(peer: Peer, operations: number): void {
+    this.options.counters.operationsOverloaded += operations;
     this.options.send(peer, this.reply.subarray(0, this.writer.finish()), 0);
   }
 }

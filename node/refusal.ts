@@ -1,7 +1,12 @@
 // What a refused peer reads in the close frame: what was wrong and what to do, in one line.
 
 import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
-import { HELLO_BYTES_MAX, OPERATIONS_PER_FRAME_MAX } from '../ts/wire/limits.js';
+import {
+  HELLO_BYTES_MAX,
+  OPERATIONS_PER_FRAME_MAX,
+  SESSION_TTL_MS_MAX,
+  SESSION_TTL_MS_MIN,
+} from '../ts/wire/limits.js';
 import { Status, statusName } from '../ts/wire/status.js';
 import { CLOSE_REASON_BYTES_MAX } from './limits.js';
 
@@ -38,6 +43,23 @@ function reasonOf(status: Status, limits: RefusalLimits): string {
       return 'text messages are not supported; send binary frames';
     case Status.SlowReader:
       return `more than ${limits.sendBufferBytesMax} bytes of replies unread; read faster or ask for less`;
+    case Status.SessionUnknown:
+      return 'the session has ended, or never was; connect again and ask for a new one';
+    case Status.SessionForbidden:
+      return 'not the secret of that session; resume with the id and the secret from one Welcome';
+    case Status.SessionMoved:
+      return 'the session was resumed over another connection; use that, or a session of your own';
+    case Status.TtlOutOfRange:
+      return `a session lives ${SESSION_TTL_MS_MIN} to ${SESSION_TTL_MS_MAX} ms without a sign; ask for as much`;
+    case Status.ResourceExhausted:
+      return 'no room for another session; end some, or raise --sessions-max or --memory-max';
+    case Status.DiskFull:
+      return "the node's disk is full and takes no new session; free space, then connect again";
+    case Status.Overloaded:
+    case Status.Unavailable:
+      return 'the node takes no new session at present; connect again later, or without one';
+    case Status.WatchOverflow:
+      return 'events of a watch were not read in time; read faster, or watch with another overflow policy';
     case Status.LogFailed:
       return "the node's log failed and the node ends; writes without a reply are unknown: read them again";
     default:

@@ -13,6 +13,7 @@ import { openState, type State, type StateOptions } from './state.js';
 import { chooseTransport, type TransportChoice } from './transport/load.js';
 import { VERSION } from './version.js';
 import { Worker } from './worker.js';
+import type { WorkerOptions } from './worker-options.js';
 
 export interface ServerOptions {
   readonly settings: Settings;
@@ -25,6 +26,8 @@ export interface ServerOptions {
   readonly onFatal: (error: unknown) => void;
   /** See `StateOptions.onRecovery`. */
   readonly onRecovery?: (progress: RecoveryProgress) => void;
+  /** See `WorkerOptions.watches`. */
+  readonly watches?: WorkerOptions['watches'];
   /** In place of the state that the settings name; for tests and simulations. */
   readonly openState?: (options: StateOptions) => Promise<State>;
 }
@@ -94,6 +97,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     clock,
     logger,
     state,
+    watches: options.watches,
     onFatal: options.onFatal,
   });
   let port: number;

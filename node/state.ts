@@ -1,14 +1,16 @@
 // What a node holds: an engine, and the log whose fold it is. Opening it is recovery: everything that was
 // acknowledged is there before the first connection is taken.
 
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { Engine } from '../ts/engine/engine.js';
 import { parseDurability } from './config/durability.js';
 import type { Compactor } from './log/local/compactor.js';
 import type { Log } from './log/log.js';
 import { type OpenLog, type OpenLogOptions, openLog } from './log/open-log.js';
+import { History, WATCH_HISTORY } from './watch/history.js';
+import { RecentRecords } from './watch/recent-records.js';
 
-export type StateOptions = OpenLogOptions;
+export type StateOptions = Omit<OpenLogOptions, 'onRecords'>;
 
 export interface State {
   readonly engine: Engine;
@@ -16,6 +18,10 @@ export interface State {
   readonly log: Log | undefined;
   /** What keeps the log short; undefined where there is none on disk. */
   readonly compactor: Compactor | undefined;
+  /** 1..2^53 - 1: tells this log from every other. Unless replies wait for it, drawn anew at every start. */
+  readonly node: number;
+  /** The newest changes, as far as the log had them: what watches of before a restart go on with. */
+  readonly history: History;
   /** Whether replies wait for the log. */
   readonly isWaiting: boolean;
   /** Makes durable what the log has accepted, and frees everything. */
@@ -32,9 +38,15 @@ export async function openState(options: StateOptions): Promise<State> {
     memoryBytesMax: settings.memoryMax,
     hashSeed: randomInt(2 ** 32),
   });
+  const history = new History(WATCH_HISTORY, (partition) => engine.revisionOf(partition));
   let open: OpenLog | undefined;
   try {
-    if (durability.mode !== 'none') open = await openLog(engine, durability, options);
+    if (durability.mode !== 'none') {
+      const recent = new RecentRecords(WATCH_HISTORY.bytes);
+      const onRecords = recent.take.bind(recent);
+      open = await openLog(engine, durability, { ...options, onRecords });
+      recent.pourInto(history);
+    }
   } catch (error) {
     engine.close();
     throw error;
@@ -43,6 +55,8 @@ export async function openState(options: StateOptions): Promise<State> {
     engine,
     log: open?.log,
     compactor: open?.compactor,
+    node: nodeOf(open, durability.mode === 'sync'),
+    history,
     isWaiting: durability.mode === 'sync',
     async close() {
       try {
@@ -52,4 +66,14 @@ export async function openState(options: StateOptions): Promise<State> {
       }
     },
   };
+}
+
+/**
+ * A double holds it exactly, and it is never 0. Where changes are shown before they are durable, a crash can
+ * take some back, and what comes then is another story: the log tells itself apart with each opening.
+ */
+function nodeOf(open: OpenLog | undefined, isWaiting: boolean): number {
+  const drawn = randomBytes(8).readBigUInt64LE();
+  const id = open !== undefined && isWaiting ? open.logId : drawn;
+  return Number(id % BigInt(Number.MAX_SAFE_INTEGER)) + 1;
 }

@@ -1,12 +1,51 @@
 // The answer to a hello: who the node is and what it takes.
 
+import { OUTCOME_POSITION, OUTCOME_SESSIONS } from '../ts/engine/engine.js';
 import { encodeWelcome } from '../ts/wire/hello.js';
 import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
-import { KEY_BYTES_MAX, OPERATIONS_PER_FRAME_MAX, SCAN_ENTRIES_MAX } from '../ts/wire/limits.js';
+import {
+  ANSWERS_REMEMBERED_MAX,
+  KEY_BYTES_MAX,
+  OPERATIONS_PER_FRAME_MAX,
+  SCAN_ENTRIES_MAX,
+  SESSION_TTL_MS_MAX,
+  SESSION_TTL_MS_MIN,
+} from '../ts/wire/limits.js';
+import { WATCHES_PER_CONNECTION_MAX } from './limits.js';
 import { VERSION } from './version.js';
 import type { Worker } from './worker.js';
 
-export function welcomeOf(worker: Worker): Uint8Array {
+/** What a welcome tells of the connection's session. */
+export interface WelcomeSession {
+  /** 0: none. */
+  readonly session: number;
+  readonly ttlMs: number;
+  /** Of a new session; otherwise empty. */
+  readonly secret: Uint8Array;
+  readonly isResumed: boolean;
+  readonly answersRemembered: boolean;
+}
+
+const NO_SECRET = new Uint8Array(0);
+
+export const NO_SESSION: WelcomeSession = {
+  session: 0,
+  ttlMs: 0,
+  secret: NO_SECRET,
+  isResumed: false,
+  answersRemembered: false,
+};
+
+/** Of a session that goes on. */
+export function resumedSession(
+  session: number,
+  ttlMs: number,
+  answersRemembered: boolean,
+): WelcomeSession {
+  return { session, ttlMs, secret: NO_SECRET, isResumed: true, answersRemembered };
+}
+
+export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
   const { settings, engine, transport } = worker.options;
   return encodeWelcome({
     protocol: PROTOCOL_VERSION,
@@ -23,11 +62,24 @@ export function welcomeOf(worker: Worker): Uint8Array {
       operationsPerFrameMax: OPERATIONS_PER_FRAME_MAX,
       operationsOutstandingMax: settings.outstandingMax,
       scanEntriesMax: SCAN_ENTRIES_MAX,
+      sessionTtlMsMin: SESSION_TTL_MS_MIN,
+      sessionTtlMsMax: SESSION_TTL_MS_MAX,
+      watchesMax: WATCHES_PER_CONNECTION_MAX,
+      answersRememberedMax: ANSWERS_REMEMBERED_MAX,
     },
     uptimeMs: worker.uptimeMs,
     keys: worker.keys,
     memoryBytes: worker.memoryBytes,
     memoryBytesMax: settings.memoryMax,
     connections: worker.connections.size,
+    node: worker.node,
+    session: session.session,
+    sessionTtlMs: session.ttlMs,
+    sessionSecret: session.secret,
+    sessionResumed: session.isResumed,
+    answersRemembered: session.answersRemembered,
+    position: worker.outcomeOf(OUTCOME_POSITION),
+    sessions: worker.outcomeOf(OUTCOME_SESSIONS),
+    watches: worker.watches.count,
   });
 }

@@ -2,69 +2,52 @@
 // Holds nothing global: everything comes in through the options, so that each of several threads can
 // host one.
 
-import type { Logger } from 'pino';
 import {
   type Engine,
+  INPUT_SESSION,
   OUTCOME_COUNT,
   OUTCOME_GATE,
   OUTCOME_KEYS,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
-  OUTCOME_RECORD_BYTES,
 } from '../ts/engine/engine.js';
-import type { EngineChoice } from '../ts/engine/load.js';
+import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
-import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
-import { Backlog, mustPause } from './backlog.js';
+import { Status } from '../ts/wire/status.js';
+import { Backlogs } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
-import type { Clock } from './clock.js';
-import type { Settings } from './config/settings.js';
-import type { Tokens } from './config/tokens.js';
-import { ConnectionState, describe, logClose, type Peer, type Send } from './connection.js';
+import { ConnectionState, logClose, type Peer } from './connection.js';
 import { Counters } from './counters.js';
+import { Delivery } from './delivery.js';
+import { Effects } from './effects.js';
 import { Expiry } from './expiry.js';
 import { Gate } from './gate.js';
-import { judgeHello } from './hello.js';
+import { Greeting } from './greeting.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
   FAILURE_LINGER_MS,
   FRAMES_PER_TIMED_FRAME,
-  LOGGED_TEXT_MAX,
   PAYLOAD_SLACK_BYTES,
   REFUSAL_REPORT_INTERVAL_MS,
   STOP_DEADLINE_MS,
 } from './limits.js';
 import type { LogError } from './log/log.js';
 import { Overload } from './overload.js';
-import { closeReason } from './refusal.js';
 import { ReplyViews } from './reply-views.js';
-import type { State } from './state.js';
-import type { TransportChoice } from './transport/load.js';
+import { SessionRegistry } from './session-registry.js';
 import type {
   HttpReply,
   HttpRequest,
-  SendOutcome,
   Transport,
   TransportHandler,
   UpgradeAnswer,
   UpgradeRequest,
 } from './transport/transport.js';
+import type { Watches } from './watch/watches.js';
+import { watchHubOf } from './watch-ports.js';
 import { welcomeOf } from './welcome.js';
-
-export interface WorkerOptions {
-  readonly settings: Settings;
-  readonly engine: EngineChoice;
-  readonly transport: TransportChoice;
-  /** Undefined: no authentication. */
-  readonly tokens: Tokens | undefined;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** The engine and its log; whoever opened them closes them, when the worker has stopped. */
-  readonly state: State;
-  /** An invariant is broken: the worker has stopped serving and the process must end. */
-  readonly onFatal: (error: unknown) => void;
-}
+import type { WorkerOptions } from './worker-options.js';
 
 export type WorkerPhase = 'starting' | 'serving' | 'stopping' | 'stopped' | 'failed';
 
@@ -77,12 +60,22 @@ export class Worker implements TransportHandler<ConnectionState> {
   readonly counters = new Counters();
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
+  readonly sessions = new SessionRegistry();
+  readonly watches: Watches;
+  readonly gate: Gate | undefined;
+  /** Told apart from every other node and every log. */
+  readonly node: number;
   private readonly transport: Transport;
   private readonly replies: ReplyViews;
+  private readonly replyView: DataView;
+  private readonly delivery: Delivery;
   private readonly overload: Overload;
-  readonly gate: Gate | undefined;
+  private readonly backlogs: Backlogs;
+  private readonly effects: Effects;
+  private readonly greeting: Greeting;
   private readonly endpoints: Endpoints;
   private readonly startedAt: number;
+  private expiry: Expiry | undefined;
   private timers: readonly { stop(): void }[] = [];
   /** False once a stop has executed what had arrived, and after a failure: frames are dropped. */
   private isExecuting = true;
@@ -95,23 +88,71 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
     const { engine, log, isWaiting } = options.state;
     this.engine = engine;
+    this.node = options.state.node;
     this.replies = new ReplyViews(engine.reply);
+    this.replyView = new DataView(engine.reply.buffer, engine.reply.byteOffset);
+    this.delivery = new Delivery(settings, this.frameBytesMax, this.counters, logger);
+    const { send, refuse } = this.delivery;
+    const afterCall = () => this.afterCall();
+    const fail = (error: unknown) => this.fail(error);
+    const makeWatches = options.watches ?? watchHubOf;
+    this.watches = makeWatches({ ...options, engine, send, afterCall, fail });
     this.overload = new Overload({
       frameBytesMax: this.frameBytesMax,
       outstandingMax: settings.outstandingMax,
       counters: this.counters,
       logger,
-      send: (peer, reply, operations) => this.send(peer, reply, operations),
-      refuse: (peer, status) => this.refuse(peer, status),
+      send,
+      refuse,
+    });
+    this.backlogs = new Backlogs({
+      clock,
+      bytesMax: settings.sendBufferBytesMax,
+      isExecuting: () => this.isExecuting,
+      execute: (peer, frame, first) => this.execute(peer, frame, first),
+      refuse,
     });
     if (log) {
-      const overload = this.overload.answer.bind(this.overload);
-      const send: Send = (peer, reply, operations) => {
-        this.send(peer, reply, operations);
-        if (peer.data.backlog !== undefined) this.schedule(peer, peer.data.backlog);
-      };
-      this.gate = new Gate({ engine, log, isWaiting, clock, logger, send, overload });
+      this.gate = new Gate({
+        engine,
+        log,
+        isWaiting,
+        clock,
+        logger,
+        send: (peer, reply, operations) => {
+          send(peer, reply, operations);
+          this.backlogs.schedule(peer);
+        },
+        overload: (peer, reply) => this.overload.replace(peer, reply),
+        onDurable: (append) => this.watches.onDurable(append),
+      });
     }
+    this.effects = new Effects({
+      engine,
+      partitions: settings.partitions,
+      gate: this.gate,
+      isWaiting: log !== undefined && isWaiting,
+      registry: this.sessions,
+      watches: this.watches,
+      counters: this.counters,
+      logger,
+      send,
+      refuse,
+      onMore: () => this.expiry?.hasten(),
+    });
+    this.greeting = new Greeting({
+      engine,
+      effects: this.effects,
+      registry: this.sessions,
+      backlogs: this.backlogs,
+      tokens: options.tokens,
+      sessionsMax: settings.sessionsMax,
+      clock,
+      logger,
+      welcome: (session) => welcomeOf(this, session),
+      send: (peer, bytes) => send(peer, bytes, 0),
+      refuse,
+    });
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
       { payloadBytesMax: this.frameBytesMax + PAYLOAD_SLACK_BYTES },
@@ -126,17 +167,15 @@ export class Worker implements TransportHandler<ConnectionState> {
    */
   async start(): Promise<number> {
     const { settings, clock, logger } = this.options;
-    const expiry = new Expiry(
-      this.engine,
-      clock,
-      () => this.storeRecords(),
-      (error) => this.fail(error),
-    );
+    const afterStep = () => this.afterCall();
+    const expiry = new Expiry(this.engine, clock, afterStep, (error) => this.fail(error));
+    this.expiry = expiry;
     let port: number;
     try {
       port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
+      this.watches.stop();
       await this.transport.close(0);
       throw error;
     }
@@ -146,7 +185,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.timers = [expiry, { stop: stopReport }];
+    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return port;
@@ -171,10 +210,10 @@ export class Worker implements TransportHandler<ConnectionState> {
     if (!state.isGreeted) {
       this.greet(peer, message);
     } else if (state.backlog !== undefined) {
-      this.defer(peer, state.backlog, message);
+      this.backlogs.defer(peer, state.backlog, message);
     } else {
       const next = this.execute(peer, message, 0);
-      if (next > 0) this.postpone(peer, message, next);
+      if (next > 0) this.backlogs.postpone(peer, message, next);
     }
   }
 
@@ -186,23 +225,47 @@ export class Worker implements TransportHandler<ConnectionState> {
     const isTimed = (counters.frames++ & (FRAMES_PER_TIMED_FRAME - 1)) === 0;
     const startedAt = isTimed ? clock.monotonic() : 0;
     let next = 0;
+    let count = 0;
     try {
-      if (first === 0 && this.overload.refuses(peer, frame)) return 0;
+      if (peer.data.isUnheard) this.sessions.hear(peer);
+      if (first === 0 && this.overload.refuses(peer, frame)) {
+        this.greeting.renew(peer);
+        return 0;
+      }
+      engine.input[INPUT_SESSION] = peer.data.session;
       const length = engine.execute(frame, first, clock.now());
       if (length < 0) {
-        this.refuse(peer, -length);
+        this.delivery.refuse(peer, -length);
         return 0;
       }
       next = outcome[OUTCOME_NEXT] as number;
-      if ((outcome[OUTCOME_RECORD_BYTES] as number) > 0) this.storeRecords();
-      const append = outcome[OUTCOME_GATE] as number;
-      if (append === 0) this.send(peer, this.replies.of(length), next - first);
-      else (this.gate as Gate).hold(append, peer, frame, first, next, this.replies.of(length));
+      count = outcome[OUTCOME_COUNT] as number;
+      this.effects.store();
+      this.reply(peer, length, next - first);
+      this.effects.tell(peer);
     } catch (error) {
       this.fail(error);
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
-    return next < (outcome[OUTCOME_COUNT] as number) ? next : 0;
+    return next < count ? next : 0;
+  }
+
+  /** What follows a call of the engine that is no frame of a peer. */
+  private afterCall(): void {
+    this.effects.store();
+    this.effects.tell(undefined);
+  }
+
+  /** Hands on the engine's reply to so many operations, some of which may be answered later. */
+  private reply(peer: Peer, length: number, operations: number): void {
+    const results = this.replyView.getUint32(VECTOR_LENGTH_AT, true);
+    if (results === 0) return;
+    const reply = this.replies.of(length);
+    // What waits has no result: it must not count as a reply that the peer leaves unread.
+    const answered = Math.min(operations, results);
+    const append = this.engine.outcome[OUTCOME_GATE] as number;
+    if (append === 0) this.delivery.send(peer, reply, answered);
+    else (this.gate as Gate).hold(append, peer, reply, answered, this.effects.hasChanged);
   }
 
   onUpgrade(request: UpgradeRequest): UpgradeAnswer<ConnectionState> {
@@ -222,24 +285,27 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.connections.add(peer);
     this.counters.connections++;
     peer.data.helloTimer = clock.after(settings.helloDeadlineMs, () => {
-      this.refuse(peer, Status.HelloTimeout);
+      this.delivery.refuse(peer, Status.HelloTimeout);
     });
   }
 
   onText(peer: Peer): void {
-    if (this.isExecuting) this.refuse(peer, Status.TextNotSupported);
+    if (this.isExecuting) this.delivery.refuse(peer, Status.TextNotSupported);
   }
 
   onDrain(peer: Peer): void {
     peer.data.outstanding = 0;
     peer.data.isOverloaded = false;
     // Not from within this event: uWebSockets.js loses track of what is sent there and has to wait.
-    if (peer.data.backlog !== undefined) this.schedule(peer, peer.data.backlog);
+    this.backlogs.schedule(peer);
+    this.watches.onDrain(peer);
   }
 
   onClose(peer: Peer, code: number, reason: string): void {
     this.connections.delete(peer);
     peer.data.helloTimer?.cancel();
+    this.sessions.unbind(peer);
+    this.watches.onClose(peer);
     logClose(this.options.logger, peer, code, reason);
   }
 
@@ -252,99 +318,24 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   get keys(): number {
-    return this.engine.outcome[OUTCOME_KEYS] as number;
+    return this.outcomeOf(OUTCOME_KEYS);
   }
 
   get memoryBytes(): number {
-    return this.engine.outcome[OUTCOME_MEMORY_BYTES] as number;
+    return this.outcomeOf(OUTCOME_MEMORY_BYTES);
+  }
+
+  /** A figure of the engine's last call, by OUTCOME_*. */
+  outcomeOf(index: number): number {
+    return this.engine.outcome[index] as number;
   }
 
   private greet(peer: Peer, message: ArrayBuffer): void {
-    const state = peer.data;
-    const { status, hello } = judgeHello(message, state.authorization, this.options.tokens);
-    state.client = hello?.client.slice(0, LOGGED_TEXT_MAX) ?? '';
-    if (status !== Status.Ok) {
-      this.refuse(peer, status);
-      return;
+    try {
+      this.greeting.greet(peer, message);
+    } catch (error) {
+      this.fail(error);
     }
-    state.isGreeted = true;
-    state.helloTimer?.cancel();
-    const welcome = welcomeOf(this);
-    this.counters.sentBytes += welcome.length;
-    peer.send(welcome);
-    this.options.logger.debug({ event: 'connection_greeted', ...describe(peer) }, 'client greeted');
-  }
-
-  /** Keeps the rest of a frame for later turns. */
-  private postpone(peer: Peer, frame: ArrayBuffer, next: number): void {
-    if (!peer.isOpen) return;
-    peer.data.backlog = new Backlog(frame, next);
-    this.schedule(peer, peer.data.backlog);
-  }
-
-  /** Keeps a frame that came behind an unfinished one. */
-  private defer(peer: Peer, backlog: Backlog, frame: ArrayBuffer): void {
-    const bytes = backlog.push(frame);
-    if (bytes > this.options.settings.sendBufferBytesMax) this.refuse(peer, Status.SlowReader);
-  }
-
-  private schedule(peer: Peer, backlog: Backlog): void {
-    if (backlog.isScheduled) return;
-    backlog.isScheduled = true;
-    this.options.clock.soon(() => {
-      backlog.isScheduled = false;
-      // Asked in a turn of its own: within a message's, bytes that are about to leave still count.
-      if (!mustPause(peer)) this.resume(peer);
-    });
-  }
-
-  /** One more reply of what a peer is owed. */
-  private resume(peer: Peer): void {
-    const { backlog } = peer.data;
-    if (backlog?.frame === undefined || !peer.isOpen || !this.isExecuting) return;
-    backlog.goOn(this.execute(peer, backlog.frame, backlog.next));
-    if (backlog.frame === undefined) peer.data.backlog = undefined;
-    else this.schedule(peer, backlog);
-  }
-
-  /** Hands a reply to the transport. */
-  private send(peer: Peer, reply: Uint8Array, operations: number): void {
-    const sent = peer.send(reply);
-    if (sent !== 'dropped') this.counters.sentBytes += reply.length;
-    if (sent !== 'sent') this.await(peer, sent, operations);
-  }
-
-  /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
-  private await(peer: Peer, sent: SendOutcome, operations: number): void {
-    if (!peer.isOpen) return;
-    peer.data.outstanding += operations;
-    // A reply that a transport drops can't be made good: the connection must not go on without it.
-    if (sent === 'dropped' || peer.bufferedBytes > this.options.settings.sendBufferBytesMax) {
-      this.refuse(peer, Status.SlowReader);
-    }
-  }
-
-  /** Closes with `CLOSE_CODE_BASE + status`, and one line for the operator. */
-  private refuse(peer: Peer, status: Status): void {
-    const reason = closeReason(status, {
-      frameBytesMax: this.frameBytesMax,
-      sendBufferBytesMax: this.options.settings.sendBufferBytesMax,
-      helloDeadlineMs: this.options.settings.helloDeadlineMs,
-    });
-    const name = statusName(status);
-    this.counters.refused[status] = (this.counters.refused[status] ?? 0) + 1;
-    this.options.logger.warn(
-      { event: 'connection_refused', status: name, reason, ...describe(peer) },
-      `connection refused: ${name}`,
-    );
-    peer.close(CLOSE_CODE_BASE + status, reason);
-  }
-
-  /** Gives the log what the engine's last call made. */
-  private storeRecords(): void {
-    const bytes = this.engine.outcome[OUTCOME_RECORD_BYTES] as number;
-    this.counters.recordBytes += bytes;
-    if (bytes > 0) this.gate?.store();
   }
 
   /**
@@ -353,7 +344,7 @@ export class Worker implements TransportHandler<ConnectionState> {
    */
   onLogFailure(error: LogError): void {
     if (!this.endServing()) return;
-    for (const peer of [...this.connections]) this.refuse(peer, Status.LogFailed);
+    for (const peer of [...this.connections]) this.delivery.refuse(peer, Status.LogFailed);
     const end = () => this.options.onFatal(error);
     this.failing = this.transport.close(FAILURE_LINGER_MS).then(end, end);
   }
@@ -387,13 +378,14 @@ export class Worker implements TransportHandler<ConnectionState> {
     }
     // What was executed from here on might not get its reply.
     this.isExecuting = false;
+    // What falls due from here on is left to the next start: its answers would not be durable in time.
+    for (const timer of this.timers) timer.stop();
     await this.gate?.settle();
     if ((this.phase as WorkerPhase) === 'failed') return;
     for (const peer of [...this.connections]) {
-      if (peer.data.held > 0) this.refuse(peer, Status.LogFailed);
+      if (peer.data.held > 0) this.delivery.refuse(peer, Status.LogFailed);
       else peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');
     }
-    for (const timer of this.timers) timer.stop();
     await this.transport.close(STOP_DEADLINE_MS);
     if ((this.phase as WorkerPhase) !== 'failed') this.phase = 'stopped';
   }

@@ -20,19 +20,21 @@ const FILL_RATE_MIN = { memory: 50_000, durable: 500 };
 
 const positive = z.number().finite().positive();
 const latency = z.number().finite().nonnegative();
+const latencies = z.object({
+  p50: latency,
+  p90: latency,
+  p99: latency,
+  p999: latency,
+  max: latency,
+});
 const Answer = z.object({
   schema: z.literal(1),
   target: z.string(),
   operations: positive,
   seconds: positive,
   operationsPerSecond: positive,
-  latencyMicros: z.object({
-    p50: latency,
-    p90: latency,
-    p99: latency,
-    p999: latency,
-    max: latency,
-  }),
+  latencyMicros: latencies,
+  handoverMicros: latencies.optional(),
   clientCpuSeconds: latency,
   readBack: latency,
   server: z.record(z.string(), z.unknown()),
@@ -76,7 +78,7 @@ export async function runLoad(
   run: LoadRun,
 ): Promise<LoadAnswer> {
   const name = `the load generator on ${run.target} (${run.measurement.id})`;
-  const args = run.target === 'disk' ? diskArgumentsOf(run) : argumentsOf(run);
+  const args = argumentsOf(run);
   const process_ = processes.start(name, generator, args, { core });
   process_.collect();
   const { keys, stage } = run.measurement;
@@ -121,6 +123,13 @@ function readAnswer(name: string, output: string, run: LoadRun): LoadAnswer {
 }
 
 function argumentsOf(run: LoadRun): string[] {
+  if (run.target === 'disk') return diskArgumentsOf(run);
+  if (run.measurement.operation === 'event') return pushArgumentsOf(run);
+  if (run.measurement.operation === 'lock') return lockArgumentsOf(run);
+  return valueArgumentsOf(run);
+}
+
+function valueArgumentsOf(run: LoadRun): string[] {
   const { measurement } = run;
   const settings: Record<string, string | number> = {
     target: run.target,
@@ -140,6 +149,34 @@ function argumentsOf(run: LoadRun): string[] {
     ...(run.rate === undefined ? {} : { rate: Math.round(run.rate) }),
   };
   return [...flagsOf(settings), ...(run.prefill === true ? ['--prefill'] : [])];
+}
+
+function lockArgumentsOf({ target, address, measurement, ...run }: LoadRun): string[] {
+  const settings = {
+    target,
+    address,
+    work: 'locks',
+    connections: measurement.connections,
+    keys: measurement.keys,
+    duration: run.seconds,
+    'warm-up': run.warmUpSeconds,
+    timeout: SILENCE_SECONDS,
+  };
+  return flagsOf(settings);
+}
+
+function pushArgumentsOf({ target, address, measurement, ...run }: LoadRun): string[] {
+  const settings = {
+    target,
+    address,
+    watchers: measurement.connections,
+    outstanding: measurement.outstanding,
+    'value-bytes': measurement.valueBytes,
+    duration: run.seconds,
+    'warm-up': run.warmUpSeconds,
+    timeout: SILENCE_SECONDS,
+  };
+  return ['pushes', ...flagsOf(settings)];
 }
 
 function diskArgumentsOf(run: LoadRun): string[] {

@@ -28,6 +28,8 @@ export interface Sample {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  /** Microseconds from the release of a lock to the next holder's grant. */
+  readonly handoverP99?: number;
   /** Of one core: near 1, the side that makes the load is the limit and not the server. */
   readonly generatorShare: number;
   /** Growth of the server's resident memory since it was empty, and what it says of itself. */
@@ -111,7 +113,8 @@ function runSeconds(bench: Omit<Bench, 'progress'>): number {
 }
 
 function fillSeconds(side: Side, tasks: readonly Task[]): number {
-  const keys = KEYLESS.includes(side) ? 0 : (tasks[0]?.measurement.keys ?? 0);
+  const isEmpty = KEYLESS.includes(side) || tasks[0]?.measurement.stage === 'pushes';
+  const keys = isEmpty ? 0 : (tasks[0]?.measurement.keys ?? 0);
   return START_SECONDS + keys / (FILL_RATE_OF[side] ?? FILL_RATE);
 }
 
@@ -204,7 +207,7 @@ async function fill(
     const client = await ClientProcess.start(processes, core, of, server.address, keys, valueBytes);
     return { server, emptyBytes, client };
   }
-  if (!KEYLESS.includes(side)) {
+  if (!KEYLESS.includes(side) && measurement.stage !== 'pushes') {
     const run = loadRun({ ...measurement, operation: 'get' }, side, server, FILL_SEED, bench);
     const short = { seconds: FILL_MEASURED_SECONDS, warmUpSeconds: 0 };
     await runLoad(processes, bench.generator, core, { ...run, ...short, prefill: true });
@@ -282,6 +285,7 @@ async function measureLoad(
     p99,
     p999,
     generatorShare: answer.clientCpuSeconds / answer.seconds,
+    ...(answer.handoverMicros === undefined ? {} : { handoverP99: answer.handoverMicros.p99 }),
     ...(bytes === undefined || emptyBytes === undefined
       ? {}
       : { bytesPerKey: (bytes - emptyBytes) / measurement.keys }),
@@ -303,6 +307,7 @@ function loadRun(
 ): LoadRun {
   const target = TARGETS[side];
   if (target === undefined) throw new Error(`the load generator does not speak to ${side}`);
-  const facts = FACTS[side] ?? {};
+  // Of subscribers Redis says nothing.
+  const facts = (side === 'redis' && measurement.operation === 'event' ? {} : FACTS[side]) ?? {};
   return { target, address, measurement, seconds, warmUpSeconds, seed, facts };
 }

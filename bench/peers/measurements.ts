@@ -20,7 +20,7 @@ export const SIDES = [
 export type Side = (typeof SIDES)[number];
 
 /** Servers live for one stage; stages differ in what the servers hold. */
-export const STAGES = ['small', 'durable', 'large', 'client'] as const;
+export const STAGES = ['small', 'durable', 'pushes', 'large', 'client'] as const;
 export type Stage = (typeof STAGES)[number];
 
 export interface Sizes {
@@ -28,6 +28,8 @@ export interface Sizes {
   readonly keys: number;
   readonly keysLarge: number;
   readonly valueBytes: number;
+  /** Watchers of what is pushed: few, some, many. */
+  readonly watchers: readonly [number, number, number];
 }
 
 export const SIZES_FULL: Sizes = {
@@ -35,15 +37,23 @@ export const SIZES_FULL: Sizes = {
   keys: 100_000,
   keysLarge: 5_000_000,
   valueBytes: 64,
+  watchers: [1, 100, 10_000],
 };
-export const SIZES_QUICK: Sizes = { connections: 4, keys: 500, keysLarge: 2_000, valueBytes: 64 };
+export const SIZES_QUICK: Sizes = {
+  connections: 4,
+  keys: 500,
+  keysLarge: 2_000,
+  valueBytes: 64,
+  watchers: [1, 3, 20],
+};
 
 export type OperationName = 'get' | 'put';
+/** A pair of lock and unlock; an event that a watcher is told of. */
+export type LoadOperation = OperationName | 'lock' | 'event';
 
 interface MeasurementBase {
   readonly id: string;
   readonly stage: Stage;
-  readonly operation: OperationName;
   readonly keys: number;
   readonly valueBytes: number;
 }
@@ -51,6 +61,7 @@ interface MeasurementBase {
 /** By the load generator; `batch` operations go out in one frame, or one write of a pipeline. */
 export interface LoadMeasurement extends MeasurementBase {
   readonly kind: 'closed' | 'open';
+  readonly operation: LoadOperation;
   readonly connections: number;
   /** Operations without an answer per connection; in the open loop a bound, not the load. */
   readonly outstanding: number;
@@ -59,9 +70,15 @@ export interface LoadMeasurement extends MeasurementBase {
   readonly rate?: { readonly peak: string; readonly share: number };
 }
 
+/** Of values, which is all that is profiled. */
+export interface ValueMeasurement extends LoadMeasurement {
+  readonly operation: OperationName;
+}
+
 /** By callers in one Node process that each await one call after another, over one connection. */
 export interface ClientMeasurement extends MeasurementBase {
   readonly kind: 'client';
+  readonly operation: OperationName;
   readonly calls: number;
 }
 
@@ -72,7 +89,7 @@ export function loadOf(
   operation: OperationName,
   outstanding: number,
   batch: number,
-): LoadMeasurement {
+): ValueMeasurement {
   const suffix = batch === outstanding ? '' : `x${batch}`;
   return {
     id: `kv.${operation}.${outstanding}${suffix}`,

@@ -35,6 +35,8 @@ function redisWith(durability: Readonly<Record<string, string>>): Peer {
         dir: folder,
         daemonize: 'no',
         save: '',
+        // As many subscribers as the pushes have, and some to spare.
+        maxclients: '16000',
         ...durability,
         loglevel: 'warning',
       };

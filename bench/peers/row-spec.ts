@@ -3,7 +3,7 @@
 import type { Measurement, Side } from './measurements.js';
 import type { Target } from './statistics.js';
 
-export type Metric = 'operationsPerSecond' | 'p50' | 'p99' | 'p999' | 'bytesPerKey';
+export type Metric = 'operationsPerSecond' | 'p50' | 'p99' | 'p999' | 'bytesPerKey' | 'handoverP99';
 
 export interface RowSpec {
   readonly name: string;

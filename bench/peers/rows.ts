@@ -1,6 +1,7 @@
 // The rows of the benchmark as data: what of the measurements is shown against whom and with which
 // target. Several rows may come from one measurement, in which all its sides take turns.
 
+import { coordinationRows } from './coordination-rows.js';
 import { durableRows } from './durable-rows.js';
 import {
   clientOf,
@@ -48,6 +49,7 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
       rowOf(measurement, 'rondo', 'redis', measurement.id, KV_TARGETS[outstanding]),
     ),
     ...durableRows(sizes),
+    ...coordinationRows(sizes),
     rowOf(large, 'rondo', 'redis', large.id, { ratioMin: 4 }),
     {
       ...rowOf(large, 'rondo', 'redis', 'kv.memory.large', { ratioMax: 1 }),
@@ -85,13 +87,11 @@ export function rowsFor(sizes: Sizes): RowSpec[] {
           : undefined,
       ),
     ),
-    later('locks', 'etcd'),
     later('streams.jetstream', 'nats'),
     later('streams', 'redis'),
     later('transactions', 'etcd'),
     later('transactions', 'redis'),
     later('pushes', 'nats'),
-    later('pushes', 'redis'),
   ];
 }
 

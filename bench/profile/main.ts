@@ -7,7 +7,7 @@ import { checkFolder, writeFiles } from '../peers/files.js';
 import { RESULTS_FOLDER } from '../peers/limits.js';
 import { prepareGenerator } from '../peers/load.js';
 import { choosePinning, describeMachine } from '../peers/machine.js';
-import type { LoadMeasurement, OperationName } from '../peers/measurements.js';
+import type { OperationName, ValueMeasurement } from '../peers/measurements.js';
 import { type Program, runProgram } from '../peers/program.js';
 import { countFrames } from './count.js';
 import { flameGraph } from './flame.js';
@@ -94,7 +94,7 @@ async function run(program: Program, options: Options): Promise<void> {
   tell(`written: ${join(options.out, 'profile.md')} and ${flames.length} flame graphs`);
 }
 
-function measurementsOf({ operations, batches, connections, keys }: Options): LoadMeasurement[] {
+function measurementsOf({ operations, batches, connections, keys }: Options): ValueMeasurement[] {
   return operations.flatMap((operation) =>
     batches.map((batch) => ({
       id: `profile-${operation}-${batch}`,

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { runLoad } from '../peers/load.js';
 import { findProgram, type Pinning } from '../peers/machine.js';
-import type { LoadMeasurement } from '../peers/measurements.js';
+import type { ValueMeasurement } from '../peers/measurements.js';
 import { durabilityFlags } from '../peers/node.js';
 import type { Process, Processes } from '../peers/processes.js';
 import { readyLine } from '../peers/ready-line.js';
@@ -26,7 +26,7 @@ export interface Profiling {
 
 export interface Profile extends Folded {
   readonly tool: 'perf' | 'V8';
-  readonly measurement: LoadMeasurement;
+  readonly measurement: ValueMeasurement;
   readonly samples: number;
   /** Within the sampled time. */
   readonly frames: number;
@@ -54,7 +54,7 @@ export async function canPerf(processes: Processes, folder: string): Promise<boo
 }
 
 export async function profile(
-  measurement: LoadMeasurement,
+  measurement: ValueMeasurement,
   usesPerf: boolean,
   profiling: Profiling,
 ): Promise<Profile> {
@@ -99,7 +99,7 @@ async function watch(
   node: Process,
   address: string,
   usesPerf: boolean,
-  measurement: LoadMeasurement,
+  measurement: ValueMeasurement,
   { processes, folder, seconds }: Profiling,
 ): Promise<{ frames: number; cpuSeconds: number; file: string }> {
   await sleep((WARM_UP_SECONDS + MARGIN_SECONDS) * 1000);

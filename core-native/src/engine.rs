@@ -4,10 +4,15 @@
 //! entries and bytes prefetched, each step for the whole group before the next, so that the cache
 //! misses of a group overlap; then its operations run in order and find everything near.
 
+use crate::coordination::Coordination;
+use crate::effects::{Effects, End, Full, Output, done, refused};
 use crate::entries::Entry;
+use crate::ephemerals::Life;
+use crate::fences::Fence;
 use crate::fold::{Unfit, check_fold, check_restore, fold, restore};
 use crate::gate::Gate;
 use crate::generated::{OperationCode, Status};
+use crate::key_hash::Hashing;
 use crate::keyspace::{Keyspace, entry_bytes};
 use crate::layout::{OPERATION_BYTES, OPERATION_LIMIT, read_u32};
 use crate::limits::{
@@ -18,28 +23,36 @@ use crate::number::{DECIMAL_BYTES_MAX, Decimal, parse_decimal};
 use crate::operation::Operation;
 use crate::partition::partition_of_key;
 use crate::records::{Record, RecordKind, RecordWriter, record_bytes};
-use crate::reply::{Head, ReplyWriter};
+use crate::reply::ReplyWriter;
 use crate::request::{Request, check_request};
 use crate::scan::{scan, scan_fits};
+use crate::slab::NONE;
 
 /// Width of the counters, one column a status.
 pub const STATUS_COUNT: usize = 48;
 /// Height of the counters, one row an operation code; row 0 for unknown codes.
-pub const OPERATION_CODE_COUNT: usize = 16;
+pub const OPERATION_CODE_COUNT: usize = 32;
 
 // Indices into `outcome`.
 const OUTCOME_NEXT: usize = 0;
-const OUTCOME_COUNT: usize = 1;
+pub const OUTCOME_COUNT: usize = 1;
 const OUTCOME_RECORD_BYTES: usize = 2;
 const OUTCOME_KEYS: usize = 3;
 const OUTCOME_MEMORY_BYTES: usize = 4;
 const OUTCOME_APPEND: usize = 5;
 const OUTCOME_GATE: usize = 6;
-pub const OUTCOME_LENGTH: usize = 8;
+const OUTCOME_NOTICE_BYTES: usize = 7;
+const OUTCOME_MORE: usize = 8;
+const OUTCOME_POSITION: usize = 9;
+const OUTCOME_SESSIONS: usize = 10;
+const OUTCOME_HOLDS: usize = 11;
+const OUTCOME_WAITS: usize = 12;
+pub const OUTCOME_LENGTH: usize = 16;
 
 // Indices into `input`.
 const INPUT_DURABLE: usize = 0;
 const INPUT_WRITE_REFUSAL: usize = 1;
+const INPUT_SESSION: usize = 2;
 pub const INPUT_LENGTH: usize = 8;
 
 /// Operations whose lookups overlap: enough to hide a miss, few enough for the first-level cache.
@@ -54,55 +67,52 @@ pub struct Options {
 }
 
 /// The buffers that the caller registered: `reply` and `records` hold `frame_bytes_max_for` bytes,
-/// `outcome` OUTCOME_LENGTH figures, `input` INPUT_LENGTH, `counters` STATUS_COUNT by OPERATION_CODE_COUNT.
+/// `notices` NOTICES_BYTES, `outcome` OUTCOME_LENGTH figures, `input` INPUT_LENGTH, `counters` STATUS_COUNT
+/// by OPERATION_CODE_COUNT.
 pub struct Buffers<'a> {
     pub reply: &'a mut [u8],
     pub records: &'a mut [u8],
+    pub notices: &'a mut [u8],
     pub outcome: &'a mut [f64],
     pub input: &'a [f64],
     pub counters: &'a mut [f64],
 }
 
 pub struct Engine {
-    keyspace: Keyspace,
-    gate: Gate,
-    value_bytes_max: usize,
-    memory_bytes_max: usize,
+    pub keyspace: Keyspace,
+    pub coordination: Coordination,
+    pub gate: Gate,
+    pub value_bytes_max: usize,
+    pub memory_bytes_max: usize,
     frame_bytes_max: usize,
-    now: u64,
+    pub now: u64,
     /// What every write is answered with; Ok: writes are taken.
-    write_refusal: Status,
+    pub write_refusal: Status,
+    /// The session of the frame; 0: none.
+    pub session: u64,
+    /// Where it is; NONE where it is not there.
+    pub session_place: u32,
+    /// Whether work is due that had no room in this call.
+    pub more: bool,
     /// Memory of `check_fold`.
     newest: Vec<u64>,
 }
 
-/// What a call writes to.
-struct Output<'a> {
-    reply: ReplyWriter<'a>,
-    records: RecordWriter<'a>,
-    counters: &'a mut [f64],
-}
-
-/// The reply or the records have no room left; nothing was done.
-struct Full;
-
-/// The end of one operation: its head without id, which is the operation's.
-struct End {
-    status: Status,
-    revision: u64,
-    ttl_ms: u64,
-}
-
 impl Engine {
     pub fn new(options: &Options) -> Self {
+        let hashing = Hashing::new(options.hash_seed);
         Self {
-            keyspace: Keyspace::new(options.partitions, options.hash_seed),
+            keyspace: Keyspace::new(options.partitions, hashing),
+            coordination: Coordination::new(hashing),
             gate: Gate::new(),
             value_bytes_max: options.value_bytes_max,
             memory_bytes_max: options.memory_bytes_max,
             frame_bytes_max: frame_bytes_max_for(options.value_bytes_max),
             now: 0,
             write_refusal: Status::Ok,
+            session: 0,
+            session_place: NONE,
+            more: false,
             newest: Vec::new(),
         }
     }
@@ -119,19 +129,24 @@ impl Engine {
         let Buffers {
             reply,
             records,
+            notices,
             outcome,
             input,
             counters,
         } = buffers;
         outcome[OUTCOME_RECORD_BYTES] = 0.0;
         outcome[OUTCOME_GATE] = 0.0;
+        outcome[OUTCOME_NOTICE_BYTES] = 0.0;
+        outcome[OUTCOME_MORE] = 0.0;
         self.begin(input);
         let Request {
             operations,
             count,
             data,
         } = check_request(frame, self.frame_bytes_max)?;
-        self.now = self.now.max(now);
+        let mut effects = Effects::new(records, notices, counters);
+        self.move_time(now, &mut effects);
+        self.enter_session(input[INPUT_SESSION]);
 
         let first = first.min(count);
         let (skipped, operations) = operations.split_at(first * OPERATION_BYTES);
@@ -141,8 +156,7 @@ impl Engine {
         }
         let mut output = Output {
             reply: ReplyWriter::new(reply, results_wanted(operations)),
-            records: RecordWriter::new(records),
-            counters,
+            effects,
         };
 
         let mut next = first;
@@ -151,7 +165,7 @@ impl Engine {
             for (bytes, hash) in group.chunks_exact(OPERATION_BYTES).zip(hashes) {
                 let operation = Operation::decode(bytes, data);
                 if self
-                    .execute_operation(&operation, hash, &mut output)
+                    .execute_operation(&operation, bytes, hash, &mut output)
                     .is_err()
                 {
                     break 'frame;
@@ -163,24 +177,30 @@ impl Engine {
 
         outcome[OUTCOME_NEXT] = next as f64;
         outcome[OUTCOME_COUNT] = count as f64;
-        self.finish(outcome, output.records.length());
+        self.finish(outcome, &output.effects);
         Ok(output.reply.finish())
     }
 
-    /// Moves time to `now` and expires what is due, within the bound of one call. How many.
+    /// Moves time to `now`, does the due work, and expires the keys that are due, within the bounds of one
+    /// call. How many keys.
     pub fn advance(&mut self, now: u64, buffers: Buffers<'_>) -> usize {
-        let mut records = RecordWriter::new(buffers.records);
+        let mut effects = Effects::new(buffers.records, buffers.notices, buffers.counters);
         self.begin(buffers.input);
-        self.now = self.now.max(now);
+        self.move_time(now, &mut effects);
         let mut expired = 0;
         while self.write_refusal == Status::Ok && expired < EXPIRIES_PER_ADVANCE_MAX {
             let Some(handle) = self.keyspace.expiry.first_due(self.now) else {
                 break;
             };
-            self.remove(handle, RecordKind::Expire, &mut records);
+            let key_length = self.keyspace.entries.get(handle).key().len();
+            if effects.records.room() < record_bytes(key_length, 0) {
+                self.more = true;
+                break;
+            }
+            self.remove(handle, RecordKind::Expire, &mut effects.records);
             expired += 1;
         }
-        self.finish(buffers.outcome, records.length());
+        self.finish(buffers.outcome, &effects);
         expired
     }
 
@@ -192,7 +212,10 @@ impl Engine {
             self.value_bytes_max,
             &mut self.newest,
         )?;
-        let time = fold(&mut self.keyspace, records);
+        if self.coordination.has_orphans {
+            self.release_orphans();
+        }
+        let time = fold(&mut self.keyspace, &mut self.coordination, records);
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -200,8 +223,13 @@ impl Engine {
     /// Applies a part of a snapshot, or changes nothing where it cannot follow this state.
     pub fn restore(&mut self, records: &[u8], buffers: Buffers<'_>) -> Result<(), Unfit> {
         self.keyspace.settle_order();
-        check_restore(&self.keyspace, records, self.value_bytes_max)?;
-        let time = restore(&mut self.keyspace, records);
+        let Self {
+            keyspace,
+            coordination,
+            ..
+        } = self;
+        check_restore(keyspace, coordination, records, self.value_bytes_max)?;
+        let time = restore(keyspace, coordination, records);
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -241,7 +269,7 @@ impl Engine {
 
     /// Begins a call that may make records.
     #[inline]
-    fn begin(&mut self, input: &[f64]) {
+    pub fn begin(&mut self, input: &[f64]) {
         self.keyspace.settle_order();
         self.gate
             .begin(input[INPUT_DURABLE], self.keyspace.partitions());
@@ -256,9 +284,12 @@ impl Engine {
 
     /// Ends a call that may have made records.
     #[inline]
-    fn finish(&mut self, outcome: &mut [f64], record_bytes: usize) {
+    pub fn finish(&mut self, outcome: &mut [f64], effects: &Effects<'_>) {
+        let record_bytes = effects.records.length();
         outcome[OUTCOME_RECORD_BYTES] = record_bytes as f64;
         outcome[OUTCOME_GATE] = self.gate.end(record_bytes > 0) as f64;
+        outcome[OUTCOME_NOTICE_BYTES] = effects.notices.length() as f64;
+        outcome[OUTCOME_MORE] = f64::from(u8::from(self.more));
         self.show_state(outcome);
     }
 
@@ -267,14 +298,28 @@ impl Engine {
         self.now = self.now.max(time);
         outcome[OUTCOME_RECORD_BYTES] = 0.0;
         outcome[OUTCOME_GATE] = 0.0;
+        outcome[OUTCOME_NOTICE_BYTES] = 0.0;
+        outcome[OUTCOME_MORE] = 0.0;
         self.show_state(outcome);
     }
 
     #[inline]
-    fn show_state(&self, outcome: &mut [f64]) {
+    fn show_state(&mut self, outcome: &mut [f64]) {
         outcome[OUTCOME_KEYS] = self.keyspace.entries.count as f64;
         outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
         outcome[OUTCOME_APPEND] = self.gate.appends() as f64;
+        outcome[OUTCOME_POSITION] = self.keyspace.position() as f64;
+        if self.coordination.is_touched {
+            self.show_coordination(outcome);
+        }
+    }
+
+    #[cold]
+    fn show_coordination(&mut self, outcome: &mut [f64]) {
+        outcome[OUTCOME_SESSIONS] = self.coordination.sessions.slab.count() as f64;
+        outcome[OUTCOME_HOLDS] = self.coordination.locks.holds.count() as f64;
+        outcome[OUTCOME_WAITS] = self.coordination.locks.waits.count() as f64;
+        self.coordination.is_touched = false;
     }
 
     /// Hashes the keys of a group and starts loading what their lookups will need.
@@ -303,6 +348,7 @@ impl Engine {
     fn execute_operation(
         &mut self,
         operation: &Operation<'_>,
+        bytes: &[u8],
         hash: u32,
         output: &mut Output<'_>,
     ) -> Result<(), Full> {
@@ -313,19 +359,12 @@ impl Engine {
             output.end(operation, refused(status, 0), &[]);
             return Ok(());
         }
-        if operation.code == OperationCode::Scan {
-            if !scan_fits(operation, &output.reply, self.value_bytes_max) {
-                return Err(Full);
-            }
-            let Self {
-                keyspace,
-                gate,
-                now,
-                ..
-            } = self;
-            scan(keyspace, gate, operation, *now, &mut output.reply);
-            tally(output.counters, operation.code, Status::Ok);
-            return Ok(());
+        if operation.code >= OperationCode::Scan {
+            return self.execute_other(operation, bytes, output);
+        }
+        let guarded = operation.is_guarded();
+        if guarded && let Some(answer) = self.answer_guarded(operation, output) {
+            return answer;
         }
         if self.write_refusal != Status::Ok && operation.code != OperationCode::Get {
             output.end(operation, refused(self.write_refusal, 0), &[]);
@@ -333,36 +372,86 @@ impl Engine {
         }
 
         // Room for an expire record and the operation's own, and for the number that an increment shows.
+        let (unfenced, fence);
+        let operation = if guarded {
+            fence = operation.fence();
+            unfenced = operation.behind_fence();
+            &unfenced
+        } else {
+            fence = None;
+            operation
+        };
         let key_length = operation.key.len();
         let value_room = operation.value.len().max(DECIMAL_BYTES_MAX);
-        let records_room = record_bytes(key_length, 0) + record_bytes(key_length, value_room);
+        let records_room = record_bytes(key_length, 0)
+            + record_bytes(key_length, value_room)
+            + fence.map_or(0, Fence::record_bytes);
         let is_increment = operation.code == OperationCode::Increment;
-        if output.records.room() < records_room
+        if output.effects.records.room() < records_room
             || (is_increment && output.reply.data_room() < DECIMAL_BYTES_MAX)
         {
             return Err(Full);
         }
 
-        let handle = self.find_live(operation.key, hash, &mut output.records);
+        let handle = self.find_live(operation.key, hash, &mut output.effects.records);
+        if let Some(fence) = fence
+            && let Err(end) = self.pass_fence(operation.key, handle, fence, &mut output.effects)
+        {
+            self.see(operation, hash, handle);
+            output.end(operation, end, &[]);
+            return Ok(());
+        }
+        let records = &mut output.effects.records;
         let end = match operation.code {
             OperationCode::Get => {
                 self.get(operation, handle, output)?;
                 self.see(operation, hash, handle);
                 return Ok(());
             }
-            OperationCode::Put => self.put(operation, hash, handle, &mut output.records),
-            OperationCode::Delete => self.delete(operation, handle, &mut output.records),
-            OperationCode::Touch => self.touch(operation, handle, &mut output.records),
-            _ => match self.increment(operation, hash, handle, &mut output.records) {
+            OperationCode::Put => self.put(operation, hash, handle, records),
+            OperationCode::Delete => self.delete(operation, handle, records),
+            OperationCode::Touch => self.touch(operation, handle, records),
+            _ => match self.increment(operation, hash, handle, records) {
                 Ok((end, value)) => {
+                    if guarded {
+                        self.remember(operation, end, value.as_bytes());
+                    }
                     output.end(operation, end, value.as_bytes());
                     return Ok(());
                 }
                 Err(end) => end,
             },
         };
+        if guarded {
+            self.remember(operation, end, &[]);
+        }
         self.see(operation, hash, handle);
         output.end(operation, end, &[]);
+        Ok(())
+    }
+
+    /// Scans, and what is not about keys.
+    #[inline(never)]
+    fn execute_other(
+        &mut self,
+        operation: &Operation<'_>,
+        bytes: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), Full> {
+        if operation.code != OperationCode::Scan {
+            return self.coordinate(operation, bytes, output);
+        }
+        if !scan_fits(operation, &output.reply, self.value_bytes_max) {
+            return Err(Full);
+        }
+        let Self {
+            keyspace,
+            gate,
+            now,
+            ..
+        } = self;
+        scan(keyspace, gate, operation, *now, &mut output.reply);
+        output.effects.tally(operation.code, Status::Ok);
         Ok(())
     }
 
@@ -444,6 +533,9 @@ impl Engine {
         if let Err(status) = operation.check_condition(present) {
             return refused(status, present);
         }
+        if operation.is_ephemeral() && !self.session_takes_key(operation.key, handle) {
+            return refused(Status::SessionFull, present);
+        }
         if !self.memory_allows(handle, operation.key, operation.value.len()) {
             return refused(Status::ResourceExhausted, present);
         }
@@ -503,13 +595,17 @@ impl Engine {
         let Some(handle) = handle else {
             return refused(Status::NotFound, 0);
         };
-        let partition = self.keyspace.entries.get(handle).partition();
+        let entry = self.keyspace.entries.get(handle);
+        let (partition, before) = (entry.partition(), entry.revision());
         let revision = self.keyspace.next_revision(partition);
-        let expires_at = operation.expiry_after(0, self.now);
-        self.keyspace.touch(handle, revision, expires_at);
+        let life = operation.life_after(|| Life::FOR_EVER, self.now);
+        self.keyspace.touch(handle, revision, life);
         self.gate.made(partition, revision);
+        let expires_at = life.expires_at();
         records.append(Record {
             kind: RecordKind::Touch,
+            flags: 0,
+            back: revision - before,
             partition,
             revision,
             time: self.now,
@@ -530,27 +626,31 @@ impl Engine {
         value: &[u8],
         records: &mut RecordWriter<'_>,
     ) -> End {
-        let partition = match handle {
-            Some(handle) => self.keyspace.entries.get(handle).partition(),
-            None => self.partition_of(operation.key),
+        let (partition, before) = match handle {
+            Some(handle) => {
+                let entry = self.keyspace.entries.get(handle);
+                (entry.partition(), entry.revision())
+            }
+            None => (self.partition_of(operation.key), 0),
         };
         let revision = self.keyspace.next_revision(partition);
-        let before = handle.map_or(0, |handle| {
-            self.keyspace.expires_at(self.keyspace.entries.get(handle))
-        });
-        let expires_at = operation.expiry_after(before, self.now);
+        let life = if operation.is_ephemeral() {
+            Life::with_session(self.session)
+        } else {
+            operation.life_after(|| self.life_at(handle), self.now)
+        };
         match handle {
-            Some(handle) => self
+            Some(handle) => self.keyspace.replace(hash, handle, value, revision, life),
+            None => self
                 .keyspace
-                .replace(hash, handle, value, revision, expires_at),
-            None => {
-                self.keyspace
-                    .insert(hash, partition, operation.key, value, revision, expires_at)
-            }
+                .insert(hash, partition, operation.key, value, revision, life),
         }
         self.gate.made(partition, revision);
+        let (flags, expires_at) = life.in_record();
         records.append(Record {
             kind: RecordKind::Put,
+            flags,
+            back: if before == 0 { 0 } else { revision - before },
             partition,
             revision,
             time: self.now,
@@ -558,19 +658,21 @@ impl Engine {
             key: operation.key,
             value,
         });
-        done(revision, self.ms_until(expires_at))
+        done(revision, self.ms_until(life.expires_at()))
     }
 
     /// Removes a key, makes the record and returns its revision.
-    fn remove(&mut self, handle: u32, kind: RecordKind, records: &mut RecordWriter<'_>) -> u64 {
+    pub fn remove(&mut self, handle: u32, kind: RecordKind, records: &mut RecordWriter<'_>) -> u64 {
         let entry = self.keyspace.entries.get(handle);
-        let partition = entry.partition();
+        let (partition, before) = (entry.partition(), entry.revision());
         let revision = self.keyspace.next_revision(partition);
         self.gate.made(partition, revision);
         self.gate
             .removed(entry.key(), || self.keyspace.hash(entry.key()));
         records.append(Record {
             kind,
+            flags: 0,
+            back: revision - before,
             partition,
             revision,
             time: self.now,
@@ -582,8 +684,14 @@ impl Engine {
         revision
     }
 
+    fn life_at(&self, handle: Option<u32>) -> Life {
+        handle.map_or(Life::FOR_EVER, |handle| {
+            self.keyspace.life(self.keyspace.entries.get(handle))
+        })
+    }
+
     #[inline]
-    fn revision_at(&self, handle: Option<u32>) -> u64 {
+    pub fn revision_at(&self, handle: Option<u32>) -> u64 {
         handle.map_or(0, |handle| self.keyspace.entries.get(handle).revision())
     }
 
@@ -616,64 +724,9 @@ impl Engine {
 
     /// Milliseconds from now to an expiry; 0 for none.
     #[inline]
-    fn ms_until(&self, expires_at: u64) -> u64 {
+    pub fn ms_until(&self, expires_at: u64) -> u64 {
         expires_at.saturating_sub(self.now)
     }
-}
-
-impl Output<'_> {
-    #[inline]
-    fn end(&mut self, operation: &Operation<'_>, end: End, value: &[u8]) {
-        tally(self.counters, operation.code, end.status);
-        self.reply.result(end.head(operation.id), &[], value);
-    }
-}
-
-impl End {
-    #[inline]
-    fn head(self, id: u32) -> Head {
-        let Self {
-            status,
-            revision,
-            ttl_ms,
-        } = self;
-        Head {
-            id,
-            status,
-            flags: 0,
-            count: 0,
-            revision,
-            ttl_ms,
-        }
-    }
-}
-
-#[inline]
-fn done(revision: u64, ttl_ms: u64) -> End {
-    End {
-        status: Status::Ok,
-        revision,
-        ttl_ms,
-    }
-}
-
-#[inline]
-fn refused(status: Status, revision: u64) -> End {
-    End {
-        status,
-        revision,
-        ttl_ms: 0,
-    }
-}
-
-#[inline]
-fn tally(counters: &mut [f64], code: OperationCode, status: Status) {
-    let row = if code <= OperationCode::Scan {
-        usize::from(code.0)
-    } else {
-        0
-    };
-    counters[row * STATUS_COUNT + usize::from(status.0)] += 1.0;
 }
 
 /// Results to set room aside for: one an operation, and a scan's entries.

@@ -2,16 +2,19 @@
 //! ordered index and the expiry heap; it changes only when a value of another size needs another block.
 //!
 //! ```text
-//!  0  u64 revision            12  u32 place in the expiry heap, or NO_EXPIRY
-//!  8  u32 value length        16  u16 key length, u16 partition
+//!  0  u64 revision            12  u32 place in the expiry heap, or NOT_IN_HEAP + place among the
+//!  8  u32 value length            ephemerals, or NO_EXPIRY
+//!                             16  u16 key length, u16 partition
 //! 20  key, value, then spare room for a larger value
 //! ```
 
 use crate::arena::{Arena, block_bytes_for};
 use crate::layout::{read_u16, read_u32, read_u64, write};
 
-/// Not in the expiry heap.
+/// Neither in the expiry heap nor among the ephemerals.
 pub const NO_EXPIRY: u32 = u32::MAX;
+/// From here on it is no place in the expiry heap.
+pub const NOT_IN_HEAP: u32 = 1 << 31;
 
 const HEADER_BYTES: usize = 20;
 

@@ -2,7 +2,7 @@
 //! renewed ttl moves the entry instead of leaving a stale one behind. Keys due at the same time go by
 //! partition and revision, so that the order is the same in both engines and on every machine.
 
-use crate::entries::{Entries, NO_EXPIRY};
+use crate::entries::{Entries, NO_EXPIRY, NOT_IN_HEAP};
 
 #[derive(Clone, Copy)]
 struct Node {
@@ -36,7 +36,7 @@ impl ExpiryHeap {
     /// When the entry with this `expiry_at` expires; 0 = never.
     #[inline]
     pub fn expires_at(&self, expiry_at: u32) -> u64 {
-        if expiry_at == NO_EXPIRY {
+        if expiry_at >= NOT_IN_HEAP {
             0
         } else {
             self.heap[expiry_at as usize].expires_at
@@ -78,12 +78,9 @@ impl ExpiryHeap {
         }
     }
 
-    /// An entry has moved to another handle.
-    pub fn moved(&mut self, entries: &Entries, handle: u32) {
-        let at = entries.get(handle).expiry_at();
-        if at != NO_EXPIRY {
-            self.heap[at as usize].handle = handle;
-        }
+    /// An entry that is in has moved to another handle.
+    pub fn moved(&mut self, expiry_at: u32, handle: u32) {
+        self.heap[expiry_at as usize].handle = handle;
     }
 
     fn rise(&mut self, entries: &mut Entries, node: Node, mut at: usize) -> usize {

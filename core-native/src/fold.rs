@@ -1,13 +1,22 @@
 //! Folding: records made by some engine become state here. It takes no decisions, so that it gives the
 //! same state on every machine and with every later version. Restoring is the same for the records of a
-//! snapshot: one put for each key, in the order of keys.
+//! snapshot: one for each thing that is there, in the order of kinds and keys.
 //!
 //! Records are applied in groups, as operations are, so that the cache misses of a group overlap.
 
+use std::borrow::Cow;
+
+use crate::coordination::Coordination;
+use crate::ephemerals::Life;
+use crate::holds::{Grant, split_hold_key};
 use crate::keyspace::Keyspace;
+use crate::layout::read_u64;
+use crate::limits::INTEGER_LIMIT;
 use crate::number::DECIMAL_BYTES_MAX;
 use crate::partition::partition_of_key;
-use crate::records::{Record, RecordKind, key_at, read_record};
+use crate::records::{Record, RecordKind, Space, key_at, read_record};
+use crate::sessions::{session_of_text, session_text};
+use crate::slab::NONE;
 
 /// Why records cannot be applied.
 pub enum Unfit {
@@ -34,7 +43,7 @@ pub fn check_fold(
     while !rest.is_empty() {
         let (record, after) = read_record(rest).ok_or(Unfit::Malformed)?;
         rest = after;
-        check_partition(keyspace, &record)?;
+        check_names(keyspace, &record)?;
         let before = &mut newest[record.partition];
         if record.revision != *before + 1 {
             return Err(Unfit::Malformed);
@@ -46,44 +55,88 @@ pub fn check_fold(
 }
 
 /// Applies records that `check_fold` has passed. Returns the newest time among them.
-pub fn fold(keyspace: &mut Keyspace, records: &[u8]) -> u64 {
+pub fn fold(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &[u8]) -> u64 {
     keyspace.defer_order(true);
-    let time = for_each(keyspace, records, apply);
+    let time = for_each(keyspace, records, |keyspace, hash, record| {
+        apply(keyspace, coordination, hash, record);
+    });
     keyspace.defer_order(false);
+    coordination.plan_wake();
     time
 }
 
-/// Whether all of `records` are valid puts, their keys ascending and above every key held.
+/// Whether all of `records` are valid ones of a snapshot, in the order of kinds and of keys, and their keys
+/// above every one held of their kind.
 pub fn check_restore(
     keyspace: &Keyspace,
+    coordination: &Coordination,
     records: &[u8],
     value_bytes_max: usize,
 ) -> Result<(), Unfit> {
-    let mut before = keyspace.greatest_key();
+    let mut space = Space::Keys;
+    let mut before = greatest_of(keyspace, coordination, space);
     let mut rest = records;
     while !rest.is_empty() {
         let (record, after) = read_record(rest).ok_or(Unfit::Malformed)?;
         rest = after;
-        if record.kind != RecordKind::Put || record.revision == 0 || record.key <= before {
+        let is_state = matches!(
+            record.kind,
+            RecordKind::Put | RecordKind::Session | RecordKind::Hold | RecordKind::Fence
+        );
+        if !is_state || record.revision == 0 || record.kind.space() < space {
             return Err(Unfit::Malformed);
         }
-        check_partition(keyspace, &record)?;
+        if record.kind.space() != space {
+            space = record.kind.space();
+            before = greatest_of(keyspace, coordination, space);
+        }
+        if record.key <= &*before {
+            return Err(Unfit::Malformed);
+        }
+        check_names(keyspace, &record)?;
         check_length(&record, value_bytes_max)?;
-        before = record.key;
+        before = Cow::Borrowed(record.key);
     }
     Ok(())
 }
 
+/// The greatest key held of a space; empty where there is none.
+fn greatest_of<'a>(
+    keyspace: &'a Keyspace,
+    coordination: &'a Coordination,
+    space: Space,
+) -> Cow<'a, [u8]> {
+    match space {
+        Space::Keys => keyspace.greatest_key().into(),
+        Space::Sessions => session_text(coordination.sessions.greatest())
+            .to_vec()
+            .into(),
+        Space::Holds => coordination.locks.greatest_hold_key().into(),
+        Space::Fences => coordination.fences.greatest().into(),
+    }
+}
+
 /// Applies records that `check_restore` has passed. Returns the newest time among them.
-pub fn restore(keyspace: &mut Keyspace, records: &[u8]) -> u64 {
-    for_each(keyspace, records, Keyspace::restore)
+pub fn restore(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &[u8]) -> u64 {
+    let time = for_each(keyspace, records, |keyspace, hash, record| {
+        if record.kind == RecordKind::Put {
+            coordination.has_orphans |= Life::of_record(record).session().is_some();
+            keyspace.restore(hash, record);
+        } else {
+            let newest = keyspace.revision_of(record.partition);
+            apply(keyspace, coordination, hash, record);
+            keyspace.set_revision(record.partition, newest.max(record.revision));
+        }
+    });
+    coordination.plan_wake();
+    time
 }
 
 /// Applies records in groups. Returns the newest time among them.
 fn for_each(
     keyspace: &mut Keyspace,
     records: &[u8],
-    apply: impl Fn(&mut Keyspace, u32, &Record<'_>),
+    mut apply: impl FnMut(&mut Keyspace, u32, &Record<'_>),
 ) -> u64 {
     let mut time = 0;
     let mut rest = records;
@@ -103,18 +156,43 @@ fn for_each(
     }
 }
 
-fn check_partition(keyspace: &Keyspace, record: &Record<'_>) -> Result<(), Unfit> {
-    if partition_of_key(record.key, keyspace.partitions()) == record.partition {
+/// Whether key and value are those of a record of its kind and partition.
+fn check_names(keyspace: &Keyspace, record: &Record<'_>) -> Result<(), Unfit> {
+    let (key, value) = (record.key, record.value);
+    let (named, suffix) = key.split_at(key.len() - record.kind.suffix_bytes());
+    let fits = match record.kind.space() {
+        Space::Keys => true,
+        Space::Sessions => {
+            session_of_text(key).is_some() && (value.is_empty() || is_count(read_u64(value, 0)))
+        }
+        Space::Holds => {
+            split_hold_key(key).is_some_and(|(_, token)| is_count(token))
+                && (value.is_empty() || Grant::of_record(value, record.expires_at).is_some())
+        }
+        Space::Fences => {
+            suffix == (record.partition as u32).to_le_bytes() && is_count(read_u64(value, 0))
+        }
+    };
+    let partition = match record.kind.space() {
+        Space::Fences => record.partition,
+        _ => partition_of_key(named, keyspace.partitions()),
+    };
+    if fits && partition == record.partition && partition < keyspace.partitions() {
         Ok(())
     } else {
         Err(Unfit::Malformed)
     }
 }
 
+/// Whether a figure is one that ids, tokens and times to live may have.
+fn is_count(figure: u64) -> bool {
+    (1..INTEGER_LIMIT).contains(&figure)
+}
+
 /// A counter may always be as long as its digits.
 fn check_length(record: &Record<'_>, value_bytes_max: usize) -> Result<(), Unfit> {
     let length = record.value.len();
-    if length > value_bytes_max.max(DECIMAL_BYTES_MAX) {
+    if record.kind.space() == Space::Keys && length > value_bytes_max.max(DECIMAL_BYTES_MAX) {
         return Err(Unfit::TooLarge(length));
     }
     Ok(())
@@ -142,24 +220,97 @@ fn prefetch_group(keyspace: &Keyspace, records: &[u8]) -> ([u32; GROUP], usize) 
     (hashes, count)
 }
 
-fn apply(keyspace: &mut Keyspace, hash: u32, record: &Record<'_>) {
+fn apply(keyspace: &mut Keyspace, coordination: &mut Coordination, hash: u32, record: &Record<'_>) {
+    if record.kind.space() != Space::Keys {
+        keyspace.set_revision(record.partition, record.revision);
+        apply_other(keyspace, coordination, record);
+        return;
+    }
     let Record {
         partition,
         revision,
-        expires_at,
         key,
         value,
         ..
     } = *record;
+    let life = life_of(coordination, record);
     match (record.kind, keyspace.find(hash, key)) {
         (RecordKind::Put, Some(handle)) => {
-            keyspace.replace(hash, handle, value, revision, expires_at);
+            keyspace.replace(hash, handle, value, revision, life);
         }
         (RecordKind::Put, None) => {
-            keyspace.insert(hash, partition, key, value, revision, expires_at);
+            keyspace.insert(hash, partition, key, value, revision, life);
         }
         (_, None) => keyspace.set_revision(partition, revision),
-        (RecordKind::Touch, Some(handle)) => keyspace.touch(handle, revision, expires_at),
+        (RecordKind::Touch, Some(handle)) => keyspace.touch(handle, revision, life),
         (_, Some(handle)) => keyspace.remove(handle, revision),
+    }
+}
+
+/// How long a record says that its key lives: for ever where its session is not there.
+#[inline]
+fn life_of(coordination: &Coordination, record: &Record<'_>) -> Life {
+    let life = Life::of_record(record);
+    match life.session() {
+        Some(session) if coordination.sessions.find(session) == NONE => Life::FOR_EVER,
+        _ => life,
+    }
+}
+
+/// Applies a record that is of no key.
+#[cold]
+fn apply_other(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+    match record.kind {
+        RecordKind::Session => open_session(keyspace, coordination, record),
+        RecordKind::SessionEnd => {
+            let session = session_of_text(record.key).unwrap_or(0);
+            let place = coordination.sessions.find(session);
+            if place != NONE {
+                coordination.remove_session(keyspace, place);
+            }
+        }
+        RecordKind::Hold | RecordKind::HoldEnd => change_hold(keyspace, coordination, record),
+        _ => coordination.note_fence(keyspace, record.key, read_u64(record.value, 0)),
+    }
+}
+
+fn open_session(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+    let Some(session) = session_of_text(record.key) else {
+        return;
+    };
+    let (ttl_ms, digest) = (read_u64(record.value, 0), &record.value[8..]);
+    let place = coordination.sessions.find(session);
+    if place == NONE {
+        let place = coordination.open_session(keyspace, session, ttl_ms, digest, 0);
+        coordination.sessions.newcomers.push(place);
+    } else {
+        coordination.sessions.slab[place].change(ttl_ms, digest);
+    }
+}
+
+fn change_hold(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+    let Some((name, token)) = split_hold_key(record.key) else {
+        return;
+    };
+    let lock = coordination.locks.find(name);
+    let held = if lock == NONE {
+        NONE
+    } else {
+        coordination.locks.hold_of_token(lock, token)
+    };
+    match (Grant::of_record(record.value, record.expires_at), held) {
+        (Some(grant), NONE) => {
+            let lock = coordination.locks.find_or_add(name, record.partition);
+            coordination.add_hold(keyspace, lock, token, grant);
+        }
+        (Some(grant), held) => {
+            coordination.change_hold(held, grant.depth, grant.mode, grant.lease);
+            coordination.note_changed(lock);
+        }
+        (None, NONE) => {}
+        (None, held) => {
+            coordination.remove_hold(keyspace, held);
+            coordination.note_changed(lock);
+        }
     }
 }

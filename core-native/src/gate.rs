@@ -102,6 +102,18 @@ impl Gate {
         }
     }
 
+    /// An operation has seen what this append made.
+    pub fn see_append(&mut self, append: u64) {
+        if append > self.durable {
+            self.seen = self.seen.max(append);
+        }
+    }
+
+    /// An operation has seen the newest append.
+    pub fn see_newest(&mut self) {
+        self.see_append(self.appends);
+    }
+
     /// An operation has seen that a key is not there.
     pub fn see_absence(&mut self, hash: u32, key: &[u8]) {
         self.seen = self.seen.max(self.removals.append_of(hash, key));

@@ -2,10 +2,10 @@
 //! `replace`, `touch` and `remove`, each the effect of one record, whether the engine has just made
 //! that record or reads it from a log. Handles are those of `Entries`.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use crate::entries::{Entries, Entry};
+use crate::entries::{Entries, Entry, NO_EXPIRY, NOT_IN_HEAP};
+use crate::ephemerals::{Ephemerals, Life};
 use crate::expiry::ExpiryHeap;
+use crate::key_hash::Hashing;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
 use crate::ordered_index::OrderedIndex;
 use crate::records::Record;
@@ -23,21 +23,26 @@ pub struct Keyspace {
     pub entries: Entries,
     order: OrderedIndex,
     pub expiry: ExpiryHeap,
-    hash_seed: u64,
+    pub ephemerals: Ephemerals,
+    hashing: Hashing,
     /// Logical bytes held.
     pub memory_bytes: usize,
+    /// The sum of the revisions.
+    position: u64,
 }
 
 impl Keyspace {
-    pub fn new(partitions: usize, hash_seed: u32) -> Self {
+    pub fn new(partitions: usize, hashing: Hashing) -> Self {
         Self {
             tables: std::array::from_fn(|_| Table::default()),
             revisions: vec![0; partitions],
             entries: Entries::default(),
             order: OrderedIndex::default(),
             expiry: ExpiryHeap::default(),
-            hash_seed: spread(hash_seed),
+            ephemerals: Ephemerals::default(),
+            hashing,
             memory_bytes: 0,
+            position: 0,
         }
     }
 
@@ -58,10 +63,15 @@ impl Keyspace {
         self.revisions[partition] + 1
     }
 
-    /// The hash is keyed with a secret seed, so that nobody can choose keys that collide.
+    /// The sum of the revisions of all partitions.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u32 {
-        xxh3_64_with_seed(key, self.hash_seed) as u32
+        self.hashing.bytes(key)
     }
 
     #[inline]
@@ -76,6 +86,15 @@ impl Keyspace {
         self.expiry.expires_at(entry.expiry_at())
     }
 
+    /// How long a key lives.
+    #[inline]
+    pub fn life(&self, entry: Entry<'_>) -> Life {
+        match self.ephemerals.session_at(entry.expiry_at()) {
+            Some(session) => Life::with_session(session),
+            None => Life::until(self.expires_at(entry)),
+        }
+    }
+
     /// Adds a key that is not there yet.
     pub fn insert(
         &mut self,
@@ -84,25 +103,18 @@ impl Keyspace {
         key: &[u8],
         value: &[u8],
         revision: u64,
-        expires_at: u64,
+        life: Life,
     ) {
         self.memory_bytes += entry_bytes(key.len(), value.len());
         let handle = self.entries.add(key, value, partition);
         self.table_mut(hash).insert(hash, handle);
         self.order.insert(&self.entries, handle);
-        self.touch(handle, revision, expires_at);
+        self.touch(handle, revision, life);
     }
 
-    /// Sets value, revision and expiry of a key that is there.
+    /// Sets value, revision and life of a key that is there.
     #[inline]
-    pub fn replace(
-        &mut self,
-        hash: u32,
-        handle: u32,
-        value: &[u8],
-        revision: u64,
-        expires_at: u64,
-    ) {
+    pub fn replace(&mut self, hash: u32, handle: u32, value: &[u8], revision: u64, life: Life) {
         let before = self.entries.get(handle).value().len();
         self.memory_bytes = self.memory_bytes + value.len() - before;
         let mut handle = handle;
@@ -111,29 +123,62 @@ impl Keyspace {
         } else {
             handle = self.relocate(hash, handle, value);
         }
-        self.touch(handle, revision, expires_at);
+        self.touch(handle, revision, life);
     }
 
-    /// Replaces the expiry of a key that is there.
+    /// Replaces the life of a key that is there.
     #[inline]
-    pub fn touch(&mut self, handle: u32, revision: u64, expires_at: u64) {
+    pub fn touch(&mut self, handle: u32, revision: u64, life: Life) {
         self.entries.set_revision(handle, revision);
-        self.revisions[self.entries.get(handle).partition()] = revision;
-        if expires_at != 0 {
-            self.expiry.set(&mut self.entries, handle, expires_at);
-        } else {
-            self.expiry.remove(&mut self.entries, handle);
+        let entry = self.entries.get(handle);
+        let (partition, expiry_at) = (entry.partition(), entry.expiry_at());
+        self.set_revision(partition, revision);
+        if life != Life::FOR_EVER || expiry_at != NO_EXPIRY {
+            self.set_life(handle, expiry_at, life);
         }
+    }
+
+    fn set_life(&mut self, handle: u32, expiry_at: u32, life: Life) {
+        let before = self.ephemerals.session_at(expiry_at);
+        let after = life.session();
+        if before.is_some() && before == after {
+            return;
+        }
+        if before.is_some() {
+            self.ephemerals.remove(&mut self.entries, handle);
+        }
+        if let Some(session) = after {
+            self.expiry.remove(&mut self.entries, handle);
+            self.ephemerals.add(&mut self.entries, handle, session);
+        } else if life == Life::FOR_EVER {
+            self.expiry.remove(&mut self.entries, handle);
+        } else {
+            self.expiry
+                .set(&mut self.entries, handle, life.expires_at());
+        }
+    }
+
+    /// The keys of a session live on as ones without.
+    pub fn release_session(&mut self, session: u64) {
+        self.ephemerals.release(&mut self.entries, session);
+    }
+
+    /// The keys of all sessions that are not there live on as ones without.
+    pub fn release_orphans(&mut self, is_there: impl Fn(u64) -> bool) {
+        self.ephemerals.release_all_but(&mut self.entries, is_there);
     }
 
     /// Removes a key that is there.
     pub fn remove(&mut self, handle: u32, revision: u64) {
         let entry = self.entries.get(handle);
         let (hash, partition) = (self.hash(entry.key()), entry.partition());
+        let expiry_at = entry.expiry_at();
         self.memory_bytes -= entry_bytes(entry.key().len(), entry.value().len());
-        self.revisions[partition] = revision;
+        self.set_revision(partition, revision);
         self.table_mut(hash).remove(hash, handle);
-        self.expiry.remove(&mut self.entries, handle);
+        if expiry_at != NO_EXPIRY {
+            self.set_life(handle, expiry_at, Life::FOR_EVER);
+        }
         self.entries.count -= 1;
         self.order.remove(&mut self.entries, handle);
     }
@@ -141,7 +186,12 @@ impl Keyspace {
     fn relocate(&mut self, hash: u32, handle: u32, value: &[u8]) -> u32 {
         let copied = self.entries.copy(handle, value);
         self.table_mut(hash).replace(hash, handle, copied);
-        self.expiry.moved(&self.entries, copied);
+        let expiry_at = self.entries.get(copied).expiry_at();
+        if expiry_at < NOT_IN_HEAP {
+            self.expiry.moved(expiry_at, copied);
+        } else if expiry_at != NO_EXPIRY {
+            self.ephemerals.moved(expiry_at, copied);
+        }
         self.order.replace(&mut self.entries, handle, copied);
         copied
     }
@@ -164,14 +214,14 @@ impl Keyspace {
         let Record {
             partition,
             revision,
-            expires_at,
             key,
             value,
             ..
         } = *record;
         let newest = self.revisions[partition].max(revision);
-        self.insert(hash, partition, key, value, revision, expires_at);
-        self.revisions[partition] = newest;
+        let life = Life::of_record(record);
+        self.insert(hash, partition, key, value, revision, life);
+        self.set_revision(partition, newest);
     }
 
     /// The greatest key; empty where there is none.
@@ -181,9 +231,12 @@ impl Keyspace {
             .map_or(&[], |handle| self.entries.get(handle).key())
     }
 
-    /// A partition gets a revision whose record changes no key.
+    /// A partition gets a revision.
+    #[inline]
     pub fn set_revision(&mut self, partition: usize, revision: u64) {
-        self.revisions[partition] = revision;
+        let newest = &mut self.revisions[partition];
+        self.position = self.position.wrapping_add(revision).wrapping_sub(*newest);
+        *newest = revision;
     }
 
     /// The entries from the key `from` on, in byte order.
@@ -222,43 +275,8 @@ impl Keyspace {
     }
 }
 
-/// 64 bits of a seed of 32 (the finalizer of splitmix64). XXH3 adds its seed to constants and takes
-/// their upper and lower halves apart: with 32 bits the upper halves would be known, and with them keys
-/// of 241 bytes and more that collide under every seed.
-fn spread(seed: u32) -> u64 {
-    let mut mixed = u64::from(seed).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 /// Logical bytes of a key with its value.
 #[inline]
 pub fn entry_bytes(key_length: usize, value_length: usize) -> usize {
     key_length + value_length + ENTRY_OVERHEAD_BYTES
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    /// Two words cancel out where XXH3's multiplier of each is zero, which takes no more than the upper
-    /// half of its secret: 16,384 such keys held an engine up for seconds, whatever its seed.
-    #[test]
-    fn chosen_keys_do_not_collide() {
-        for (seed, borrow, carry) in [(0, 0, 0), (0x644e_02ef, 0, 0), (u32::MAX, 1, 1)] {
-            let keyspace = Keyspace::new(1, seed);
-            let hashes: HashSet<u32> = (0..64_u8)
-                .map(|step| {
-                    let mut key = [b'a'; 1000];
-                    key[224..232].copy_from_slice(&[step, 32, 32, 0xc3, 0x81 - borrow, 58, 38, 76]);
-                    let rest = [127 - step, 95, 95, 65, 0xcd + carry, 0xb4, 89, 49];
-                    key[672..680].copy_from_slice(&rest);
-                    keyspace.hash(&key)
-                })
-                .collect();
-            assert_eq!(hashes.len(), 64);
-        }
-    }
 }

@@ -35,6 +35,34 @@ pub const TTL_MASK: u8 = 0b1100;
 pub const TTL_SET: u8 = 0b0100;
 pub const TTL_KEEP: u8 = 0b1000;
 pub const FLAG_KEYS_ONLY: u8 = 0b10000;
+/// The value begins with u64 token, u16 length and name of a lock.
+pub const FLAG_FENCED: u8 = 0b100000;
+pub const FLAG_EPHEMERAL: u8 = 0b1000000;
+pub const FLAG_ONCE: u8 = 0b10000000;
+/// Bytes of a fence at the head of a value, before the lock's name.
+pub const FENCE_HEAD_BYTES: usize = 10;
+
+// Operation.flags of Lock; the limit is the wait in ms.
+pub const LOCK_MODE_MASK: u8 = 0b11;
+pub const LOCK_EXCLUSIVE: u8 = 0;
+pub const LOCK_SHARED: u8 = 1;
+pub const LOCK_PERMIT: u8 = 2;
+pub const FLAG_REENTRANT: u8 = 0b100;
+pub const FLAG_UPGRADE: u8 = 0b1000;
+pub const WAIT_NONE: u32 = 0;
+pub const WAIT_FOREVER: u32 = 0xffff_ffff;
+
+// Operation.flags of Watch; the limit has the classes of events.
+pub const FLAG_WATCH_PREFIX: u8 = 0b1;
+pub const OVERFLOW_MASK: u8 = 0b110;
+pub const START_MASK: u8 = 0b11000;
+pub const START_REVISION: u8 = 0b10000;
+pub const START_POSITION: u8 = 0b11000;
+pub const FLAG_WATCH_KEYS_ONLY: u8 = 0b100000;
+pub const CLASS_KEYS: u32 = 0b1;
+pub const CLASSES_ALL: u32 = 0b111;
+/// Bytes of a resume token: u64 node, u32 partitions, u32 zero, u64 position.
+pub const RESUME_BYTES: usize = 24;
 
 // Result.flags
 pub const FLAG_ENTRY: u8 = 0b01;

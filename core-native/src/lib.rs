@@ -1,23 +1,39 @@
 //! The Node-API surface of the Rust engine, and nothing else: what JavaScript passes in becomes slices
 //! and numbers here, and what the engine answers becomes numbers.
 
+mod answers;
 mod arena;
 mod bare_function;
 mod chunk;
+mod coordination;
+mod coordination_check;
+mod coordination_operations;
+mod deadlines;
+mod deadlock;
+mod due;
+mod effects;
 mod engine;
 mod entries;
+mod ephemerals;
 mod execute_call;
 mod expiry;
+mod fences;
 mod fold;
 mod gate;
+mod guards;
+mod holds;
+mod key_hash;
 mod key_order;
 mod keyspace;
 mod layout;
 mod limits;
+mod lock_list;
+mod locks;
 mod log;
 pub mod log_api;
 mod log_call;
 pub mod log_recovery_api;
+mod notices;
 mod number;
 mod operation;
 mod ordered_index;
@@ -28,6 +44,10 @@ mod removals;
 mod reply;
 mod request;
 mod scan;
+mod session_calls;
+mod sessions;
+mod settling;
+mod slab;
 mod table;
 
 #[allow(clippy::all, clippy::restriction, mismatched_lifetime_syntaxes, unsafe_op_in_unsafe_fn)]
@@ -56,7 +76,7 @@ use crate::fold::Unfit;
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 23] = [
+    let figures: [u64; 44] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -80,6 +100,27 @@ pub fn abi() -> String {
         limits::EXPIRIES_PER_ADVANCE_MAX as u64,
         limits::PARTITIONS_MAX as u64,
         limits::GATE_REMOVALS_EXAMINED_MAX as u64,
+        notices::NOTICE_DATA_AT as u64,
+        limits::SESSION_TTL_MS_MIN,
+        limits::SESSION_TTL_MS_MAX,
+        limits::SESSION_SECRET_BYTES as u64,
+        limits::SESSION_END_BYTES_MAX as u64,
+        limits::SESSION_WAITS_MAX as u64,
+        limits::ANSWERS_REMEMBERED_MAX as u64,
+        limits::LEASE_MS_MAX,
+        limits::PERMITS_MAX,
+        limits::LOCK_DEPTH_MAX.into(),
+        limits::SESSION_OVERHEAD_BYTES as u64,
+        limits::HOLD_OVERHEAD_BYTES as u64,
+        limits::FENCE_OVERHEAD_BYTES as u64,
+        limits::DEADLOCK_WAITS_EXAMINED_MAX as u64,
+        limits::DEADLOCK_BLOCKERS_EXAMINED_MAX as u64,
+        limits::DEADLOCK_STEPS_SHOWN_MAX as u64,
+        limits::LOCK_ITEMS_SHOWN_MAX as u64,
+        limits::NOTICES_BYTES as u64,
+        due::DUE_PER_CALL_MAX as u64,
+        due::DUE_SESSION_ROOM_BYTES as u64,
+        due::DUE_ROOM_BYTES as u64,
     ];
     figures.map(|figure| figure.to_string()).join(" ")
 }
@@ -90,6 +131,7 @@ struct Core {
     engine: Option<Engine>,
     reply: Uint8Array,
     records: Uint8Array,
+    notices: Uint8Array,
     outcome: Float64Array,
     input: Float64Array,
     counters: Float64Array,
@@ -115,6 +157,7 @@ impl NativeEngine {
         hash_seed: u32,
         reply: Uint8Array,
         records: Uint8Array,
+        notices: Uint8Array,
         outcome: Float64Array,
         input: Float64Array,
         counters: Float64Array,
@@ -123,6 +166,7 @@ impl NativeEngine {
         let frame_bytes = limits::frame_bytes_max_for(value_bytes_max);
         let fits = reply.len() == frame_bytes
             && records.len() == frame_bytes
+            && notices.len() == limits::NOTICES_BYTES
             && outcome.len() == OUTCOME_LENGTH
             && input.len() == INPUT_LENGTH
             && counters.len() == STATUS_COUNT * OPERATION_CODE_COUNT
@@ -143,6 +187,7 @@ impl NativeEngine {
             engine: Some(engine),
             reply,
             records,
+            notices,
             outcome,
             input,
             counters,
@@ -165,6 +210,24 @@ impl NativeEngine {
         self.core
             .borrow_mut()
             .run(|engine, buffers| engine.advance(now as u64, buffers) as u32)
+    }
+
+    /// The status.
+    #[napi]
+    pub fn open_session(&self, id: f64, ttl_ms: f64, digest: &[u8], now: f64) -> Result<u32> {
+        self.core.borrow_mut().run(|engine, buffers| {
+            let status = engine.open_session(id, ttl_ms, digest, now as u64, buffers);
+            status.0.into()
+        })
+    }
+
+    /// The status.
+    #[napi]
+    pub fn resume_session(&self, id: f64, digest: &[u8], now: f64) -> Result<u32> {
+        self.core.borrow_mut().run(|engine, buffers| {
+            let status = engine.resume_session(id, digest, now as u64, buffers);
+            status.0.into()
+        })
     }
 
     /// 0 where the records were applied; the length of a value that is too large; or -1.
@@ -224,7 +287,9 @@ fn taken(answer: std::result::Result<(), Unfit>) -> f64 {
 impl Core {
     /// Whether a frame lies in a buffer that the engine writes to.
     fn owns(&self, frame: *const u8) -> bool {
-        self.reply.as_ptr_range().contains(&frame) || self.records.as_ptr_range().contains(&frame)
+        [&self.reply, &self.records, &self.notices]
+            .into_iter()
+            .any(|buffer| buffer.as_ptr_range().contains(&frame))
     }
 
     #[inline]
@@ -236,11 +301,12 @@ impl Core {
         };
         // SAFETY: the buffers belong to the engine's thread; JavaScript made them for this engine
         // alone, keeps their length and touches them only between calls, and the typed arrays held here
-        // keep their memory alive. They are five distinct allocations, so no slice overlaps another.
+        // keep their memory alive. They are six distinct allocations, so no slice overlaps another.
         let buffers = unsafe {
             Buffers {
                 reply: self.reply.as_mut(),
                 records: self.records.as_mut(),
+                notices: self.notices.as_mut(),
                 outcome: self.outcome.as_mut(),
                 input: self.input.as_ref(),
                 counters: self.counters.as_mut(),

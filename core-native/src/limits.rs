@@ -16,6 +16,23 @@ pub const INTEGER_LIMIT: u64 = 1 << 53;
 pub const ENTRY_OVERHEAD_BYTES: usize = 96;
 pub const EXPIRIES_PER_ADVANCE_MAX: usize = 1024;
 pub const GATE_REMOVALS_EXAMINED_MAX: usize = 256;
+pub const SESSION_TTL_MS_MIN: u64 = 1_000;
+pub const SESSION_TTL_MS_MAX: u64 = 24 * 3600 * 1000;
+pub const SESSION_SECRET_BYTES: usize = 16;
+pub const SESSION_END_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const SESSION_WAITS_MAX: usize = 4096;
+pub const ANSWERS_REMEMBERED_MAX: usize = 1024;
+pub const LEASE_MS_MAX: u64 = SESSION_TTL_MS_MAX;
+pub const PERMITS_MAX: u64 = 65_535;
+pub const LOCK_DEPTH_MAX: u16 = 65_535;
+pub const SESSION_OVERHEAD_BYTES: usize = 256;
+pub const HOLD_OVERHEAD_BYTES: usize = 192;
+pub const FENCE_OVERHEAD_BYTES: usize = 64;
+pub const DEADLOCK_WAITS_EXAMINED_MAX: usize = 4096;
+pub const DEADLOCK_BLOCKERS_EXAMINED_MAX: usize = 16_384;
+pub const DEADLOCK_STEPS_SHOWN_MAX: usize = 16;
+pub const LOCK_ITEMS_SHOWN_MAX: usize = 64;
+pub const NOTICES_BYTES: usize = 1024 * 1024;
 pub const PARTITIONS_MAX: usize = 65_536;
 
 /// The frame bound that goes with a value bound: a reply must hold the largest value.

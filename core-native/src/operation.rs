@@ -1,12 +1,16 @@
 //! One decoded operation, and the checks that need no state: steps 1 to 4 of the contract
 //! (`ts/engine/engine.ts`).
 
+use crate::coordination_check::check_coordination;
+use crate::ephemerals::Life;
+use crate::fences::Fence;
 use crate::generated::{OperationCode, Status};
 use crate::layout::{
-    CONDITION_ALWAYS, CONDITION_IF_ABSENT, CONDITION_IF_REVISION, CONDITION_MASK, FLAG_KEYS_ONLY,
-    OPERATION_CODE, OPERATION_EXPECTED_REVISION, OPERATION_FLAGS, OPERATION_ID,
-    OPERATION_KEY_LENGTH, OPERATION_LIMIT, OPERATION_TTL_MS, OPERATION_VALUE_LENGTH, TTL_KEEP,
-    TTL_MASK, TTL_SET, read_u16, read_u32, read_u64,
+    CONDITION_ALWAYS, CONDITION_IF_ABSENT, CONDITION_IF_REVISION, CONDITION_MASK, FENCE_HEAD_BYTES,
+    FLAG_EPHEMERAL, FLAG_FENCED, FLAG_KEYS_ONLY, FLAG_ONCE, OPERATION_CODE,
+    OPERATION_EXPECTED_REVISION, OPERATION_FLAGS, OPERATION_ID, OPERATION_KEY_LENGTH,
+    OPERATION_LIMIT, OPERATION_TTL_MS, OPERATION_VALUE_LENGTH, TTL_KEEP, TTL_MASK, TTL_SET,
+    read_u16, read_u32, read_u64,
 };
 use crate::limits::{INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX};
 
@@ -17,10 +21,10 @@ const DELTA_BYTES: usize = 8;
 pub struct Operation<'a> {
     pub id: u32,
     pub code: OperationCode,
-    flags: u8,
+    pub flags: u8,
     pub limit: usize,
-    ttl_ms: u64,
-    expected_revision: u64,
+    pub ttl_ms: u64,
+    pub expected_revision: u64,
     pub key: &'a [u8],
     pub value: &'a [u8],
 }
@@ -54,6 +58,50 @@ impl<'a> Operation<'a> {
         self.flags & FLAG_KEYS_ONLY != 0
     }
 
+    /// Whether it has to do with a session or a fence. Only where it has passed `check` as an operation
+    /// on a key.
+    #[inline]
+    pub fn is_guarded(&self) -> bool {
+        self.flags >= FLAG_FENCED
+    }
+
+    #[inline]
+    pub fn is_ephemeral(&self) -> bool {
+        self.flags & FLAG_EPHEMERAL != 0
+    }
+
+    #[inline]
+    pub fn is_once(&self) -> bool {
+        self.flags & FLAG_ONCE != 0
+    }
+
+    /// The fence at the head of the value of a write that has passed `check`.
+    #[inline]
+    pub fn fence(&self) -> Option<Fence<'a>> {
+        if self.flags & FLAG_FENCED == 0 {
+            return None;
+        }
+        let (fence, _) = split_fence(self.value)?;
+        Some(fence)
+    }
+
+    /// The operation with what follows the fence as its value.
+    #[inline]
+    pub fn behind_fence(&self) -> Self {
+        let value = self.value_behind_fence().unwrap_or(&[]);
+        Self { value, ..*self }
+    }
+
+    /// `None` where a fence is announced and does not fit.
+    #[inline]
+    fn value_behind_fence(&self) -> Option<&'a [u8]> {
+        if self.flags & FLAG_FENCED == 0 {
+            return Some(self.value);
+        }
+        let (_, value) = split_fence(self.value)?;
+        Some(value)
+    }
+
     /// The delta of an increment that has passed `check`.
     pub fn delta(&self) -> i64 {
         read_u64(self.value, 0).cast_signed()
@@ -63,9 +111,12 @@ impl<'a> Operation<'a> {
     #[inline]
     pub fn check(&self, value_bytes_max: usize) -> Result<(), Status> {
         if !(OperationCode::Get..=OperationCode::Scan).contains(&self.code) {
-            return Err(Status::UnknownOperation);
+            return check_coordination(self);
         }
-        if !self.fields_fit() {
+        let Some(value) = self.value_behind_fence() else {
+            return Err(Status::InvalidArgument);
+        };
+        if !self.fields_fit(value.len()) {
             return Err(Status::InvalidArgument);
         }
         if self.key.len() > KEY_BYTES_MAX {
@@ -74,14 +125,17 @@ impl<'a> Operation<'a> {
         if self.code != OperationCode::Scan && !key_is_valid(self.key) {
             return Err(Status::InvalidKey);
         }
-        if self.code == OperationCode::Put && self.value.len() > value_bytes_max {
+        if let Some(Fence { name, .. }) = self.fence() {
+            check_name(name)?;
+        }
+        if self.code == OperationCode::Put && value.len() > value_bytes_max {
             return Err(Status::ValueTooLarge);
         }
         Ok(())
     }
 
     #[inline]
-    fn fields_fit(&self) -> bool {
+    fn fields_fit(&self, value_length: usize) -> bool {
         let code = self.code;
         if self.flags & !flags_taken(code) != 0 {
             return false;
@@ -94,17 +148,17 @@ impl<'a> Operation<'a> {
         };
         let ttl_fits = match self.flags & TTL_MASK {
             0 => self.ttl_ms == 0,
-            TTL_SET => (1..=TTL_MS_MAX).contains(&self.ttl_ms),
-            TTL_KEEP => code != OperationCode::Touch && self.ttl_ms == 0,
+            TTL_SET => (1..=TTL_MS_MAX).contains(&self.ttl_ms) && !self.is_ephemeral(),
+            TTL_KEEP => code != OperationCode::Touch && self.ttl_ms == 0 && !self.is_ephemeral(),
             _ => false,
         };
         let rest_fits = match code {
             OperationCode::Scan => {
-                (1..=SCAN_ENTRIES_MAX).contains(&self.limit) && self.value.len() <= KEY_BYTES_MAX
+                (1..=SCAN_ENTRIES_MAX).contains(&self.limit) && value_length <= KEY_BYTES_MAX
             }
-            OperationCode::Increment => self.limit == 0 && self.value.len() == DELTA_BYTES,
+            OperationCode::Increment => self.limit == 0 && value_length == DELTA_BYTES,
             OperationCode::Put => self.limit == 0,
-            _ => self.limit == 0 && self.value.is_empty(),
+            _ => self.limit == 0 && value_length == 0,
         };
         condition_fits && ttl_fits && rest_fits
     }
@@ -121,24 +175,51 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The expiry that a write at `now` leaves on a key whose expiry was `before` (0: none).
+    /// How long a key lives after a write at `now` that found it with the life `before`.
     #[inline]
-    pub fn expiry_after(&self, before: u64, now: u64) -> u64 {
+    pub fn life_after(&self, before: impl FnOnce() -> Life, now: u64) -> Life {
         match self.flags & TTL_MASK {
-            TTL_SET => now.saturating_add(self.ttl_ms).min(INTEGER_LIMIT - 1),
-            TTL_KEEP => before,
-            _ => 0,
+            TTL_SET => Life::until(now.saturating_add(self.ttl_ms).min(INTEGER_LIMIT - 1)),
+            TTL_KEEP => before(),
+            _ => Life::FOR_EVER,
         }
     }
+}
+
+/// Whether there is an operation of this code.
+#[inline]
+pub fn code_is_known(code: OperationCode) -> bool {
+    (OperationCode::Get..=OperationCode::Scan).contains(&code)
+        || (OperationCode::Renew..=OperationCode::Unwatch).contains(&code)
 }
 
 #[inline]
 fn flags_taken(code: OperationCode) -> u8 {
     match code {
-        OperationCode::Put => CONDITION_MASK | TTL_MASK,
-        OperationCode::Delete => CONDITION_MASK,
-        OperationCode::Increment | OperationCode::Touch => TTL_MASK,
+        OperationCode::Put => CONDITION_MASK | TTL_MASK | FLAG_FENCED | FLAG_EPHEMERAL | FLAG_ONCE,
+        OperationCode::Delete => CONDITION_MASK | FLAG_FENCED | FLAG_ONCE,
+        OperationCode::Increment | OperationCode::Touch => TTL_MASK | FLAG_FENCED | FLAG_ONCE,
         _ => FLAG_KEYS_ONLY,
+    }
+}
+
+/// The fence at the head of a value, and what follows it.
+fn split_fence(value: &[u8]) -> Option<(Fence<'_>, &[u8])> {
+    let (head, rest) = value.split_at_checked(FENCE_HEAD_BYTES)?;
+    let (name, value) = rest.split_at_checked(usize::from(read_u16(head, 8)))?;
+    let token = read_u64(head, 0);
+    let fits = (1..INTEGER_LIMIT).contains(&token);
+    fits.then_some((Fence { token, name }, value))
+}
+
+/// The finding about the name of a lock, which is as valid as a key.
+pub fn check_name(name: &[u8]) -> Result<(), Status> {
+    if name.len() > KEY_BYTES_MAX {
+        Err(Status::KeyTooLong)
+    } else if !key_is_valid(name) {
+        Err(Status::InvalidKey)
+    } else {
+        Ok(())
     }
 }
 

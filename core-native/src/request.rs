@@ -38,7 +38,10 @@ pub fn check_request(frame: &[u8], frame_bytes_max: usize) -> Result<Request<'_>
     };
     let table =
         flatbuffers::root_with_opts::<Frame>(&options, frame).map_err(|_| Status::Malformed)?;
-    let foreign = table.results().is_some() || table.hello().is_some() || table.welcome().is_some();
+    let foreign = table.results().is_some()
+        || table.hello().is_some()
+        || table.welcome().is_some()
+        || table.events().is_some();
     if table.kind() != FrameKind::Request || foreign {
         return Err(Status::Malformed);
     }

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { connect, type Rondo, RondoError } from '../../ts/client/index.js';
+import { type ConnectOptions, connect, type Rondo, RondoError } from '../../ts/client/index.js';
 import { messageOf } from '../errors.js';
 import { parseDuration } from './data-duration.js';
 import { EXIT_FAILURE, EXIT_USAGE } from './exit.js';
@@ -39,14 +39,23 @@ export function addDataOptions(command: Command): Command {
     .option('--json', 'print JSON, errors too');
 }
 
+export interface ClientUse<P> {
+  /** What the connection is to be beside what the options say. */
+  readonly connect?: Pick<ConnectOptions, 'retry' | 'session'>;
+  /** Gives up waiting for a connection. */
+  readonly signal?: AbortSignal;
+  /** A wrong command line is its to find: no node is needed to see it. */
+  readonly prepare?: () => P | Promise<P>;
+}
+
 /**
  * Runs `use` with a connected client and with what `prepare` makes before; prints what fails and sets
- * the exit code. A wrong command line is `prepare`'s to find: no node is needed to see it.
+ * the exit code. Unless told otherwise there is no session, which only holds things, and no second try.
  */
 export async function withClient<P = undefined>(
   options: DataOptions,
   use: (rondo: Rondo, prepared: P) => Promise<void>,
-  prepare?: () => P | Promise<P>,
+  { connect: wanted = {}, signal, prepare }: ClientUse<P> = {},
 ): Promise<void> {
   process.stdout.on('error', (error) => endWithoutReader(error, options));
   try {
@@ -56,14 +65,20 @@ export async function withClient<P = undefined>(
       token: tokenOf(options),
       timeoutMs: options.timeout,
       retry: { attempts: 0 },
+      session: false,
+      ...wanted,
     });
     try {
-      await rondo.ready();
+      await rondo.ready({ signal });
       await use(rondo, prepared);
     } finally {
       await rondo.close();
     }
   } catch (error) {
+    // Who stops a command knows that it ends.
+    if (signal?.aborted === true && error instanceof RondoError && error.code === 'CANCELLED') {
+      return;
+    }
     process.exitCode = report(error, options);
   }
 }
@@ -97,7 +112,12 @@ function tokenOf(options: DataOptions): string {
   return token;
 }
 
-const USAGE_CODES: readonly string[] = ['INVALID_ARGUMENT', 'INVALID_KEY', 'KEY_TOO_LONG'];
+const USAGE_CODES: readonly string[] = [
+  'INVALID_ARGUMENT',
+  'INVALID_KEY',
+  'KEY_TOO_LONG',
+  'TTL_OUT_OF_RANGE',
+];
 
 function report(error: unknown, options: DataOptions): number {
   const isKnown = error instanceof RondoError;

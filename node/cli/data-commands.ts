@@ -1,4 +1,4 @@
-// The commands that use a node: get, put, delete, scan, increment and status. Values are bytes here,
+// The commands that use keys: get, put, delete, scan and increment. Values are bytes here,
 // as they are stored: what the client writes as JSON is shown as its JSON text.
 
 import { readFileSync } from 'node:fs';
@@ -16,6 +16,9 @@ import {
 import { parseDuration } from './data-duration.js';
 import { entryJson, escapeControls, printJson, printLine, valueLine } from './data-format.js';
 import { addStatusCommand } from './data-status.js';
+import { addLockCommands } from './lock-commands.js';
+import { writeLine } from './output-format.js';
+import { addWatchCommand } from './watch-command.js';
 
 export function addDataCommands(program: Command): void {
   addGet(program);
@@ -23,6 +26,8 @@ export function addDataCommands(program: Command): void {
   addDelete(program);
   addScan(program);
   addIncrement(program);
+  addWatchCommand(program);
+  addLockCommands(program);
   addStatusCommand(program);
 }
 
@@ -99,7 +104,7 @@ not expire.`,
           if (options.json === true) printJson({ key, revision });
           else printLine(`revision ${revision}`);
         },
-        () => contentOf(value, options.file),
+        { prepare: () => contentOf(value, options.file) },
       ),
     );
 }
@@ -173,16 +178,10 @@ Keys come in byte order, one a line, with a tab before the value. --json prints 
               : value === undefined
                 ? escapeControls(entry.key)
                 : `${escapeControls(entry.key)}\t${valueLine(value)}`;
-          await write(`${line}\n`);
+          await writeLine(line);
         }
       }),
     );
-}
-
-/** Waits while the reader of a pipe is slower than the node. */
-async function write(line: string): Promise<void> {
-  if (process.stdout.write(line)) return;
-  await new Promise((resolve) => process.stdout.once('drain', resolve));
 }
 
 function addIncrement(program: Command): void {
@@ -211,7 +210,7 @@ A key that does not exist counts as 0. Prints the sum.`,
           if (options.json === true) printJson({ key, value: String(sum) });
           else printLine(String(sum));
         },
-        () => parseDelta(delta),
+        { prepare: () => parseDelta(delta) },
       ),
     );
 }

@@ -59,6 +59,8 @@ function describe(facts: Facts): [string, string][] {
     ['durability', facts.durability],
     ['uptime', formatDuration(facts.uptimeMs)],
     ['connections', String(facts.connections)],
+    ['sessions', String(facts.sessions)],
+    ['watches', String(facts.watches)],
     ['keys', facts.keys.toLocaleString('en')],
     ['memory', `${formatSize(facts.memoryBytes)}, ${bound}`],
     ['partitions', String(facts.partitions)],

@@ -1,26 +1,18 @@
 // How batches and records are printed by `rondo log dump`: as text for people, as JSON lines for programs.
 
-import {
-  RECORD_DELETE,
-  RECORD_EXPIRE,
-  RECORD_PUT,
-  RECORD_TOUCH,
-  type RecordReader,
-} from '../../ts/engine/records.js';
+import { RECORD_PUT, type RecordReader } from '../../ts/engine/records.js';
 import type { StoredBatch } from '../log/local/batch-stream.js';
 import type { DumpEnd, DumpReader } from '../log/local/dump.js';
+import { kindName, nameOf } from '../log/local/record-facts.js';
 import { escapeControls, textOf } from './data-format.js';
+import { fieldsOf, nameFieldOf, wordsOf } from './log-dump-facts.js';
 import { isoTime } from './log-options.js';
 
 /** Characters of a value that are shown, or twice the bytes where it is no text. */
 const VALUE_WIDTH = 80;
 
-const KINDS: Readonly<Record<number, string>> = {
-  [RECORD_PUT]: 'put',
-  [RECORD_DELETE]: 'delete',
-  [RECORD_EXPIRE]: 'expire',
-  [RECORD_TOUCH]: 'touch',
-};
+/** Characters of the longest kind. */
+const KIND_WIDTH = 11;
 
 export interface DumpFormat {
   readonly keysOnly?: true;
@@ -65,16 +57,17 @@ export class DumpText implements DumpPrinter {
   }
 
   record(_batch: StoredBatch, record: RecordReader): string[] {
-    const { kind, partition, revision, time, expiresAt } = record;
-    const key = textOf(record.key);
+    const { kind, partition, revision, time } = record;
+    const name = nameOf(record);
+    const text = textOf(name);
     const parts = [
-      `  ${(KINDS[kind] ?? '').padEnd(6)}`,
+      `  ${kindName(kind).padEnd(KIND_WIDTH)}`,
       isoTime(time),
       `partition ${partition}`,
       `revision ${revision}`,
-      key === undefined ? `0x${hex(record.key)}` : escapeControls(key),
+      text === undefined ? `0x${hex(name)}` : escapeControls(text),
+      ...wordsOf(record),
     ];
-    if (expiresAt !== 0) parts.push(`expires ${isoTime(expiresAt) || expiresAt}`);
     if (kind === RECORD_PUT && this.format.keysOnly !== true) {
       parts.push(`= ${this.value(record.value)}`);
     }
@@ -127,17 +120,17 @@ export class DumpJson implements DumpPrinter {
   }
 
   record({ header }: StoredBatch, record: RecordReader): string[] {
-    const { kind, partition, revision, time, expiresAt } = record;
+    const { kind, partition, revision, time } = record;
     return [
       JSON.stringify({
         type: 'record',
         batch: header.number,
         time: isoTime(time) || null,
-        kind: KINDS[kind],
+        kind: kindName(kind),
         partition,
         revision,
-        ...named('key', record.key),
-        expiresAt: isoTime(expiresAt) || null,
+        ...named(nameFieldOf(kind), nameOf(record)),
+        ...fieldsOf(record),
         ...(kind === RECORD_PUT && this.format.keysOnly !== true
           ? named('value', record.value)
           : {}),

@@ -6,6 +6,7 @@ import type { StoredBatch } from '../log/local/batch-stream.js';
 import { dataPaths, readDataFormat } from '../log/local/data-directory.js';
 import { DumpReader } from '../log/local/dump.js';
 import { listLogFiles } from '../log/local/log-files.js';
+import { nameOf } from '../log/local/record-facts.js';
 import { DumpJson, type DumpPrinter, DumpText } from './log-dump-format.js';
 import { addLogOptions, type LogOptions, parseCount, runLogCommand } from './log-options.js';
 import { LineOutput } from './log-output.js';
@@ -20,7 +21,8 @@ Examples:
 
 Prints what a start would read: the newest snapshot, then the segments behind it. --from and --to are
 numbers of batches; with them the snapshot is left out. A file given with --file may be damaged or lie
-alone: it is read as far as it goes. --json prints an object a line: file, batch, record and end.`;
+alone: it is read as far as it goes. --json prints an object a line: file, batch, record and end.
+Secrets of sessions are not shown.`;
 
 interface DumpFlags extends LogOptions {
   readonly file?: string;
@@ -37,7 +39,7 @@ export function addDumpCommand(log: Command): void {
     .option('--file <PATH>', 'one segment or snapshot')
     .option('--from <BATCH>', 'number of the first batch', parseCount)
     .option('--to <BATCH>', 'number of the last batch', parseCount)
-    .option('--key <PREFIX>', 'only records of keys that begin so')
+    .option('--key <PREFIX>', 'only records of keys, locks and sessions whose names begin so')
     .option('--keys-only', 'leave the values out')
     .option('--limit <N>', 'records at most', parseCount)
     .option('--full', 'print values at full length')
@@ -127,7 +129,7 @@ class Dump {
         lines.push(...this.printer.malformed(batch));
         break;
       }
-      if (this.prefix !== undefined && !startsWith(reader.key, this.prefix)) continue;
+      if (this.prefix !== undefined && !startsWith(nameOf(reader), this.prefix)) continue;
       lines.push(...this.printer.record(batch, reader));
       this.left--;
     }

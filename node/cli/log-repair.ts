@@ -94,7 +94,7 @@ function repairJson({ steps, lost, kept, verification }: Repair, options: Repair
       ...countsOf(step),
       copyOf: step.copyOf ?? null,
     })),
-    lost: lost.map(({ from, to, isWhole }) => ({ from, to, whole: isWhole })),
+    lost: lost.map(({ from, to, isWhole, records }) => ({ from, to, whole: isWhole, records })),
     kept: kept ?? null,
     verification: verificationJson(verification),
   };

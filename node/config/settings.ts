@@ -16,6 +16,7 @@ import {
   LOG_SEGMENT_BYTES_MIN,
   OPERATIONS_OUTSTANDING_MAX_DEFAULT,
   SEND_BUFFER_BYTES_MAX_DEFAULT,
+  SESSIONS_MAX_DEFAULT,
 } from '../limits.js';
 import { parseDurability, SYNC_INTERVAL_MS_MAX } from './durability.js';
 import { formatSize, parseSize } from './size.js';
@@ -83,6 +84,13 @@ export const SETTINGS = {
     'logical bytes that all keys may hold; 0 for no bound. Past it writes are refused',
   ),
   connectionsMax: integer(CONNECTIONS_MAX_DEFAULT, 1, 1_000_000, 'connections at a time', 'N'),
+  sessionsMax: integer(
+    SESSIONS_MAX_DEFAULT,
+    1,
+    10_000_000,
+    'sessions at a time, those without a connection included',
+    'N',
+  ),
   outstandingMax: integer(
     OPERATIONS_OUTSTANDING_MAX_DEFAULT,
     1,

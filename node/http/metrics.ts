@@ -2,7 +2,12 @@
 // reads the worker's and the engine's counters when it is scraped.
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { OPERATION_CODE_COUNT } from '../../ts/engine/engine.js';
+import {
+  OPERATION_CODE_COUNT,
+  OUTCOME_HOLDS,
+  OUTCOME_SESSIONS,
+  OUTCOME_WAITS,
+} from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
 import { FRAMES_PER_TIMED_FRAME } from '../limits.js';
@@ -18,6 +23,7 @@ export class Metrics {
     this.addTraffic();
     this.addOperations();
     this.addState();
+    this.addCoordination();
     this.addLog();
     this.addInfo();
   }
@@ -124,6 +130,22 @@ export class Metrics {
       return worker.options.settings.memoryMax;
     });
     this.gauge('rondo_uptime_seconds', 'Seconds since the start.', () => worker.uptimeMs / 1000);
+  }
+
+  private addCoordination(): void {
+    const { worker } = this;
+    this.gauge('rondo_sessions', 'Sessions, those without a connection included.', () => {
+      return worker.outcomeOf(OUTCOME_SESSIONS);
+    });
+    this.gauge('rondo_sessions_connected', 'Sessions that have a connection.', () => {
+      return worker.sessions.connected;
+    });
+    this.gauge('rondo_sessions_max', 'Bound of rondo_sessions.', () => {
+      return worker.options.settings.sessionsMax;
+    });
+    this.gauge('rondo_lock_holds', 'Holds of locks.', () => worker.outcomeOf(OUTCOME_HOLDS));
+    this.gauge('rondo_lock_waits', 'Waits for locks.', () => worker.outcomeOf(OUTCOME_WAITS));
+    this.gauge('rondo_watches', 'Watches of all connections.', () => worker.watches.count);
   }
 
   /** What waits for the log. Without a log there is none of it. */

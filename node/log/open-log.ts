@@ -28,11 +28,15 @@ export interface OpenLogOptions {
   readonly events: LogEvents;
   /** Called now and then while the log is read. */
   readonly onRecovery?: (progress: RecoveryProgress) => void;
+  /** Called with the records behind the snapshot, in order; see `RecoveryOptions`. */
+  readonly onRecords?: (records: Uint8Array, position: number) => void;
 }
 
 export interface OpenLog {
   readonly log: Log;
   readonly compactor: Compactor;
+  /** Drawn at random when the log was made, never 0. */
+  readonly logId: bigint;
   /** Makes durable what was accepted, and lets go of the directory. */
   close(): Promise<void>;
 }
@@ -53,6 +57,7 @@ export async function openLog(
     const recovered = await recover(directory, engine, {
       gather: native && nativeGather(native),
       onProgress: options.onRecovery,
+      onRecords: options.onRecords,
     });
     report(logger, directory, recovered, clock.monotonic() - startedAt);
     await resettle(directory, recovered.end);
@@ -87,6 +92,7 @@ export async function openLog(
     return {
       log,
       compactor,
+      logId: directory.logId,
       async close() {
         await compacting.close();
         await log.close().finally(() => directory.close());

@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Log, type LogBatch, LogError, type LogErrorCode } from '../../node/log/log.js';
-import { AppendMaker, PARTITIONS, Recorder } from '../drive/log.js';
+import { RECORD_PUT, RECORD_TOUCH } from '../../ts/engine/records.js';
+import { AppendMaker, PARTITIONS, Recorder, recordLike, SHAPES } from '../drive/log.js';
 
 /** Opens an empty log for PARTITIONS. `faulty`: the first sync of a batch fails. */
 export type LogFactory = (events: Recorder, how: 'sound' | 'faulty') => Promise<Log>;
@@ -129,10 +130,43 @@ export function logContract(name: string, factory: LogFactory): void {
       );
     });
 
+    it('takes records of every kind, and gives them back', async () => {
+      const records = Buffer.concat(SHAPES.map((shape, index) => recordLike(shape, index + 1)));
+      log.append(log.epoch, records, records.length);
+      log.flush();
+      await log.settled(1, TIMEOUT_MS);
+      expect(Buffer.from((await all(log.read(0)))[0]?.records ?? []).equals(records)).toBe(true);
+      expect(log.revisionOf(0)).toBe(SHAPES.length);
+    });
+
+    it.each(SHAPES.map((shape) => [shape.kind, shape] as const))(
+      'refuses a record of kind %i that is not like one',
+      (kind, shape) => {
+        const isOfKey = kind <= RECORD_TOUCH;
+        const others = [
+          { ...shape, key: shape.suffix },
+          { ...shape, key: shape.suffix + 1025 },
+          { ...shape, flags: shape.flags ^ 2 },
+          ...(kind === RECORD_PUT ? [] : [{ ...shape, value: shape.value + 1 }]),
+          ...(kind === RECORD_PUT ? [] : [{ ...shape, flags: 1 }]),
+          ...(shape.expires ? [] : [{ ...shape, expires: true }]),
+          ...(shape.flags === 0 ? [] : [{ ...shape, expires: false }]),
+          ...(isOfKey ? [] : [{ ...shape, back: 1 }]),
+        ];
+        for (const other of others) {
+          const bytes = recordLike(other, 1);
+          const refused = code(() => log.append(log.epoch, bytes, bytes.length));
+          expect(refused, JSON.stringify(other)).toBe('RECORDS_MALFORMED');
+        }
+        const record = recordLike(shape, 1);
+        expect(log.append(log.epoch, record, record.length)).toBe(1);
+      },
+    );
+
     it('refuses bytes that are not whole, valid records, and takes nothing', () => {
       const whole = maker.next(16, [0, 1]);
       const wrongKind = whole.slice();
-      wrongKind[6] = 9;
+      wrongKind[6] = 10;
       const dirtyPadding = whole.slice();
       dirtyPadding[whole.length / 2 - 1] = 1;
       const otherPartition = whole.slice();

@@ -26,6 +26,7 @@ import { chooseEngine, type EngineMode } from '../../ts/engine/load.js';
 import { encodeWelcome } from '../../ts/wire/hello.js';
 import { PROTOCOL_VERSION } from '../../ts/wire/layout.js';
 import { OPTIONS } from '../drive/engines.js';
+import { NO_SESSION } from '../drive/hello.js';
 
 export type Fault =
   /** Replies do not wait for the log. */
@@ -215,11 +216,16 @@ function welcome(): Uint8Array {
       operationsPerFrameMax: 8192,
       operationsOutstandingMax: 65_536,
       scanEntriesMax: 1000,
+      sessionTtlMsMin: 1000,
+      sessionTtlMsMax: 86_400_000,
+      watchesMax: 0,
+      answersRememberedMax: 1024,
     },
     uptimeMs: 0,
     keys: 0,
     memoryBytes: 0,
     memoryBytesMax: 0,
     connections: 1,
+    ...NO_SESSION,
   });
 }

@@ -1,18 +1,23 @@
-// Drives an engine the way the node does: runs a frame to its end over as many calls as it takes, and
-// keeps copies of what came out, decoded.
+// Drives an engine the way the node does: runs a frame of a session to its end over as many calls as it
+// takes, and keeps copies of what came out, decoded.
 
 import {
   type Engine,
+  INPUT_SESSION,
   OUTCOME_COUNT,
   OUTCOME_KEYS,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
+  OUTCOME_NOTICE_BYTES,
   OUTCOME_RECORD_BYTES,
 } from '../../ts/engine/engine.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../../ts/wire/layout.js';
 import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
 import { ReplyReader } from '../../ts/wire/reply.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
+import { digestOf } from './coordination.js';
+import { effectsOf, effectText } from './effects.js';
+import { decodeNotices, type Notice, noticeText } from './notices.js';
 import { copyOf, encodeRequest, type Operation, scan } from './operations.js';
 import { decodeRecords, type EffectRecord } from './records.js';
 
@@ -28,12 +33,17 @@ export interface Result {
   ttlMs: number;
 }
 
-export interface Outcome {
+/** What any call leaves. */
+export interface Left {
+  records: EffectRecord[];
+  recordBytes: Uint8Array;
+  notices: Notice[];
+}
+
+export interface Outcome extends Left {
   /** Ok, or why the whole frame was refused. */
   refusal: Status;
   results: Result[];
-  records: EffectRecord[];
-  recordBytes: Uint8Array;
   /** Reply frames in order: one a call. */
   replies: Uint8Array[];
 }
@@ -68,19 +78,31 @@ export function decodeReply(frame: Uint8Array): Result[] {
   return results;
 }
 
+/** The records of a call in the brief form. */
+export function effects({ recordBytes }: Left): string[] {
+  return effectsOf(recordBytes).map(effectText);
+}
+
+/** The notices of a call in the brief form. */
+export function told({ notices }: Left): string[] {
+  return notices.map(noticeText);
+}
+
 export class Drive {
   now = 1_000_000;
 
   constructor(readonly engine: Engine) {}
 
-  /** Runs a frame until it is done. */
-  frame(frame: ArrayBuffer): Outcome {
+  /** Runs a frame of a session (0: of none) until it is done. */
+  frame(frame: ArrayBuffer, session = 0): Outcome {
     const { engine } = this;
+    engine.input[INPUT_SESSION] = session;
     const outcome: Outcome = {
       refusal: Status.Ok,
       results: [],
       records: [],
       recordBytes: new Uint8Array(0),
+      notices: [],
       replies: [],
     };
     const recordParts: Uint8Array[] = [];
@@ -95,7 +117,9 @@ export class Drive {
       const reply = engine.reply.slice(0, length);
       outcome.replies.push(reply);
       outcome.results.push(...decodeReply(reply));
-      recordParts.push(engine.records.slice(0, engine.outcome[OUTCOME_RECORD_BYTES]));
+      const { recordBytes, notices } = this.left();
+      recordParts.push(recordBytes);
+      outcome.notices.push(...notices);
       const next = engine.outcome[OUTCOME_NEXT] ?? 0;
       if (next <= first) throw new Error(`no progress: resumed at ${first}, stopped at ${next}`);
       first = next;
@@ -105,8 +129,38 @@ export class Drive {
     return outcome;
   }
 
+  /** What the last call left. */
+  left(): Left {
+    const { engine } = this;
+    const recordBytes = engine.records.slice(0, engine.outcome[OUTCOME_RECORD_BYTES]);
+    const noticeBytes = engine.notices.slice(0, engine.outcome[OUTCOME_NOTICE_BYTES]);
+    const records = decodeRecords(recordBytes);
+    return { records, recordBytes, notices: decodeNotices(noticeBytes) };
+  }
+
   run(...operations: Operation[]): Outcome {
     return this.frame(encodeRequest(operations));
+  }
+
+  /** Runs the operations as a frame of this session. */
+  as(session: number, ...operations: Operation[]): Outcome {
+    return this.frame(encodeRequest(operations), session);
+  }
+
+  /** The answers to a frame of this session, each as `OK 3`: status and revision. */
+  asks(session: number, ...operations: Operation[]): string[] {
+    const { results } = this.as(session, ...operations);
+    return results.map(({ status, revision }) => `${status} ${revision}`);
+  }
+
+  openSession(id: number, ttlMs = 10_000, digest = digestOf(id)): Left & { status: string } {
+    const status = statusName(this.engine.openSession(id, ttlMs, digest, this.now));
+    return { status, ...this.left() };
+  }
+
+  resumeSession(id: number, digest = digestOf(id)): Left & { status: string } {
+    const status = statusName(this.engine.resumeSession(id, digest, this.now));
+    return { status, ...this.left() };
   }
 
   /** The one result of an operation that has one. */
@@ -127,11 +181,10 @@ export class Drive {
   }
 
   /** Expires what is due at `now` and returns the records. */
-  advance(now: number): { expired: number; records: EffectRecord[]; recordBytes: Uint8Array } {
+  advance(now: number): Left & { expired: number } {
     this.now = Math.max(this.now, now);
     const expired = this.engine.advance(now);
-    const recordBytes = this.engine.records.slice(0, this.engine.outcome[OUTCOME_RECORD_BYTES]);
-    return { expired, records: decodeRecords(recordBytes), recordBytes };
+    return { expired, ...this.left() };
   }
 
   /** The keys of one scan and whether there are more. */
@@ -173,6 +226,11 @@ export class Drive {
 
   get memoryBytes(): number {
     return this.engine.outcome[OUTCOME_MEMORY_BYTES] ?? 0;
+  }
+
+  /** A figure of the last call's outcome. */
+  figure(index: number): number {
+    return this.engine.outcome[index] ?? 0;
   }
 
   /** How often an operation of this code has ended so. */

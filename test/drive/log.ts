@@ -17,7 +17,21 @@ import { LocalLog, type LocalLogOptions } from '../../node/log/local/local-log.j
 import type { Recovered } from '../../node/log/local/recovered.js';
 import type { LogError, LogEvents } from '../../node/log/log.js';
 import { chooseEngine } from '../../ts/engine/load.js';
-import { RECORD_PUT, RecordReader, RecordWriter, recordBytes } from '../../ts/engine/records.js';
+import {
+  RECORD_DELETE,
+  RECORD_EXPIRE,
+  RECORD_FENCE,
+  RECORD_FLAG_EPHEMERAL,
+  RECORD_HOLD,
+  RECORD_HOLD_END,
+  RECORD_PUT,
+  RECORD_SESSION,
+  RECORD_SESSION_END,
+  RECORD_TOUCH,
+  RecordReader,
+  RecordWriter,
+  recordBytes,
+} from '../../ts/engine/records.js';
 import { findNative } from './engines.js';
 
 export const PARTITIONS = 4;
@@ -29,6 +43,37 @@ findNative(); // throws where there has to be one
 const { addon } = chooseEngine('auto');
 /** The writers of this machine. */
 export const WRITERS: readonly WriterKind[] = addon === undefined ? ['ts'] : ['native', 'ts'];
+
+/** What a record is like. */
+export interface Shape {
+  readonly kind: number;
+  /** Bytes of the key, of which `suffix` do not count against its bound; of the value. */
+  readonly key: number;
+  readonly suffix: number;
+  readonly value: number;
+  readonly expires: boolean;
+  readonly flags: number;
+  readonly back: number;
+}
+
+/** One of each kind, and an ephemeral put. */
+export const SHAPES: readonly Shape[] = [
+  shape(RECORD_PUT, { key: 1024, value: 100, expires: true, back: 0xffffffff }),
+  shape(RECORD_PUT, { expires: true, flags: RECORD_FLAG_EPHEMERAL, back: 1 }),
+  shape(RECORD_DELETE, { back: 2 }),
+  shape(RECORD_EXPIRE, { back: 2 }),
+  shape(RECORD_TOUCH, { expires: true, back: 2 }),
+  shape(RECORD_SESSION, { key: 14, value: 24 }),
+  shape(RECORD_SESSION_END, { key: 14 }),
+  shape(RECORD_HOLD, { key: 1032, suffix: 8, value: 24, expires: true }),
+  shape(RECORD_HOLD_END, { key: 9, suffix: 8 }),
+  shape(RECORD_FENCE, { key: 1028, suffix: 4, value: 8 }),
+];
+
+function shape(kind: number, rest: Partial<Shape>): Shape {
+  const plain = { key: 1, suffix: 0, value: 0, expires: false, flags: 0, back: 0 };
+  return { kind, ...plain, ...rest };
+}
 
 /** Makes appends whose revisions go on, partition by partition. */
 export class AppendMaker {
@@ -53,6 +98,17 @@ export class AppendMaker {
     }
     return bytes;
   }
+}
+
+/** A record like that, of partition 0. */
+export function recordLike(like: Shape, revision: number): Uint8Array {
+  const { kind, key, value, expires, flags, back } = like;
+  const bytes = new Uint8Array(recordBytes(key, value));
+  const filler = new Uint8Array(Math.max(key, value)).fill(48);
+  const [time, expiresAt] = [1_700_000_000_000, expires ? 5 : 0];
+  const made = new RecordWriter(bytes);
+  made.append(kind, 0, revision, time, expiresAt, filler, 0, key, filler, 0, value, back, flags);
+  return bytes;
 }
 
 /** What a log told its owner. */

@@ -18,7 +18,7 @@ import { RequestWriter } from '../../ts/wire/request.js';
 export interface Operation {
   readonly code: number;
   readonly key: Uint8Array;
-  /** Counted from 1 where left out. */
+  /** One more than the one before, from 1 on, where left out. */
   readonly id?: number;
   readonly flags?: number;
   readonly value?: Uint8Array;
@@ -122,9 +122,10 @@ const writer = new RequestWriter();
 /** The request frame of these operations, in memory of its own. */
 export function encodeRequest(operations: readonly Operation[]): ArrayBuffer {
   writer.begin(operations.length);
-  for (const [index, operation] of operations.entries()) {
+  let id = 0;
+  for (const operation of operations) {
     const { code, flags, key, value, limit } = operation;
-    const id = operation.id ?? index + 1;
+    id = operation.id ?? id + 1;
     writer.operation(id, code, flags ?? 0, key, value, limit ?? 0, 0, 0);
   }
   const frame = copyOf(writer.finish());

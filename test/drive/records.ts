@@ -4,10 +4,25 @@
 /** Bytes before a record's key. */
 export const HEADER = 40;
 
-export const RECORD_KINDS = ['?', 'put', 'delete', 'expire', 'touch'] as const;
+export const RECORD_KINDS = [
+  '?',
+  'put',
+  'delete',
+  'expire',
+  'touch',
+  'session',
+  'session-end',
+  'hold',
+  'hold-end',
+  'fence',
+] as const;
 
 export interface EffectRecord {
   kind: number;
+  /** 0 where it is left out. */
+  flags?: number;
+  /** 0 where it is left out. */
+  back?: number;
   partition: number;
   revision: number;
   time: number;
@@ -28,6 +43,8 @@ export function decodeRecords(bytes: Uint8Array): EffectRecord[] {
     const valueAt = keyAt + keyLength;
     records.push({
       kind: view.getUint8(at + 6),
+      flags: view.getUint8(at + 7),
+      back: view.getUint32(at + 12, true),
       partition: view.getUint32(at + 8, true),
       revision: Number(view.getBigUint64(at + 16, true)),
       time: Number(view.getBigUint64(at + 24, true)),
@@ -52,7 +69,9 @@ function encodeRecord(record: EffectRecord): Uint8Array {
   view.setUint32(0, value.length, true);
   view.setUint16(4, key.length, true);
   view.setUint8(6, record.kind);
+  view.setUint8(7, record.flags ?? 0);
   view.setUint32(8, record.partition, true);
+  view.setUint32(12, record.back ?? 0, true);
   view.setBigUint64(16, BigInt(record.revision), true);
   view.setBigUint64(24, BigInt(record.time), true);
   view.setBigUint64(32, BigInt(record.expiresAt), true);

@@ -124,7 +124,13 @@ describe.skipIf(absence !== undefined)(`bench:peers${absence ? ` (${absence})` :
     const path = fresh('no-peers');
     linkTools(path);
     const out = join(folder, 'out-absent');
-    const args = ['--quick', '--rows', 'kv.get.1,kv.memory,client.put.100.,locks', '--out', out];
+    const args = [
+      '--quick',
+      '--rows',
+      'kv.get.1,kv.memory,client.put.100.,transactions.etcd',
+      '--out',
+      out,
+    ];
     const { code, stderr } = await runPeers(args, { PATH: path }).ended;
     expect(code).toBe(0);
     expect(stderr).toContain('Redis is absent; to install it: apt-get install redis-server');
@@ -135,7 +141,7 @@ describe.skipIf(absence !== undefined)(`bench:peers${absence ? ` (${absence})` :
       'kv.memory.large': 'absent',
       'client.put.100.ioredis': 'absent',
       'engine.kv.get.1': 'ok',
-      'locks.etcd': 'not yet',
+      'transactions.etcd': 'not yet',
     });
   });
 

@@ -26,6 +26,7 @@ import {
   VALUE_BYTES_MAX_DEFAULT,
 } from '../../ts/wire/limits.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../../ts/wire/status.js';
+import { helloOf } from '../drive/hello.js';
 import {
   Fixture,
   frameOf,
@@ -37,7 +38,7 @@ import {
 } from './server-fixture.js';
 
 const { Get, Put } = OperationCode;
-const hello = (protocol = PROTOCOL_VERSION) => encodeHello({ protocol, token: '', client: 'c' });
+const hello = (protocol = PROTOCOL_VERSION) => encodeHello(helloOf({ protocol }));
 
 /** A valid frame with one 32-bit field overwritten. */
 function patched(at: number, value: number): Uint8Array<ArrayBuffer> {

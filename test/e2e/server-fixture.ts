@@ -11,10 +11,16 @@ import { type Server, type ServerOptions, startServer } from '../../node/server.
 import { loadUws } from '../../node/transport/uws-binary.js';
 import { chooseEngine } from '../../ts/engine/load.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
-import { encodeHello } from '../../ts/wire/hello.js';
-import { PROTOCOL_VERSION, VECTOR_LENGTH_AT } from '../../ts/wire/layout.js';
+import {
+  decodeWelcome,
+  encodeHello,
+  type HelloFrame,
+  type WelcomeFrame,
+} from '../../ts/wire/hello.js';
+import { VECTOR_LENGTH_AT } from '../../ts/wire/layout.js';
 import { ReplyReader } from '../../ts/wire/reply.js';
 import { RequestWriter } from '../../ts/wire/request.js';
+import { helloOf } from '../drive/hello.js';
 
 export interface LogEntry {
   readonly level: string;
@@ -35,7 +41,7 @@ export class Fixture {
   /** `settings` over the defaults, with port 0 and state in memory. */
   static async start(
     settings: Partial<Settings>,
-    more: Partial<Pick<ServerOptions, 'engine' | 'transport' | 'openState'>> = {},
+    more: Partial<Pick<ServerOptions, 'engine' | 'transport' | 'openState' | 'watches'>> = {},
   ): Promise<Fixture> {
     const fixture = new Fixture();
     const stream = { write: (line: string) => fixture.entries.push(JSON.parse(line) as LogEntry) };
@@ -112,6 +118,8 @@ export interface Result {
   readonly status: number;
   readonly value: string;
   readonly revision: number;
+  readonly count: number;
+  readonly ttlMs: number;
 }
 
 export class RawClient {
@@ -140,8 +148,16 @@ export class RawClient {
 
   /** Says hello and waits for the welcome. */
   async hello(token = ''): Promise<ArrayBuffer> {
-    this.socket.send(encodeHello({ protocol: PROTOCOL_VERSION, token, client: 'test/1' }));
+    this.socket.send(encodeHello(helloOf({ token })));
     return this.next();
+  }
+
+  /** Says a hello that asks for a session or resumes one, and waits for the welcome. */
+  async helloWith(fields: Partial<HelloFrame>): Promise<WelcomeFrame> {
+    this.socket.send(encodeHello(helloOf(fields)));
+    const welcome = decodeWelcome(await this.next());
+    if (welcome === undefined) throw new Error('not a welcome');
+    return welcome;
   }
 
   /** The next message; rejects when the connection ends before it. */
@@ -164,8 +180,9 @@ export class RawClient {
     if (!reader.open(await this.next())) throw new Error('not a reply');
     const results: Result[] = [];
     while (reader.next()) {
-      const { id, status, revision } = reader;
-      results.push({ id, status, revision, value: new TextDecoder().decode(reader.value) });
+      const { id, status, revision, count, ttlMs } = reader;
+      const value = new TextDecoder().decode(reader.value);
+      results.push({ id, status, revision, count, ttlMs, value });
     }
     return results;
   }
@@ -199,14 +216,26 @@ export interface OperationInput {
   readonly flags?: number;
   readonly value?: Uint8Array;
   readonly ttlMs?: number;
+  readonly limit?: number;
+  readonly expectedRevision?: number;
 }
 
 /** A request frame of its own memory. Ids count from 1 where none are given. */
 export function frameOf(operations: readonly OperationInput[]): Uint8Array<ArrayBuffer> {
   const writer = new RequestWriter();
   writer.begin(operations.length);
-  for (const [index, { code, key, id, flags, value, ttlMs }] of operations.entries()) {
-    writer.operation(id ?? index + 1, code, flags ?? 0, key, value, 0, ttlMs ?? 0, 0);
+  for (const [index, operation] of operations.entries()) {
+    const { code, key, id, flags, value, limit, ttlMs, expectedRevision } = operation;
+    writer.operation(
+      id ?? index + 1,
+      code,
+      flags ?? 0,
+      key,
+      value,
+      limit ?? 0,
+      ttlMs ?? 0,
+      expectedRevision ?? 0,
+    );
   }
   return writer.finish().slice();
 }

@@ -9,6 +9,7 @@ import { openState, type State, type StateOptions } from '../../node/state.js';
 import { INPUT_WRITE_REFUSAL } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { CLOSE_CODE_BASE, Status } from '../../ts/wire/status.js';
+import { lock, send, withSession } from './coordination-fixture.js';
 import { Fixture, frameOf, pairings, type RawClient, tick, until } from './server-fixture.js';
 
 /** Milliseconds in which a reply that may leave does. */
@@ -176,6 +177,24 @@ for (const { transport, engine, skip } of pairings()) {
       // What has no reply at a 1001 was not executed.
       expect([(await client.closed).code, (await other.closed).code]).toEqual([1001, 1001]);
       expect(executed).toBe(1);
+    });
+
+    it('does not begin anew, while it waits for the log at a stop, what would not be durable in time', async () => {
+      // Was: a lease that ran out meanwhile had its lock granted, and whoever got it was told LOG_FAILED.
+      const client = await start();
+      const holder = await withSession(fixture);
+      const waiter = await withSession(fixture);
+      send(holder.client, lock(1, 'a', { ttlMs: 100 }));
+      expect(await holder.client.results()).toMatchObject([{ id: 1, status: Status.Ok }]);
+      const { counters } = fixture.server.worker;
+      const before = counters.frames;
+      send(waiter.client, lock(1, 'a'));
+      await until(() => counters.frames === before + 1, 'the wait');
+      log.delayMs = 200;
+      expect(await isHeld(client, put('a', 'one', 1))).toBe(true);
+      await fixture.pump(fixture.server.stop());
+      expect(await client.results()).toMatchObject([{ id: 1, status: Status.Ok }]);
+      expect([(await client.closed).code, (await waiter.client.closed).code]).toEqual([1001, 1001]);
     });
 
     it('does not call unexecuted what the log did not take before the stop', async () => {

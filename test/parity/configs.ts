@@ -13,6 +13,10 @@ export interface Config {
 }
 
 const MIB = 1024 * 1024;
+const agents = (keys: number, operationsPerFrameMax: number, durable: boolean): Mix => ({
+  ...mix(keys, 64, operationsPerFrameMax, durable),
+  agents: true,
+});
 const mix = (
   keys: number,
   valueBytesMax: number,
@@ -60,6 +64,22 @@ export const CONFIGS: readonly Config[] = [
     mix: mix(60, 64, 4, true),
   },
   { name: 'a log, many operations a frame', options: OPTIONS, mix: mix(600, 16, 3000, true) },
+  {
+    name: 'agents, one partition',
+    options: { ...OPTIONS, partitions: 1 },
+    mix: agents(20, 4, false),
+  },
+  { name: 'agents, 64 partitions, a log', options: OPTIONS, mix: agents(20, 6, true) },
+  {
+    name: 'agents, little memory, a log',
+    options: { ...OPTIONS, partitions: 4, memoryBytesMax: 4000 },
+    mix: agents(20, 3, true),
+  },
+  {
+    name: 'agents, many operations a frame',
+    options: { ...OPTIONS, partitions: 16 },
+    mix: agents(60, 400, false),
+  },
 ];
 
 /** Both engines with these options; their hash seeds differ, since those may not show. */

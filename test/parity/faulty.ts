@@ -1,16 +1,38 @@
 // Engines with one deliberate fault each: the canaries that show that the parity run can see one.
 
 import {
+  NOTICE_ANSWER,
+  NOTICE_BYTES_AT,
+  NOTICE_KIND_AT,
+  NOTICE_SESSION_AT,
+} from '../../ts/engine/coordination.js';
+import {
   type Engine,
   type EngineOptions,
   INPUT_WRITE_REFUSAL,
   OUTCOME_APPEND,
   OUTCOME_GATE,
   OUTCOME_MEMORY_BYTES,
+  OUTCOME_NOTICE_BYTES,
   OUTCOME_RECORD_BYTES,
 } from '../../ts/engine/engine.js';
+import {
+  RECORD_HEADER_BYTES,
+  RECORD_HOLD,
+  RECORD_SESSION,
+  recordBytes,
+} from '../../ts/engine/records.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
-import { HEADER_BYTES, RESULT_BYTES } from '../../ts/wire/layout.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import {
+  FLAG_FENCED,
+  FLAG_ONCE,
+  HEADER_BYTES,
+  OPERATION_BYTES,
+  OPERATION_CODE,
+  OPERATION_FLAGS,
+  RESULT_BYTES,
+} from '../../ts/wire/layout.js';
 import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 
 export const FAULTS = [
@@ -30,7 +52,19 @@ export const FAULTS = [
   'writes taken although they are refused',
 ] as const;
 
-export type Fault = (typeof FAULTS)[number];
+/** Faults that only frames of sessions show. */
+export const AGENT_FAULTS = [
+  'a token that does not grow',
+  'a waiter passed over',
+  'a notice lost',
+  'a session ended one millisecond late',
+  'a session that its secret does not guard',
+  'a lock that is released and kept',
+  'a fence that is forgotten',
+  'a repeated operation done again',
+] as const;
+
+export type Fault = (typeof FAULTS)[number] | (typeof AGENT_FAULTS)[number];
 
 /** A TypeScript engine that goes wrong in this way now and then. */
 export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
@@ -43,10 +77,29 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     if (fault === 'a record byte') engine.records[length - 1]! ^= 1;
     if (fault === 'a record left out') engine.outcome[OUTCOME_RECORD_BYTES] = 0;
   };
+  const digests = new Map<number, Uint8Array>();
   return {
     kind: 'ts',
     reply: engine.reply,
     records: engine.records,
+    notices: engine.notices,
+    openSession(id, ttlMs, digest, now) {
+      const isLate = fault === 'a session ended one millisecond late' && due(3);
+      const returned = engine.openSession(id, isLate ? ttlMs + 1 : ttlMs, digest, now);
+      if (returned === Status.Ok) digests.set(id, digest);
+      // The record is right; only the engine's own clock is not.
+      if (isLate)
+        patchRecords(engine, RECORD_SESSION, (view, _, at) => view.setUint32(at, ttlMs, true));
+      spoilNotices(engine, fault, due);
+      return returned;
+    },
+    resumeSession(id, digest, now) {
+      const isOpen = fault === 'a session that its secret does not guard';
+      const known = isOpen ? digests.get(id) : undefined;
+      const returned = engine.resumeSession(id, known ?? digest, now);
+      spoilNotices(engine, fault, due);
+      return returned;
+    },
     outcome: engine.outcome,
     input: engine.input,
     counters: engine.counters,
@@ -54,7 +107,14 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
       const late = fault === 'an expiry one millisecond late' ? 1 : 0;
       const refusal = engine.input[INPUT_WRITE_REFUSAL] ?? 0;
       if (fault === 'writes taken although they are refused') engine.input[INPUT_WRITE_REFUSAL] = 0;
+      spoilFrame(frame, fault, due);
       const returned = engine.execute(frame, first, now - late);
+      if (returned >= 0) spoilNotices(engine, fault, due);
+      if (fault === 'a token that does not grow') {
+        patchRecords(engine, RECORD_HOLD, (view, _, at) => {
+          if (due(20)) view.setUint8(at - 1, view.getUint8(at - 1) - 1);
+        });
+      }
       engine.input[INPUT_WRITE_REFUSAL] = refusal;
       // A reply without records of its own would leave before those that it shows.
       const readOnly = engine.outcome[OUTCOME_RECORD_BYTES] === 0;
@@ -75,6 +135,7 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     advance(now) {
       // An engine that forgets its clock would take `now` as it comes; here a step back is believed.
       const returned = engine.advance(fault === 'time that runs backwards' ? now + 1 : now);
+      spoilNotices(engine, fault, due);
       return returned;
     },
     fold: (records) => engine.fold(records),
@@ -84,4 +145,58 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     partitionOf: (key) => engine.partitionOf(key) ^ (fault === 'a partition' ? 1 : 0),
     close: () => engine.close(),
   };
+}
+
+/** Changes records of a kind that the last call left; `valueAt` is where the key ends. */
+function patchRecords(
+  engine: Engine,
+  kind: number,
+  patch: (view: DataView, keyAt: number, valueAt: number) => void,
+): void {
+  const { buffer, byteOffset } = engine.records;
+  const length = engine.outcome[OUTCOME_RECORD_BYTES] ?? 0;
+  const view = new DataView(buffer, byteOffset, length);
+  for (let at = 0; at < length; ) {
+    const [valueLength, keyLength] = [view.getUint32(at, true), view.getUint16(at + 4, true)];
+    const keyAt = at + RECORD_HEADER_BYTES;
+    if (view.getUint8(at + 6) === kind) patch(view, keyAt, keyAt + keyLength);
+    at += recordBytes(keyLength, valueLength);
+  }
+}
+
+/** An answer that goes to another session, or no notice at all. */
+function spoilNotices(engine: Engine, fault: Fault, due: (every: number) => boolean): void {
+  const length = engine.outcome[OUTCOME_NOTICE_BYTES] ?? 0;
+  if (length === 0) return;
+  const { buffer, byteOffset } = engine.notices;
+  const view = new DataView(buffer, byteOffset, length);
+  if (fault === 'a notice lost' && due(20)) {
+    engine.outcome[OUTCOME_NOTICE_BYTES] = length - view.getUint32(NOTICE_BYTES_AT, true);
+  }
+  const isAnswer = view.getUint8(NOTICE_KIND_AT) === NOTICE_ANSWER;
+  if (fault === 'a waiter passed over' && isAnswer && due(10)) {
+    const session = view.getUint8(NOTICE_SESSION_AT);
+    view.setUint8(NOTICE_SESSION_AT, (session % 5) + 1);
+  }
+}
+
+/** An operation that does something else than it says, with the same answer as far as may be. */
+function spoilFrame(frame: ArrayBuffer, fault: Fault, due: (every: number) => boolean): void {
+  if (frame.byteLength < HEADER_BYTES + OPERATION_BYTES) return;
+  const view = new DataView(frame);
+  const codeAt = HEADER_BYTES + OPERATION_CODE;
+  const flagsAt = HEADER_BYTES + OPERATION_FLAGS;
+  const flags = view.getUint8(flagsAt);
+  const isWrite = [OperationCode.Put, OperationCode.Unlock].includes(view.getUint8(codeAt));
+  if (fault === 'a repeated operation done again' && isWrite && due(3)) {
+    view.setUint8(flagsAt, flags & ~FLAG_ONCE);
+  }
+  if (fault === 'a lock that is released and kept' && due(3)) {
+    if (view.getUint8(codeAt) === OperationCode.Unlock)
+      view.setUint8(codeAt, OperationCode.Downgrade);
+  }
+  const isFenced = (flags & FLAG_FENCED) !== 0 && isWrite;
+  if (fault === 'a fence that is forgotten' && isFenced && due(2)) {
+    view.setUint8(flagsAt, flags & ~FLAG_FENCED);
+  }
 }

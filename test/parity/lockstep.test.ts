@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 import { enginePair, OPTIONS } from '../drive/engines.js';
 import { CONFIGS, pairOf } from './configs.js';
-import { FAULTS, faultyEngine } from './faulty.js';
+import { AGENT_FAULTS, FAULTS, faultyEngine } from './faulty.js';
 import { expectLockstep, runLockstep, shrink } from './lockstep.js';
 import { Random, seedOf } from './random.js';
 import { randomSteps } from './steps.js';
@@ -25,6 +27,34 @@ describe(`random histories, ${note}, RONDO_SEED=${SEED}`, { timeout: 120_000 }, 
   });
 });
 
+/** Answers without which random agents would have gone blind. */
+const MET: [OperationCode, Status][] = [
+  ...[
+    Status.Ok,
+    Status.LockHeld,
+    Status.LockTimeout,
+    Status.LockCancelled,
+    Status.Deadlock,
+    Status.UpgradeConflict,
+    Status.NotHolder,
+    Status.SessionRequired,
+    Status.SessionUnknown,
+    Status.TtlOutOfRange,
+    Status.InvalidArgument,
+  ].map((status): [OperationCode, Status] => [OperationCode.Lock, status]),
+  [OperationCode.Unlock, Status.Ok],
+  [OperationCode.Unlock, Status.NotHolder],
+  [OperationCode.Downgrade, Status.Ok],
+  [OperationCode.Extend, Status.Ok],
+  [OperationCode.CancelLock, Status.Ok],
+  [OperationCode.CancelLock, Status.AlreadyExists],
+  [OperationCode.EndSession, Status.Ok],
+  [OperationCode.Renew, Status.Ok],
+  [OperationCode.ListLocks, Status.Ok],
+  [OperationCode.Put, Status.Fenced],
+  [OperationCode.Put, Status.SessionUnknown],
+];
+
 describe('canaries', () => {
   const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10, durable: true };
   it.each(FAULTS)('sees %s', (fault) => {
@@ -33,8 +63,14 @@ describe('canaries', () => {
     expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
   });
 
-  it('sees none in an engine beside itself', () => {
-    const steps = randomSteps(new Random(7), 2000, mix);
+  it.each(AGENT_FAULTS)('sees %s', (fault) => {
+    const steps = randomSteps(new Random(7), 6000, { ...mix, agents: true, durable: false });
+    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS);
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
+  });
+
+  it.each([false, true])('sees none in an engine beside itself, agents %s', (agents) => {
+    const steps = randomSteps(new Random(7), 2000, { ...mix, agents });
     const make = pairOf(createTsEngine, createTsEngine, OPTIONS, true);
     expect(runLockstep(make, steps, 64)).toBeUndefined();
   });
@@ -54,9 +90,29 @@ describe('canaries', () => {
     );
   });
 
+  it('has agents that meet every answer of sessions and locks', () => {
+    let counters: Float64Array = new Float64Array();
+    const make = pairOf(
+      createTsEngine,
+      (options) => {
+        const engine = createTsEngine(options);
+        ({ counters } = engine);
+        return engine;
+      },
+      OPTIONS,
+    );
+    const steps = randomSteps(new Random(8), 8000, { ...mix, agents: true, durable: false });
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeUndefined();
+    const met = (code: OperationCode, status: Status) => counters[code * STATUS_COUNT + status];
+    const missing = MET.filter(([code, status]) => (met(code, status) ?? 0) === 0);
+    expect(missing).toEqual([]);
+  });
+
   it('makes the same history from the same seed', () => {
     const twice = [1, 2].map(() => randomSteps(new Random(99), 500, mix));
     expect(twice[1]).toEqual(twice[0]);
     expect(randomSteps(new Random(100), 500, mix)).not.toEqual(twice[0]);
+    const agents = [1, 2].map(() => randomSteps(new Random(99), 500, { ...mix, agents: true }));
+    expect(agents[1]).toEqual(agents[0]);
   });
 });

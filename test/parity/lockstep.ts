@@ -1,21 +1,26 @@
 // Runs two engines side by side through the same steps and compares everything that can be seen of
-// them: return values, reply bytes, record bytes, outcome, counters, order of scans, revisions. On a
+// them: return values, reply, record and notice bytes, outcome, counters, order of scans, revisions. On a
 // difference the steps are cut down to few that still show it.
 
 import {
   type Engine,
   INPUT_DURABLE,
+  INPUT_SESSION,
   INPUT_WRITE_REFUSAL,
   OUTCOME_APPEND,
   OUTCOME_COUNT,
   OUTCOME_NEXT,
+  OUTCOME_NOTICE_BYTES,
   OUTCOME_RECORD_BYTES,
 } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { FLAG_ENTRY } from '../../ts/wire/layout.js';
 import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
+import { digestOf, fenced, listLocks } from '../drive/coordination.js';
 import { decodeReply, type Result } from '../drive/drive.js';
+import { decodeNotices, type Notice } from '../drive/notices.js';
 import { copyOf, encodeRequest, type Operation, scan } from '../drive/operations.js';
+import { Learned } from './learned.js';
 import { describeStep, type PlannedOperation, type Step } from './steps.js';
 
 export interface Pair {
@@ -118,10 +123,10 @@ export function expectLockstep(
 export class Lockstep {
   /** What the left engine returned last: a length, or minus the status of a refusal. */
   returned = 0;
-  private now = START;
   /** Last seen revision by key, to make conditions that hold. */
   private readonly revisions = new Map<string, number>();
   private readonly cursors = new Map<string, Uint8Array>();
+  private readonly learned = new Learned();
   /** How many more appends the left engine has made before this run. */
   private readonly appendsAhead: number;
 
@@ -129,6 +134,7 @@ export class Lockstep {
     private readonly left: Engine,
     private readonly right: Engine,
     private readonly partitions: number,
+    public now = START,
   ) {
     this.appendsAhead = appendsOf(left) - appendsOf(right);
   }
@@ -139,7 +145,15 @@ export class Lockstep {
     const { left, right, now } = this;
     if (step.kind === 'advance') {
       const returned = [left.advance(now), right.advance(now)] as const;
-      return this.compare('advance', returned, false) ?? this.compareRevisions();
+      const what = this.compare('advance', returned, false) ?? this.compareRevisions();
+      this.learned.hear(this.notices());
+      return what;
+    }
+    if (step.kind === 'open' || step.kind === 'resume') {
+      const returned = [sessionCall(left, step, now), sessionCall(right, step, now)] as const;
+      const what = this.compare(step.kind, returned, false);
+      this.learned.hear(this.notices());
+      return what;
     }
     if (step.kind === 'log') {
       const durable = appendsOf(left) - step.unsettled;
@@ -152,29 +166,36 @@ export class Lockstep {
     if (step.kind === 'bytes') {
       return this.frame(copyOf(step.frame));
     }
-    const operations = step.operations.map((plan) => this.resolve(plan));
-    return this.frame(encodeRequest(operations), operations);
+    const { session = 0 } = step;
+    const operations = step.operations.map((plan) => this.resolve(plan, session));
+    return this.frame(encodeRequest(operations), operations, session);
   }
 
-  /** What differs in the whole state: every live key in order, every revision. */
+  /** What differs in the whole state: every live key in order, every lock, every revision. */
   state(): string | undefined {
+    return this.pages(scan) ?? this.pages(listLocks) ?? this.compareRevisions();
+  }
+
+  private pages(page: typeof scan): string | undefined {
     let cursor: Uint8Array = new Uint8Array(0);
     for (;;) {
-      const frame = encodeRequest([scan('', { limit: SCAN_ENTRIES_MAX, cursor })]);
+      const frame = encodeRequest([page('', { limit: SCAN_ENTRIES_MAX, cursor })]);
       const what = this.frame(frame);
       if (what !== undefined) return `in the whole state, ${what}`;
       const length = this.left.execute(frame, 0, this.now);
       this.right.execute(frame, 0, this.now); // Keeps the counters alike.
       const closing = decodeReply(this.left.reply.subarray(0, length)).at(-1);
-      if (closing === undefined || closing.value.length === 0) return this.compareRevisions();
+      if (closing === undefined || closing.value.length === 0) return undefined;
       cursor = closing.value;
     }
   }
 
   /** Runs a frame to its end in both; what differs, or undefined. */
-  frame(frame: ArrayBuffer, operations?: Operation[]): string | undefined {
+  frame(frame: ArrayBuffer, operations?: Operation[], session = 0): string | undefined {
     const { left, right, now } = this;
+    for (const { input } of [left, right]) input[INPUT_SESSION] = session;
     const results: Result[] = [];
+    const notices: Notice[] = [];
     for (let first = 0; ; ) {
       // Each engine has a copy of its own that is spoiled after the call: nothing may be kept of it.
       const copies = [frame.slice(0), frame.slice(0)] as const;
@@ -188,14 +209,23 @@ export class Lockstep {
       if (what !== undefined) return what;
       if (returned[0] < 0) return undefined;
       results.push(...decodeReply(left.reply.subarray(0, returned[0])));
+      notices.push(...this.notices());
       const next = left.outcome[OUTCOME_NEXT] ?? 0;
       const count = left.outcome[OUTCOME_COUNT] ?? 0;
       if (next === count) break;
       if (next <= first) return `no progress at operation ${first}`;
       first = next;
     }
-    if (operations !== undefined) this.learn(operations, results);
+    if (operations !== undefined) {
+      this.learn(operations, results);
+      this.learned.learn(session, operations, results, notices);
+    }
     return undefined;
+  }
+
+  /** What the left engine's last call told. */
+  private notices(): Notice[] {
+    return decodeNotices(this.left.notices.slice(0, this.left.outcome[OUTCOME_NOTICE_BYTES]));
   }
 
   private compare(
@@ -213,6 +243,9 @@ export class Lockstep {
     const recordBytes = this.left.outcome[OUTCOME_RECORD_BYTES] ?? 0;
     const record = differ(this.left.records, this.right.records, recordBytes);
     if (record >= 0) return `${call}: records differ at byte ${record} of ${recordBytes}`;
+    const noticeBytes = this.left.outcome[OUTCOME_NOTICE_BYTES] ?? 0;
+    const notice = differ(this.left.notices, this.right.notices, noticeBytes);
+    if (notice >= 0) return `${call}: notices differ at byte ${notice} of ${noticeBytes}`;
     const counters = differAt(this.left.counters, this.right.counters);
     return counters === undefined ? undefined : `${call}: counters${counters}`;
   }
@@ -230,7 +263,24 @@ export class Lockstep {
     return undefined;
   }
 
-  private resolve({ operation, near, goOn }: PlannedOperation): Operation {
+  private resolve(plan: PlannedOperation, session: number): Operation {
+    const { operation, near, goOn, hold, wait, granted, anybodys, fence } = plan;
+    if (fence !== undefined) {
+      const held = this.learned.hold(0, fence.pick);
+      const { name, token } = held ?? fence;
+      return fenced(name, fence.token === 1 ? token : fence.token, operation);
+    }
+    if (hold !== undefined) {
+      const held = this.learned.hold(anybodys === true ? 0 : session, hold);
+      if (held !== undefined) return { ...operation, key: held.name, expectedRevision: held.token };
+    }
+    if (wait !== undefined) {
+      const { learned } = this;
+      const waiting = granted ? learned.hold(session, wait) : learned.wait(session, wait);
+      if (waiting !== undefined) {
+        return { ...operation, key: waiting.name, expectedRevision: waiting.id };
+      }
+    }
     const key = Buffer.from(operation.key).toString('latin1');
     if (near !== undefined) {
       const expectedRevision = Math.max(0, (this.revisions.get(key) ?? 0) + near);
@@ -253,6 +303,15 @@ export class Lockstep {
       }
     }
   }
+}
+
+function sessionCall(engine: Engine, step: Step, now: number): number {
+  if (step.kind === 'open') {
+    return engine.openSession(step.session, step.ttlMs, digestOf(step.session), now);
+  }
+  if (step.kind !== 'resume') throw new Error(`${step.kind} is about no session`);
+  const digest = digestOf(step.isForged ? step.session + 1 : step.session);
+  return engine.resumeSession(step.session, digest, now);
 }
 
 function appendsOf(engine: Engine): number {

@@ -3,6 +3,7 @@
 // answers that both engines must give are in test/fixtures/malformed.txt.
 
 import { Builder } from 'flatbuffers';
+import { Event } from '../../ts/wire/generated/rondo/wire/event.js';
 import { Frame } from '../../ts/wire/generated/rondo/wire/frame.js';
 import { FrameKind } from '../../ts/wire/generated/rondo/wire/frame-kind.js';
 import { Hello } from '../../ts/wire/generated/rondo/wire/hello.js';
@@ -29,6 +30,7 @@ import {
 } from '../../ts/wire/layout.js';
 import { FRAME_BYTES_MAX_DEFAULT, OPERATIONS_PER_FRAME_MAX } from '../../ts/wire/limits.js';
 import { ReplyWriter } from '../../ts/wire/reply.js';
+import { helloOf } from '../drive/hello.js';
 import { bytes, copyOf, encodeRequest, get, put } from '../drive/operations.js';
 
 export interface Case {
@@ -234,12 +236,18 @@ function addShapes(
   const operations = VECTOR_OFFSET_AT - TABLE_AT;
   withSlots('a vtable behind the frame', {}, 12);
   withSlots('a vtable with slots of a later version, not set', {}, 24);
-  withSlots('a vtable with a slot of a later version, set', { 16: operations }, 18);
-  withSlots('a vtable with a slot of a later version, out of range', { 16: 0xffff }, 18);
+  withSlots('a vtable with a slot of a later version, set', { 18: operations }, 20);
+  withSlots('a vtable with a slot of a later version, out of range', { 18: 0xffff }, 20);
   withSlots('a hello beside the operations', { 12: operations }, 16);
   withSlots('a hello out of range', { 12: 0xfff0 }, 16);
   withSlots('a welcome beside the operations', { 14: operations }, 16);
   withSlots('a welcome at an odd place', { 14: operations + 1 }, 16);
+  withSlots('the operations as events too', { 16: operations }, 18);
+  withSlots('the data as events', { 16: DATA_OFFSET_AT - TABLE_AT }, 18);
+  withSlots('events at an odd place', { 16: operations + 1 }, 18);
+  withSlots('events out of range', { 16: 0xfff0 }, 18);
+  withSlots('events where the kind is', { 16: KIND_AT - TABLE_AT }, 18);
+  withSlots('events in place of the operations', { 6: 0, 16: operations }, 18);
   withSlots('a vtable of 10 bytes: no data', {}, 10);
   withSlots('a vtable of 8 bytes', {}, 8);
   withSlots('a vtable of 4 bytes', {}, 4);
@@ -330,7 +338,7 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
   build('generated, a hello in a request', (builder) => {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
-    const hello = Hello.createHello(builder, 1, 0, 0);
+    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0);
     frame(builder, [
       request(builder),
       () => Frame.addOperations(builder, vector),
@@ -350,6 +358,44 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
       () => Frame.addResults(builder, results),
     ]);
   });
+  for (const count of [0, 1]) {
+    build(`generated, ${count} events beside the operations`, (builder) => {
+      const vector = operations(builder, 1);
+      const blob = data(builder, 1);
+      Frame.startEventsVector(builder, count);
+      if (count > 0) Event.createEvent(builder, 1, 1, 0, 0, 0, 0, 0, 0n, 0n, 0n);
+      const events = builder.endVector();
+      frame(builder, [
+        request(builder),
+        () => Frame.addOperations(builder, vector),
+        () => Frame.addData(builder, blob),
+        () => Frame.addEvents(builder, events),
+      ]);
+    });
+  }
+  build('generated, a push', (builder) => {
+    const blob = data(builder, 1);
+    Frame.startEventsVector(builder, 1);
+    Event.createEvent(builder, 1, 1, 0, 1, 0, 0, 0, 0n, 0n, 0n);
+    const events = builder.endVector();
+    frame(builder, [
+      () => Frame.addKind(builder, FrameKind.Push),
+      () => Frame.addData(builder, blob),
+      () => Frame.addEvents(builder, events),
+    ]);
+  });
+  build('generated, a hello with a session in a request', (builder) => {
+    const vector = operations(builder, 1);
+    const blob = data(builder, 1);
+    const secret = Hello.createSessionSecretVector(builder, new Uint8Array(16));
+    const hello = Hello.createHello(builder, 1, 0, 0, 10_000n, 7n, secret);
+    frame(builder, [
+      request(builder),
+      () => Frame.addOperations(builder, vector),
+      () => Frame.addData(builder, blob),
+      () => Frame.addHello(builder, hello),
+    ]);
+  });
   build('generated, with a size prefix', (builder) => {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
@@ -363,7 +409,9 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
 
 /** Frames of other kinds, other sizes, other protocols. */
 function addStrangers(add: (name: string, frame: ArrayBuffer | Uint8Array) => void): void {
-  add('a hello', encodeHello({ protocol: 1, token: 'secret', client: 'test' }));
+  add('a hello', encodeHello(helloOf({ token: 'secret', client: 'test' })));
+  const resume = { sessionTtlMs: 10_000, session: 7, sessionSecret: new Uint8Array(16).fill(1) };
+  add('a hello that resumes a session', encodeHello(helloOf({ ...resume, client: 'test' })));
   const reply = new Uint8Array(256);
   const writer = new ReplyWriter(reply);
   writer.begin(1);

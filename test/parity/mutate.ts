@@ -6,6 +6,7 @@ import { Frame } from '../../ts/wire/generated/rondo/wire/frame.js';
 import { FrameKind } from '../../ts/wire/generated/rondo/wire/frame-kind.js';
 import { Operation } from '../../ts/wire/generated/rondo/wire/operation.js';
 import { HEADER_BYTES, OPERATION_BYTES } from '../../ts/wire/layout.js';
+import { fenced, listLocks, lock, unlock, watch } from '../drive/coordination.js';
 import {
   bytes,
   copyOf,
@@ -32,7 +33,7 @@ function writtenRequest(random: Random): Uint8Array {
     encodeRequest(
       Array.from({ length: count }, () => {
         const key = bytes(`k${random.below(8)}`);
-        switch (random.below(6)) {
+        switch (random.below(11)) {
           case 0:
             return put(key, random.bytes(random.below(24)), { ttl: random.between(1, 90) });
           case 1:
@@ -43,6 +44,16 @@ function writtenRequest(random: Random): Uint8Array {
             return touch(key, random.between(1, 50));
           case 4:
             return scan('k', { limit: random.between(1, 4) });
+          case 5:
+            return lock(key, { shared: true });
+          case 6:
+            return unlock(key, random.below(4));
+          case 7:
+            return listLocks('k');
+          case 8:
+            return fenced(key, 1, put(key, 'x'));
+          case 9:
+            return watch(key, { flags: random.below(64) });
           default:
             return get(key);
         }

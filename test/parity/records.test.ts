@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { OUTCOME_COUNT, OUTCOME_NEXT, OUTCOME_RECORD_BYTES } from '../../ts/engine/engine.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { expectFolds } from '../contract/engine/coordination-fold.js';
 import { Drive } from '../drive/drive.js';
 import { type CreateEngine, findNative } from '../drive/engines.js';
 import { encodeRequest } from '../drive/operations.js';
@@ -23,7 +24,8 @@ const pairings = engines.flatMap(([writer, write]) =>
   engines.map(([reader, read]) => ({ writer, write, reader, read })),
 );
 const configs = CONFIGS.filter(
-  ({ options, mix }) => options.valueBytesMax <= 1024 * 1024 && !mix.durable,
+  ({ options, mix }) =>
+    options.valueBytesMax <= 1024 * 1024 && !mix.durable && mix.agents === undefined,
 );
 
 describe(`record files, RONDO_SEED=${SEED}`, { timeout: 120_000 }, () => {
@@ -76,6 +78,11 @@ describe(`record files, RONDO_SEED=${SEED}`, { timeout: 120_000 }, () => {
       expect(runLockstep(makeOnce, more, options.partitions), name).toBeUndefined();
     }
     rmSync(folder, { recursive: true });
+  });
+
+  it.each(pairings)('of sessions and locks, by $writer, folded by $reader', ({ write, read }) => {
+    for (let seed = SEED; seed < SEED + 2; seed++) expectFolds(write, read, seed);
+    expect.assertions(10);
   });
 
   if ('reason' in native) it.skip(native.reason);

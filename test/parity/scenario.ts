@@ -14,6 +14,11 @@
 //   state | memory | revision K | partition K
 //   durable N | refuse STATUS  the newest append that is durable | what writes are refused with (OK: not);
 //                              from the first `durable` on, each answer ends with its append and gate
+//   session N [ttl=N] | resume N [wrong-secret] | as N         open | resume | whose frames follow (0: none's)
+//   lock K [shared|permits=N|upgrade=TOKEN] [wait=N|wait=forever] [lease=N] [reentrant]
+//   unlock K TOKEN | downgrade K TOKEN | extend K TOKEN [lease=N] | cancel K ID | renew | end-session
+//   locks                      every lock with its holders and waiters
+//   any operation: id=N, fence=LOCK:TOKEN, ephemeral, once
 //   fold                       folds all records so far into a second engine and goes on with that
 
 import {
@@ -26,7 +31,8 @@ import {
 } from '../../ts/engine/engine.js';
 import { FLAG_ENTRY, FLAG_MORE } from '../../ts/wire/layout.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
-import { Drive, type Outcome, type Result } from '../drive/drive.js';
+import { digestOf } from '../drive/coordination.js';
+import { Drive, type Left, type Outcome, type Result } from '../drive/drive.js';
 import { type CreateEngine, OPTIONS } from '../drive/engines.js';
 import {
   bytes,
@@ -39,6 +45,14 @@ import {
   touch,
 } from '../drive/operations.js';
 import { type EffectRecord, RECORD_KINDS } from '../drive/records.js';
+import {
+  AGENT_FLAGS,
+  agentOperationOf,
+  showAgentRecords,
+  showLocks,
+  showNotice,
+  withWords,
+} from './scenario-agents.js';
 
 /** Runs a scenario file and returns it with the answers of this engine. */
 export function runScenario(file: string, create: CreateEngine): string {
@@ -73,6 +87,8 @@ class Run {
   private readonly engines: Engine[] = [];
   private drive: Drive;
   private log: Uint8Array[] = [];
+  /** Whose frames they are. */
+  private session = 0;
 
   constructor(private readonly create: CreateEngine) {
     this.drive = this.open();
@@ -89,7 +105,7 @@ class Run {
     for (const line of single) output.push(...this.command(line));
     if (frameAt >= 0) {
       const operations = lines.slice(frameAt + 1).map((line) => operationOf(words(line)));
-      output.push(...this.show(this.drive.run(...operations), operations.length > 1));
+      output.push(...this.show(this.drive.as(this.session, ...operations), operations.length > 1));
     }
     return output;
   }
@@ -123,10 +139,23 @@ class Run {
         return [];
       case 'advance': {
         drive.now = Number(ascii(first));
-        const { expired, records, recordBytes } = drive.advance(drive.now);
-        this.log.push(recordBytes);
-        return [`${expired} expired`, ...records.map(showRecord)];
+        const left = drive.advance(drive.now);
+        return [`${left.expired} expired`, ...this.showLeft(left)];
       }
+      case 'session': {
+        const opened = drive.openSession(Number(ascii(first)), number(named, 'ttl') ?? 10_000);
+        return [opened.status, ...this.showLeft(opened), ...showGate(drive.engine)];
+      }
+      case 'resume': {
+        const id = Number(ascii(first));
+        const resumed = drive.resumeSession(id, digestOf(named.has('wrong-secret') ? id + 1 : id));
+        return [resumed.status, ...this.showLeft(resumed)];
+      }
+      case 'as':
+        this.session = Number(ascii(first));
+        return [];
+      case 'locks':
+        return showLocks(drive);
       case 'state': {
         const held = drive.state();
         return held.length === 0
@@ -167,17 +196,26 @@ class Run {
         return [`${log.length} bytes folded`];
       }
       default:
-        return this.show(drive.run(operationOf(parsed)), false);
+        return this.show(drive.as(this.session, operationOf(parsed)), false);
     }
   }
 
   private show(outcome: Outcome, many: boolean): string[] {
     if (outcome.refusal !== Status.Ok) return [`frame refused: ${statusName(outcome.refusal)}`];
-    this.log.push(outcome.recordBytes);
     return [
       ...outcome.results.map((result) => (many ? `#${result.id} ` : '') + showResult(result)),
-      ...outcome.records.map(showRecord),
+      ...this.showLeft(outcome),
       ...showGate(this.drive.engine),
+    ];
+  }
+
+  /** Records and notices of a call; the records are kept for `fold`. */
+  private showLeft({ records, recordBytes, notices }: Left): string[] {
+    this.log.push(recordBytes);
+    const others = showAgentRecords(recordBytes);
+    return [
+      ...records.map((record, at) => others[at] ?? showRecord(record)),
+      ...notices.map(showNotice),
     ];
   }
 }
@@ -196,7 +234,8 @@ function words(line: string): Words {
   for (const word of rest) {
     const pair = /^([a-z-]+)=(.*)$/s.exec(word);
     if (pair !== null) named.set(pair[1]!, content(pair[2]!));
-    else if (['keys-only', 'if-absent'].includes(word)) named.set(word, content(''));
+    else if (['keys-only', 'if-absent', ...AGENT_FLAGS].includes(word))
+      named.set(word, content(''));
     else args.push(content(word));
   }
   return { name, args, named };
@@ -209,7 +248,12 @@ function content(word: string): Uint8Array {
   return bytes(fill === null ? word : fill[2]!.repeat(Number(fill[1])));
 }
 
-function operationOf({ name, args, named }: Words): Operation {
+function operationOf(words: Words): Operation {
+  const { name, args, named } = words;
+  return withWords(agentOperationOf(name, args, named) ?? keyOperationOf(words), named);
+}
+
+function keyOperationOf({ name, args, named }: Words): Operation {
   const [key = new Uint8Array(0), value = new Uint8Array(0)] = args;
   const ttlWord = named.get('ttl');
   const ttlText = ttlWord === undefined ? undefined : ascii(ttlWord);

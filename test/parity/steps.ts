@@ -17,6 +17,7 @@ import {
   type Ttl,
   touch,
 } from '../drive/operations.js';
+import { agentOperation, sessionOf, sessionStep } from './agent-steps.js';
 import type { Random } from './random.js';
 
 /** An operation, and what of it the run fills in from what it has seen. */
@@ -26,12 +27,38 @@ export interface PlannedOperation {
   readonly near?: number;
   /** The cursor is the one that the last scan of this prefix gave. */
   readonly goOn?: boolean;
+  /** Name and token are those of the hold, or the wait, of this number, where there is one. */
+  readonly hold?: number;
+  readonly wait?: number;
+  /** The wait is one that was granted before. */
+  readonly granted?: boolean;
+  /** The hold is not the session's own. */
+  readonly anybodys?: boolean;
+  /** The write is fenced: with the hold of this number, or with this name and token. */
+  readonly fence?: { readonly name: string; readonly token: number; readonly pick: number };
 }
 
 export type Step =
-  | { readonly kind: 'frame'; readonly elapsed: number; readonly operations: PlannedOperation[] }
+  | {
+      readonly kind: 'frame';
+      readonly elapsed: number;
+      readonly operations: PlannedOperation[];
+      readonly session?: number;
+    }
   | { readonly kind: 'bytes'; readonly elapsed: number; readonly frame: Uint8Array }
   | { readonly kind: 'advance'; readonly elapsed: number }
+  | {
+      readonly kind: 'open';
+      readonly elapsed: number;
+      readonly session: number;
+      readonly ttlMs: number;
+    }
+  | {
+      readonly kind: 'resume';
+      readonly elapsed: number;
+      readonly session: number;
+      readonly isForged: boolean;
+    }
   /** The log has caught up to all but the newest `unsettled` appends; the status that refuses writes. */
   | {
       readonly kind: 'log';
@@ -48,18 +75,27 @@ export interface Mix {
   readonly operationsPerFrameMax: number;
   /** Whether there is a log that becomes durable at random; without, nothing ever waits. */
   readonly durable: boolean;
+  /** Whether frames are of sessions, with locks, fences and what else is theirs. */
+  readonly agents?: boolean;
 }
+
+/** Milliseconds. */
+const LEAPS = [-1000, -1, 1000, 60_000, 10_000_000];
+const AGENT_LEAPS = [-1000, -1, 200, 400, 600, 1000, 1000, 2500, 60_000];
 
 export function randomSteps(random: Random, operations: number, mix: Mix): Step[] {
   const keys = keyPool(random, mix.keys);
   const steps: Step[] = [];
   for (let made = 0; made < operations; ) {
-    // Now and then time goes backwards or leaps.
-    const elapsed = random.oneIn(20)
-      ? random.pick([-1000, -1, 1000, 60_000, 10_000_000])
-      : random.below(12);
+    // Now and then time goes backwards or leaps; less far where sessions should live on.
+    const leaps = mix.agents === true ? AGENT_LEAPS : LEAPS;
+    const elapsed = random.oneIn(20) ? random.pick(leaps) : random.below(12);
     if (random.oneIn(15)) {
       steps.push({ kind: 'advance', elapsed });
+      continue;
+    }
+    if (mix.agents === true && random.oneIn(8)) {
+      steps.push(sessionStep(random, elapsed));
       continue;
     }
     if (mix.durable && random.oneIn(6)) {
@@ -73,16 +109,24 @@ export function randomSteps(random: Random, operations: number, mix: Mix): Step[
       steps.push({ kind: 'bytes', elapsed, frame: random.bytes(random.below(80)) });
       continue;
     }
+    const before = steps.at(-random.between(1, 12));
+    if (mix.agents === true && before?.kind === 'frame' && random.oneIn(8)) {
+      // A frame again, as after a reconnect.
+      steps.push({ ...before, elapsed });
+      made += before.operations.length;
+      continue;
+    }
     const count = random.oneIn(3) ? 1 : random.between(1, mix.operationsPerFrameMax);
     const planned = Array.from({ length: count }, () => randomOperation(random, keys, mix));
-    // Ascending ids, and one frame in 40 that breaks the order.
-    let id = random.below(1000);
+    // Ascending ids, and one frame in 40 that breaks the order. Those of sessions come again.
+    let id = random.below(mix.agents === true ? 40 : 1000);
     const faultAt = random.oneIn(40) ? random.below(count) : -1;
     const withIds = planned.map((plan, index) => {
       id += index === faultAt ? 0 : random.between(1, 9);
       return { ...plan, operation: { ...plan.operation, id } };
     });
-    steps.push({ kind: 'frame', elapsed, operations: withIds });
+    const session = mix.agents === true ? sessionOf(random) : 0;
+    steps.push({ kind: 'frame', elapsed, operations: withIds, session });
     made += count;
   }
   return steps;
@@ -100,7 +144,8 @@ function keyPool(random: Random, count: number): Uint8Array[] {
 }
 
 function randomOperation(random: Random, keys: Uint8Array[], mix: Mix): PlannedOperation {
-  const plan = validOperation(random, keys, mix);
+  const ofAgents = mix.agents === true && !random.oneIn(4);
+  const plan = ofAgents ? agentOperation(random, keys) : validOperation(random, keys, mix);
   if (!random.oneIn(25)) return plan;
   return { ...plan, operation: spoiled(random, plan.operation) };
 }
@@ -176,7 +221,7 @@ function spoiled(random: Random, operation: Operation): Operation {
   const u64 = random.pick([1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]);
   switch (random.below(9)) {
     case 0:
-      return { ...operation, code: random.pick([0, 7, 15, 16, 200, 255]) };
+      return { ...operation, code: random.pick([0, 7, 15, 16, 18, 19, 26, 200, 255]) };
     case 1:
       return { ...operation, flags: random.below(256) };
     case 2:
@@ -206,11 +251,19 @@ export function describeStep(step: Step): string {
   if (step.kind === 'bytes') {
     return `+${step.elapsed} ms: frame of bytes ${Buffer.from(step.frame).toString('hex')}`;
   }
+  if (step.kind === 'open') {
+    return `+${step.elapsed} ms: open session ${step.session}, ttl ${step.ttlMs}`;
+  }
+  if (step.kind === 'resume') {
+    const forged = step.isForged ? ' with a wrong secret' : '';
+    return `+${step.elapsed} ms: resume session ${step.session}${forged}`;
+  }
   const lines = step.operations.map((plan) => `    ${describeOperation(plan)}`);
-  return [`+${step.elapsed} ms: frame`, ...lines].join('\n');
+  return [`+${step.elapsed} ms: frame of session ${step.session ?? 0}`, ...lines].join('\n');
 }
 
-function describeOperation({ operation, near, goOn }: PlannedOperation): string {
+function describeOperation(plan: PlannedOperation): string {
+  const { operation, near, goOn, hold, wait, anybodys, fence } = plan;
   const { id, code, flags, limit, ttlMs, expectedRevision, key, value } = operation;
   const parts = [`#${id} ${OperationCode[code] ?? `code ${code}`} ${brief(key)}`];
   if (value !== undefined && value.length > 0) parts.push(`value ${brief(value)}`);
@@ -222,6 +275,9 @@ function describeOperation({ operation, near, goOn }: PlannedOperation): string 
     parts.push(`expects revision ${expectedRevision}`);
   }
   if (goOn === true) parts.push('from the last cursor');
+  if (hold !== undefined) parts.push(`${anybodys === true ? 'any' : 'own'} hold ${hold}`);
+  if (wait !== undefined) parts.push(`wait ${wait}`);
+  if (fence !== undefined) parts.push(`fenced with hold ${fence.pick} or ${fence.token}`);
   return parts.join(', ');
 }
 

@@ -1,5 +1,5 @@
 // `npm run test:soak`: the parity and mutation runs again, with millions of operations.
-// RONDO_SOAK_OPERATIONS and RONDO_SOAK_MUTATIONS set how many, RONDO_SEED where to begin.
+// RONDO_SOAK_OPERATIONS, RONDO_SOAK_MUTATIONS and RONDO_SOAK_HISTORIES set how many, RONDO_SEED where to begin.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

@@ -69,6 +69,11 @@ describe('the rows', () => {
       'kv.put.durable.16.etcd': { ratioMin: 10 },
       'kv.put.durable.single.disk': { ratioMax: 1.5 },
       'kv.put.durable.share': { ratioMin: 0.5 },
+      'locks.own.etcd': { ratioMin: 20 },
+      'locks.contended.etcd': { ratioMin: 10 },
+      'locks.handover.p99.etcd': { ratioMax: 1 },
+      'pushes.100.1.p99.redis': { ratioMax: 1 },
+      'pushes.100.128.redis': { ratioMin: 1.5 },
       'kv.get.large.128': { ratioMin: 4 },
       'kv.memory.large': { ratioMax: 1 },
       'client.get.100.ioredis': { ratioMin: 2 },
@@ -83,13 +88,11 @@ describe('the rows', () => {
     });
     const later = specs.filter(({ source }) => source === undefined).map(({ name }) => name);
     expect(later).toEqual([
-      'locks.etcd',
       'streams.jetstream.nats',
       'streams.redis',
       'transactions.etcd',
       'transactions.redis',
       'pushes.nats',
-      'pushes.redis',
     ]);
   });
 
@@ -105,6 +108,9 @@ describe('the rows', () => {
       'kv.put.durable.single.redis',
       'kv.put.durable.share',
       'kv.get.durable.16',
+      'locks.own.etcd',
+      'locks.contended.etcd',
+      'locks.handover.p99.etcd',
     ]);
     for (const { rondo, peer, durability } of durable) {
       expect(rondo).toBe('rondo-sync');
@@ -151,7 +157,7 @@ describe('the rows', () => {
   it('are chosen by parts of their names', () => {
     const names = (patterns: string) => selectRows(specs, patterns).map(({ name }) => name);
     expect(names('kv.memory')).toEqual(['kv.memory.large']);
-    expect(names('locks,pushes.n')).toEqual(['locks.etcd', 'pushes.nats']);
+    expect(names('locks.o,pushes.n')).toEqual(['locks.own.etcd', 'pushes.nats']);
     expect(names('open*p99')).toHaveLength(6);
     expect(names('.*')).toHaveLength(specs.length);
     expect(names('nothing')).toEqual([]);
@@ -192,7 +198,7 @@ describe('a row', () => {
 
   it('of a part that does not exist yet says so, with or without the peer', () => {
     for (const sides of [present, without('etcd')]) {
-      const row = makeRow(spec('locks.etcd'), sides, new Map(), 3);
+      const row = makeRow(spec('transactions.etcd'), sides, new Map(), 3);
       expect(row).toMatchObject({ status: 'not yet', met: null, peer: { name: 'etcd' } });
     }
   });

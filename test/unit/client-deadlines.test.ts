@@ -86,7 +86,7 @@ describe('deadlines', () => {
     const node = await scriptedNode((peer, operations) => {
       if (peer.index > 0) peer.confirm(operations);
     });
-    const rondo = client(node.url, { timeoutMs: 60 });
+    const rondo = client(node.url, { timeoutMs: 200 });
     await rondo.ready();
     await failure(rondo.kv.get('silent'));
     expect(await rondo.kv.get('heard')).toBe('heard');

@@ -29,19 +29,39 @@ const welcomes: fc.Arbitrary<WelcomeFrame> = fc.record({
     operationsPerFrameMax: u32,
     operationsOutstandingMax: u32,
     scanEntriesMax: u32,
+    sessionTtlMsMin: u64,
+    sessionTtlMsMax: u64,
+    watchesMax: u32,
+    answersRememberedMax: u32,
   }),
   uptimeMs: u64,
   keys: u64,
   memoryBytes: u64,
   memoryBytesMax: u64,
   connections: u32,
+  node: u64,
+  session: u64,
+  sessionTtlMs: u64,
+  sessionSecret: fc.uint8Array({ maxLength: 40 }),
+  sessionResumed: fc.boolean(),
+  answersRemembered: fc.boolean(),
+  position: u64,
+  sessions: u32,
+  watches: u32,
+});
+const hellos = fc.record({
+  protocol: fc.integer({ min: 0, max: 65_535 }),
+  token: texts,
+  client: texts,
+  sessionTtlMs: u64,
+  session: u64,
+  sessionSecret: fc.uint8Array({ maxLength: 40 }),
 });
 
 describe('hello', () => {
   it('is read by the node as it was written', () => {
     fc.assert(
-      fc.property(texts, texts, fc.integer({ min: 0, max: 65_535 }), (token, name, protocol) => {
-        const hello = { protocol, token, client: name };
+      fc.property(hellos, (hello) => {
         expect(decodeHello(encodeHello(hello).buffer)).toEqual(hello);
       }),
     );

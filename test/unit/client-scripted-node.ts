@@ -5,8 +5,14 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Columns } from '../../ts/wire/columns.js';
-import { decodeHello, encodeWelcome, type HelloFrame } from '../../ts/wire/hello.js';
 import {
+  decodeHello,
+  encodeWelcome,
+  type HelloFrame,
+  type WelcomeFrame,
+} from '../../ts/wire/hello.js';
+import {
+  HEADER_BYTES,
   OPERATION_BYTES,
   OPERATION_CODE,
   OPERATION_EXPECTED_REVISION,
@@ -17,6 +23,7 @@ import {
   OPERATION_TTL_MS,
   OPERATION_VALUE_LENGTH,
   PROTOCOL_VERSION,
+  RESULT_STATUS,
   readU64,
 } from '../../ts/wire/layout.js';
 import { ReplyWriter } from '../../ts/wire/reply.js';
@@ -42,6 +49,19 @@ export interface Limits {
   operationsPerFrameMax: number;
   operationsOutstandingMax: number;
   scanEntriesMax: number;
+  sessionTtlMsMin: number;
+  sessionTtlMsMax: number;
+  watchesMax: number;
+  answersRememberedMax: number;
+}
+
+/** How the node makes and resumes sessions. */
+export interface Sessions {
+  /** In place of the time to live that the hello asks for. */
+  ttlMs?: number;
+  /** Whether a session that it knows goes on. */
+  resumes: boolean;
+  answersRemembered: boolean;
 }
 
 /** What a test has the node do with a request; by default every operation is answered Ok. */
@@ -71,11 +91,35 @@ export class Peer {
     });
   }
 
+  /** One result with a status and a text, which no writer of the wire makes. */
+  statusWithText({ id }: SentOperation, status: number, text: string): void {
+    const bytes = new Uint8Array(64 * 1024);
+    const writer = new ReplyWriter(bytes);
+    writer.begin(1);
+    writer.resultWithValue(id, Buffer.from(text), 0, 0);
+    const length = writer.finish();
+    bytes[HEADER_BYTES + RESULT_STATUS] = status;
+    this.socket.send(bytes.slice(0, length));
+  }
+
   status(operations: readonly SentOperation[], status: number, revision = 0): void {
     this.reply((writer) => {
       for (const { id } of operations) writer.result(id, status, revision, 0);
     });
   }
+}
+
+const SESSION_FIELDS = [
+  'session',
+  'sessionTtlMs',
+  'sessionSecret',
+  'sessionResumed',
+  'answersRemembered',
+] as const;
+
+/** The secret that the scripted node gives to a session. */
+export function secretOf(session: number): Uint8Array {
+  return new Uint8Array(16).fill(session);
 }
 
 export class ScriptedNode {
@@ -85,6 +129,10 @@ export class ScriptedNode {
   readonly frames: SentOperation[][] = [];
   readonly peers: Peer[] = [];
   script: Script = (peer, operations) => peer.confirm(operations);
+  /** Undefined: it makes none, whatever is asked for. */
+  sessions: Sessions | undefined;
+  /** Sessions that were made. */
+  sessionsMade = 0;
   /** Instead of the welcome; for refusals. */
   onHello: ((peer: Peer) => void) | undefined;
   limits: Limits = {
@@ -94,6 +142,10 @@ export class ScriptedNode {
     operationsPerFrameMax: 8192,
     operationsOutstandingMax: 65_536,
     scanEntriesMax: 10_000,
+    sessionTtlMsMin: 1,
+    sessionTtlMsMax: 86_400_000,
+    watchesMax: 1000,
+    answersRememberedMax: 1024,
   };
   protocol = PROTOCOL_VERSION;
   private server: WebSocketServer | undefined;
@@ -138,7 +190,8 @@ export class ScriptedNode {
     });
   }
 
-  welcome(peer: Peer): void {
+  welcome(peer: Peer, more: Partial<WelcomeFrame> = {}): void {
+    const hello = this.hellos.at(-1) as HelloFrame;
     peer.socket.send(
       encodeWelcome({
         protocol: this.protocol,
@@ -154,8 +207,34 @@ export class ScriptedNode {
         memoryBytes: 7,
         memoryBytesMax: 8,
         connections: 9,
+        node: 10,
+        position: 11,
+        sessions: 12,
+        watches: 13,
+        ...this.sessionOf(hello),
+        ...more,
       }),
     );
+  }
+
+  private sessionOf(hello: HelloFrame): Pick<WelcomeFrame, (typeof SESSION_FIELDS)[number]> {
+    const { sessions } = this;
+    const none = {
+      session: 0,
+      sessionTtlMs: 0,
+      sessionSecret: new Uint8Array(0),
+      sessionResumed: false,
+      answersRemembered: false,
+    };
+    if (sessions === undefined || hello.sessionTtlMs === 0) return none;
+    const sessionTtlMs = sessions.ttlMs ?? hello.sessionTtlMs;
+    if (hello.session !== 0 && sessions.resumes) {
+      const { answersRemembered } = sessions;
+      const { session } = hello;
+      return { ...none, session, sessionTtlMs, sessionResumed: true, answersRemembered };
+    }
+    const session = ++this.sessionsMade;
+    return { ...none, session, sessionTtlMs, sessionSecret: secretOf(session) };
   }
 
   /** Every operation received, in order. */

@@ -5,16 +5,11 @@ import { copyFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type Compact,
-  CompactionCancelled,
-  type CompactionJob,
-  compact,
-} from '../../node/log/local/compaction.js';
+import { CompactionCancelled, compact } from '../../node/log/local/compaction.js';
 import { compactInWorker } from '../../node/log/local/compaction-worker.js';
-import { type DataFormat, type DataPaths, dataPaths } from '../../node/log/local/data-directory.js';
+import { dataPaths } from '../../node/log/local/data-directory.js';
 import { DataDamage } from '../../node/log/local/data-errors.js';
-import { nativeCompact, nativeGather } from '../../node/log/local/native-recovery.js';
+import { nativeGather } from '../../node/log/local/native-recovery.js';
 import { recover } from '../../node/log/local/recovery.js';
 import { RunFold } from '../../node/log/local/sorted-run.js';
 import type { Engine } from '../../ts/engine/engine.js';
@@ -24,7 +19,6 @@ import { Drive } from '../drive/drive.js';
 import { findNative } from '../drive/engines.js';
 import { Fixtures } from '../fixtures/fixtures.js';
 import { seedOf } from '../parity/random.js';
-import { findAddon } from './log-addon.js';
 import {
   DIST,
   LogMaker,
@@ -34,75 +28,14 @@ import {
   START_TIME,
   temporaryFolder,
 } from './log-files.js';
+import { addon, compactions, inThread, jobOf, never, recovered } from './log-jobs.js';
 import { MapState, stateOf } from './log-state.js';
+import { Historian, history } from './log-steps.js';
 
-const inThread: Compact = (job, signal) => compact(job, () => signal.aborted);
-const addon = findAddon();
-const compactions: [string, Compact][] = [['ts', inThread]];
-if (addon !== undefined) compactions.push(['native', nativeCompact(addon)]);
 const SEED = seedOf(1);
 const native = findNative();
 const nativeEngines = 'create' in native ? [native] : [];
 const OPTIONS = { partitions: PARTITIONS, valueBytesMax: 65536, memoryBytesMax: 0, hashSeed: 7 };
-const never = new AbortController().signal;
-
-/** What of a key to do, and which. */
-interface Step {
-  readonly kind: 'put' | 'touch' | 'delete' | 'expire';
-  readonly key: number;
-  readonly size: number;
-}
-
-const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.constantFrom('put', 'put', 'touch', 'touch', 'delete', 'expire'),
-  key: fc.nat(12),
-  size: fc.nat(60),
-});
-
-/** Segments of batches of steps. */
-const history = fc.array(fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 4 }), {
-  minLength: 1,
-  maxLength: 5,
-});
-
-/** Makes the records of a history; a key is touched or removed only where it is there. */
-function recordsOf(steps: readonly Step[], make: RecordMaker, live: Set<string>): Uint8Array[] {
-  return steps.flatMap(({ kind, key, size }) => {
-    const name = `k${'ab'.repeat(key % 3)}\u00ff${key}`;
-    if (kind === 'put') {
-      live.add(name);
-      return [make.put(name, 'v'.repeat(size), size % 2 === 0 ? 0 : START_TIME + size)];
-    }
-    if (!live.has(name)) return [];
-    if (kind === 'touch') return [make.touch(name, START_TIME + size)];
-    live.delete(name);
-    return [kind === 'delete' ? make.delete(name) : make.expire(name)];
-  });
-}
-
-function jobOf(
-  directory: DataPaths & DataFormat,
-  { sealed, snapshot }: Awaited<ReturnType<typeof recover>>,
-  runBytes: number,
-): CompactionJob {
-  const { snapshot: folder, logId, partitions } = directory;
-  return {
-    folder,
-    logId,
-    partitions,
-    snapshot: snapshot?.path,
-    segments: sealed,
-    isBackground: false,
-    runBytes,
-    runsMax: 3,
-  };
-}
-
-async function recovered(directory: DataPaths & DataFormat) {
-  const map = new MapState();
-  const result = await recover(directory, map);
-  return { result, state: map.state };
-}
 
 describe.each(compactions)(`compaction in %s, RONDO_SEED=${SEED}`, (_, run) => {
   it('of any prefix, and of its result with more, changes nothing', {
@@ -116,14 +49,13 @@ describe.each(compactions)(`compaction in %s, RONDO_SEED=${SEED}`, (_, run) => {
         async (first, second, runBytes) => {
           const directory = makeDataDirectory();
           const log = new LogMaker(directory);
-          const make = new RecordMaker();
-          const live = new Set<string>();
+          const historian = new Historian(new RecordMaker());
           const all: Uint8Array[] = [];
           for (const segments of [first, second]) {
             for (const batches of segments) {
               log.write(
                 batches.map((steps) => {
-                  const records = recordsOf(steps, make, live);
+                  const records = historian.recordsOf(steps);
                   all.push(...records);
                   return records;
                 }),

@@ -94,6 +94,20 @@ describe.each(WRITERS)(`a log written in %s, RONDO_SEED=${SEED}`, (writer) => {
 });
 
 function randomRecord(random: Random, make: RecordMaker, truth: MapState): Uint8Array {
+  const session = 1 + random.below(20);
+  if (random.oneIn(4)) {
+    const name = `lock ${session}`;
+    const records = [
+      () => make.session(session, 1000),
+      () => make.sessionEnd(session),
+      () => make.hold(name, session),
+      () => make.hold(name, session, { token: 1 + random.below(5), depth: 2 }),
+      () => make.holdEnd(name, 1 + random.below(5)),
+      () => make.fence(name, random.below(PARTITIONS), 1 + random.below(9)),
+      () => make.ephemeral(`key ${random.below(40)}`, 'v', session),
+    ];
+    return (records[random.below(records.length)] as () => Uint8Array)();
+  }
   const key = `key ${random.below(40)}`;
   const kind = truth.entries.has(key) ? random.below(5) : 0;
   if (kind === 1) return make.touch(key, make.time + 1000);

@@ -21,8 +21,7 @@ import {
   segmentName,
   snapshotName,
 } from '../../node/log/local/format.js';
-import { RECORD_PUT, RecordWriter, recordBytes } from '../../ts/engine/records.js';
-import { partitionOfKey } from '../../ts/wire/partition.js';
+import { RecordWriter, recordBytes } from '../../ts/engine/records.js';
 import {
   LOG_ID,
   LogMaker,
@@ -31,7 +30,7 @@ import {
   RecordMaker,
   START_TIME,
 } from './log-files.js';
-import { MapState } from './log-state.js';
+import { type Entry, MapState } from './log-state.js';
 
 type Batch = readonly Uint8Array[];
 
@@ -184,7 +183,7 @@ export class LiveLog {
   }
 
   private snapshotBytes(lastSegment: number, lastBatch: number, lastChecksum: bigint): Uint8Array {
-    const { entries, revisions } = this.compacted.upTo(lastBatch);
+    const { entries, others, revisions } = this.compacted.upTo(lastBatch);
     const header = encodeSnapshotHeader({
       partitions: PARTITIONS,
       logId: LOG_ID,
@@ -200,7 +199,7 @@ export class LiveLog {
       sealBatch(new DataView(batch.buffer), 0, body.length, count, START_TIME, 0, chain);
       return batch;
     };
-    const records = entries.map(([key, entry]) => putOf(key, entry));
+    const records = [entries, ...others].flat().map(([key, entry]) => recordOf(key, entry));
     const recordsBytes = records.reduce((sum, { length }) => sum + length, 0);
     const first = batchOf(figuresOf(revisions), revisions.length);
     const rest = records.map((record) => batchOf(record, 1));
@@ -213,14 +212,13 @@ function figuresOf(figures: readonly number[]): Uint8Array {
   return new Uint8Array(BigUint64Array.from(figures, BigInt).buffer);
 }
 
-function putOf(key: string, entry: ReturnType<MapState['entries']['get']> & object): Uint8Array {
+function recordOf(key: string, entry: Entry): Uint8Array {
   const keyBytes = Buffer.from(key, 'latin1');
   const value = Buffer.from(entry.value, 'latin1');
   const bytes = new Uint8Array(recordBytes(keyBytes.length, value.length));
-  const partition = partitionOfKey(keyBytes, 0, keyBytes.length, PARTITIONS);
-  const { revision, time, expiresAt } = entry;
+  const { kind, partition, revision, time, expiresAt, back, isEphemeral } = entry;
   new RecordWriter(bytes).append(
-    RECORD_PUT,
+    kind,
     partition,
     revision,
     time,
@@ -231,6 +229,8 @@ function putOf(key: string, entry: ReturnType<MapState['entries']['get']> & obje
     value,
     0,
     value.length,
+    back,
+    isEphemeral ? 1 : 0,
   );
   return bytes;
 }

@@ -4,9 +4,10 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import type { Engine } from '../../ts/engine/engine.js';
+import { type Engine, OUTCOME_SESSIONS } from '../../ts/engine/engine.js';
 import { chooseEngine } from '../../ts/engine/load.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
+import { SESSION_SECRET_BYTES, SESSION_TTL_MS_MIN } from '../../ts/wire/limits.js';
 import { RequestWriter } from '../../ts/wire/request.js';
 import { Status } from '../../ts/wire/status.js';
 
@@ -24,9 +25,29 @@ describe.skipIf(absence !== undefined)(`execute of the native engine${absence ??
     }
     expect(() => engine.execute(engine.reply.buffer, 0, 0)).toThrow("engine's own buffers");
     expect(() => engine.execute(engine.records.buffer, 0, 0)).toThrow("engine's own buffers");
+    expect(() => engine.execute(engine.notices.buffer, 0, 0)).toThrow("engine's own buffers");
     expect(engine.execute(new ArrayBuffer(0), 0, 0)).toBe(-Status.Malformed);
     expect(engine.execute(detached(), 0, 0)).toBe(-Status.Malformed);
     expect(engine.execute(putFrame(), 0, 0)).toBeGreaterThan(0);
+    engine.close();
+  });
+
+  it('takes any figures for a session', () => {
+    const engine = choice.create(OPTIONS);
+    const digest = new Uint8Array(SESSION_SECRET_BYTES);
+    for (const id of [0, -1, 0.5, 2 ** 53, NaN, Infinity, -Infinity]) {
+      const status = engine.openSession(id, SESSION_TTL_MS_MIN, digest, 0);
+      expect([id, status]).toEqual([id, Status.InvalidArgument]);
+      expect([id, engine.resumeSession(id, digest, 0)]).toEqual([id, Status.SessionUnknown]);
+    }
+    for (const ttlMs of [0, -1, SESSION_TTL_MS_MIN + 0.5, NaN, Infinity]) {
+      const status = engine.openSession(1, ttlMs, digest, 0);
+      expect([ttlMs, status]).toEqual([ttlMs, Status.TtlOutOfRange]);
+    }
+    for (const now of [-1, NaN, Infinity]) {
+      expect(engine.resumeSession(1, new Uint8Array(0), now)).toBe(Status.SessionUnknown);
+    }
+    expect(engine.outcome[OUTCOME_SESSIONS]).toBe(0);
     engine.close();
   });
 
@@ -36,6 +57,9 @@ describe.skipIf(absence !== undefined)(`execute of the native engine${absence ??
     expect(() => engine.execute(putFrame(), 0, 0)).toThrow('closed');
     expect(() => engine.execute(putFrame(), 0, 0)).toThrow('closed');
     expect(() => engine.advance(0)).toThrow('closed');
+    const digest = new Uint8Array(SESSION_SECRET_BYTES);
+    expect(() => engine.openSession(1, SESSION_TTL_MS_MIN, digest, 0)).toThrow('closed');
+    expect(() => engine.resumeSession(1, digest, 0)).toThrow('closed');
   });
 
   it('keeps its memory for as long as the function can be called', () => {

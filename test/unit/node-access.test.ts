@@ -12,6 +12,7 @@ import { encodeHello } from '../../ts/wire/hello.js';
 import { PROTOCOL_VERSION } from '../../ts/wire/layout.js';
 import { HELLO_BYTES_MAX, TOKEN_BYTES_MAX } from '../../ts/wire/limits.js';
 import { Status } from '../../ts/wire/status.js';
+import { helloOf } from '../drive/hello.js';
 
 describe('tokens', () => {
   const tokens = new Tokens(['alpha', 'beta']);
@@ -124,7 +125,7 @@ describe('upgrade', () => {
 
 describe('hello', () => {
   const bytesOf = (protocol: number, token: string) =>
-    encodeHello({ protocol, token, client: 'c' }).buffer;
+    encodeHello(helloOf({ protocol, token })).buffer;
 
   it('is judged before anything else is taken', () => {
     const tokens = new Tokens(['secret']);
@@ -147,7 +148,9 @@ describe('a mutated hello', () => {
 
   it(`never throws, whatever its bytes (RONDO_SEED=${seed})`, () => {
     const tokens = new Tokens(['secret']);
-    const valid = encodeHello({ protocol: PROTOCOL_VERSION, token: 'secret', client: 'client/1' });
+    const valid = encodeHello(
+      helloOf({ token: 'secret', session: 7, sessionSecret: new Uint8Array(16) }),
+    );
     const statuses = new Set<number>();
     let state = seed >>> 0 || 1;
     // xorshift32 (Marsaglia, 2003).

@@ -31,17 +31,67 @@ describe('the gate', () => {
       logger: pino({ level: 'silent' }),
       send: () => undefined,
       overload: () => undefined,
+      onDurable: () => undefined,
     });
     const quick = { data: new ConnectionState(undefined) } as unknown as Peer;
     const reply = new Uint8Array(64);
     let held = 0;
     while (gate.refusal === Status.Ok && held < 1_000_000) {
-      gate.hold(++held, quick, new ArrayBuffer(0), 0, 1, reply);
+      gate.hold(++held, quick, reply, 1, true);
     }
     // 1,000,000 of them were measured to take 320 MB.
     expect(held).toBeLessThan(HELD_BYTES_MAX / (64 + 200));
     expect(held).toBeGreaterThan(HELD_BYTES_MAX / (64 + 300));
     expect(engine.input[INPUT_WRITE_REFUSAL]).toBe(Status.Overloaded);
+  });
+});
+
+describe('a gate that holds as much as it may', () => {
+  function full(isWaiting: boolean) {
+    const engine = { input: new Float64Array(INPUT_LENGTH), outcome: new Float64Array(8) };
+    const log = { durable: 0, refusal: 'none', pendingBytes: 0 };
+    const sent: Uint8Array[] = [];
+    const replaced: Uint8Array[] = [];
+    const durable: number[] = [];
+    const gate = new Gate({
+      engine: engine as unknown as Engine,
+      log: log as Log,
+      isWaiting,
+      clock: new SimulatedClock(),
+      logger: pino({ level: 'silent' }),
+      send: (_, reply) => sent.push(reply.slice()),
+      overload: (_, reply) => replaced.push(reply),
+      onDurable: (append) => durable.push(append),
+    });
+    const large = new Uint8Array(HELD_BYTES_MAX / 4);
+    const slow = { data: new ConnectionState(undefined) } as unknown as Peer;
+    for (let reply = 0; reply < 5; reply++) gate.hold(1, slow, large, 1, true);
+    return { gate, log, slow, sent, replaced, durable };
+  }
+
+  it('replaces replies that changed nothing, and keeps those that did', () => {
+    const { gate, log, slow, sent, replaced, durable } = full(true);
+    expect(gate.refusal).toBe(Status.Overloaded);
+    gate.hold(1, slow, Buffer.from('read'), 1, false);
+    gate.hold(1, slow, Buffer.from('answer to a wait'), 1, true);
+    expect(replaced.map((reply) => Buffer.from(reply).toString())).toEqual(['read']);
+    expect(sent).toHaveLength(0);
+    log.durable = 1;
+    gate.onProgress();
+    expect(Buffer.from(sent[5] as Uint8Array).toString()).toBe('answer to a wait');
+    expect(sent).toHaveLength(6);
+    expect(durable).toEqual([1]);
+    expect(gate.refusal).toBe(Status.Ok);
+  });
+
+  it('holds nothing where replies do not wait', () => {
+    const { gate, log, slow, sent, durable } = full(false);
+    let done = 0;
+    gate.after(7, slow, 1, () => done++);
+    expect([sent.length, done, gate.held.count]).toEqual([5, 1, 0]);
+    log.durable = 1;
+    gate.onProgress();
+    expect(durable).toEqual([]);
   });
 });
 
@@ -60,6 +110,21 @@ describe('held replies', () => {
     expect(taken(held, 0)).toEqual([]);
     expect(taken(held, 2)).toEqual(['a', 'b']);
     expect(taken(held, 3)).toEqual(['c', 'd']);
+    expect([held.count, held.bytes, peer.data.held]).toEqual([0, 0, 0]);
+  });
+
+  it('leave in line with the actions that wait for the same appends', () => {
+    const held = new HeldReplies();
+    const order: string[] = [];
+    held.hold(1, peer, Buffer.from('a'), 1);
+    held.holdAction(2, peer, 1, () => order.push('action 2'));
+    held.holdAction(1, peer, 0, () => order.push('action 1'));
+    held.hold(1, peer, Buffer.from('b'), 1);
+    expect([held.count, held.bytes, peer.data.held]).toEqual([4, 2, 3]);
+    held.release(1, (_, reply) => order.push(Buffer.from(reply).toString()));
+    expect(order).toEqual(['a', 'action 1', 'b']);
+    held.release(2, () => expect.unreachable());
+    expect(order).toEqual(['a', 'action 1', 'b', 'action 2']);
     expect([held.count, held.bytes, peer.data.held]).toEqual([0, 0, 0]);
   });
 

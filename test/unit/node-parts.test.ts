@@ -89,6 +89,24 @@ describe('expiry', () => {
     expect(order).toHaveLength(9);
   });
 
+  it('takes a step soon when asked to, once, and none when stopped', () => {
+    const clock = new SimulatedClock();
+    let steps = 0;
+    const engine = { advance: () => 0 } as unknown as Engine;
+    const expiry = new Expiry(engine, clock, () => steps++, fail);
+    expiry.hasten();
+    expiry.hasten();
+    expect(steps).toBe(1);
+    clock.advance(0);
+    expect(steps).toBe(2);
+    clock.advance(0);
+    expect(steps).toBe(2);
+    expiry.stop();
+    expiry.hasten();
+    clock.advance(EXPIRY_INTERVAL_MS * 3);
+    expect(steps).toBe(2);
+  });
+
   it('hands over what the engine throws', () => {
     const clock = new SimulatedClock();
     const errors: unknown[] = [];

@@ -4,9 +4,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../ts/engine/engine.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
-import { decodeHello, decodeWelcome, encodeHello, encodeWelcome } from '../../ts/wire/hello.js';
+import {
+  decodeHello,
+  decodeWelcome,
+  encodeHello,
+  encodeWelcome,
+  type WelcomeFrame,
+} from '../../ts/wire/hello.js';
 import { Drive, decodeReply, text } from '../drive/drive.js';
 import { type CreateEngine, findNative, OPTIONS } from '../drive/engines.js';
+import { helloOf, NO_SESSION } from '../drive/hello.js';
 import {
   copyOf,
   del,
@@ -24,8 +31,8 @@ import { Fixtures } from '../fixtures/fixtures.js';
 const frames = new Fixtures('frames.txt');
 const records = new Fixtures('records.txt');
 
-const HELLO = { protocol: 1, token: 'secret', client: 'rondo-js/0.1.0' };
-const WELCOME = {
+const HELLO = helloOf({ token: 'secret', client: 'rondo-js/0.1.0' });
+const WELCOME: WelcomeFrame = {
   protocol: 1,
   version: '0.1.0',
   engine: 'native',
@@ -40,13 +47,19 @@ const WELCOME = {
     operationsPerFrameMax: 8192,
     operationsOutstandingMax: 65_536,
     scanEntriesMax: 1000,
+    sessionTtlMsMin: 0,
+    sessionTtlMsMax: 0,
+    watchesMax: 0,
+    answersRememberedMax: 0,
   },
   uptimeMs: 123_456_789_012,
   keys: 5_000_000_000,
   memoryBytes: 2 ** 40 + 3,
   memoryBytesMax: 2 ** 53 - 1,
   connections: 7,
+  ...NO_SESSION,
 };
+const SECRET = Uint8Array.from({ length: 16 }, (_, index) => 0xf0 + index);
 
 /** One frame with every operation, and every kind of answer and record it leads to. */
 const OPERATIONS: Operation[] = [
@@ -78,6 +91,44 @@ describe('fixtures of the first exchange', () => {
     const hello = { ...HELLO, token: '' };
     frames.expectBytes('hello-no-token', 'Hello: an empty token', encodeHello(hello));
     expect(decodeHello(copyOf(frames.bytesOf('hello-no-token')))).toEqual(hello);
+  });
+
+  it('a hello that resumes a session', () => {
+    const session = 2 ** 53 - 2;
+    const hello = { ...HELLO, sessionTtlMs: 10_000, session, sessionSecret: SECRET };
+    const what = 'Hello: resumes session 2^53 - 2 with its secret, or has a new one of 10 s';
+    frames.expectBytes('hello-session', what, encodeHello(hello));
+    expect(decodeHello(copyOf(frames.bytesOf('hello-session')))).toEqual(hello);
+  });
+
+  it('a welcome with a new session', () => {
+    const welcome: WelcomeFrame = {
+      ...WELCOME,
+      limits: {
+        ...WELCOME.limits,
+        sessionTtlMsMin: 1000,
+        sessionTtlMsMax: 2 ** 40,
+        watchesMax: 100_000,
+        answersRememberedMax: 1024,
+      },
+      node: 2 ** 53 - 1,
+      session: 2 ** 53 - 2,
+      sessionTtlMs: 10_000,
+      sessionSecret: SECRET,
+      position: 2 ** 40 + 7,
+      sessions: 9,
+      watches: 70_000,
+    };
+    const what = 'Welcome: a new session with its secret, and what came with sessions';
+    frames.expectBytes('welcome-session', what, encodeWelcome(welcome));
+    expect(decodeWelcome(copyOf(frames.bytesOf('welcome-session')))).toEqual(welcome);
+  });
+
+  it('a welcome to a session that goes on', () => {
+    const welcome = { ...WELCOME, session: 7, sessionResumed: true, answersRemembered: true };
+    const what = 'Welcome: session 7 goes on, and answers are remembered';
+    frames.expectBytes('welcome-resumed', what, encodeWelcome(welcome));
+    expect(decodeWelcome(copyOf(frames.bytesOf('welcome-resumed')))).toEqual(welcome);
   });
 
   it('welcome', () => {
@@ -140,26 +191,30 @@ function engineFixtures(name: string, create: CreateEngine): void {
       const { engine, drive } = open();
       const { recordBytes } = drive.frame(copyOf(frames.bytesOf('request')));
       records.expectBytes(
-        'request',
-        'What the request of frames.txt makes: puts, touch, delete',
+        'request-back',
+        'What the request of frames.txt makes: puts, touch, delete, with how far back each looks',
         recordBytes,
       );
       const { recordBytes: expired } = drive.advance(TIME + 5);
-      records.expectBytes('expired', 'What time makes 5 ms later: an expire', expired);
+      const what = 'What time makes 5 ms later: an expire that looks back';
+      records.expectBytes('expired-back', what, expired);
       expect(decodeRecords(Buffer.concat([recordBytes, expired])).map(({ kind }) => kind)).toEqual([
         1, 1, 1, 4, 1, 2, 3,
       ]);
       engine.close();
     });
 
-    it('the records of the fixture fold', () => {
+    it.each([
+      ['', 'from before records looked back'],
+      ['-back', 'that look back'],
+    ])('the records of the fixture fold: request%s, %s', (more) => {
       const { engine, drive } = open();
-      engine.fold(records.bytesOf('request'));
+      engine.fold(records.bytesOf(`request${more}`));
       expect(drive.state().map(({ key, value }) => [key, value])).toEqual([
         ['{run}hits', '-42'],
         [text(Buffer.from('é')), '\u0000ÿ\u0080'],
       ]);
-      engine.fold(records.bytesOf('expired'));
+      engine.fold(records.bytesOf(`expired${more}`));
       expect(drive.keys).toBe(1);
       engine.close();
     });

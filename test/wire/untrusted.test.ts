@@ -1,15 +1,27 @@
 // What comes from outside and is read by TypeScript alone: the hello of a client, the replies of a
 // node. Cut or changed anywhere, they are refused or read, and never throw.
 
+import { Builder } from 'flatbuffers';
 import { describe, expect, it } from 'vitest';
+import { Frame } from '../../ts/wire/generated/rondo/wire/frame.js';
+import { FrameKind } from '../../ts/wire/generated/rondo/wire/frame-kind.js';
+import { Hello } from '../../ts/wire/generated/rondo/wire/hello.js';
 import { decodeHello, encodeHello } from '../../ts/wire/hello.js';
+import { SLOT_HELLO } from '../../ts/wire/layout.js';
 import { ReplyReader, ReplyWriter } from '../../ts/wire/reply.js';
+import { helloOf } from '../drive/hello.js';
 import { bytes, copyOf, encodeRequest, get } from '../drive/operations.js';
 import { Random, seedOf } from '../parity/random.js';
 
 const SEED = seedOf(31);
 const MUTATIONS = 20_000;
-const HELLO = { protocol: 1, token: 'a token', client: 'é/1' };
+const HELLO = helloOf({
+  token: 'a token',
+  client: 'é/1',
+  sessionTtlMs: 10_000,
+  session: 2 ** 53 - 1,
+  sessionSecret: new Uint8Array(16).fill(7),
+});
 
 function replyFrame(): Uint8Array {
   const buffer = new Uint8Array(1024);
@@ -60,6 +72,55 @@ describe(`frames read by TypeScript alone, RONDO_SEED=${SEED}`, () => {
     }
     expect(read).toBeGreaterThan(0);
     expect(read).toBeLessThan(MUTATIONS);
+  });
+
+  it('a hello whose new fields are not what they should be is refused', () => {
+    const frame = encodeHello(HELLO);
+    const view = new DataView(copyOf(frame));
+    const root = view.getUint32(0, true);
+    const slotOf = (table: number, slot: number) => table - view.getInt32(table, true) + slot;
+    const helloField = root + view.getUint16(slotOf(root, SLOT_HELLO), true);
+    const hello = helloField + view.getUint32(helloField, true);
+    const [ttlSlot, sessionSlot, secretSlot] = [10, 12, 14].map((slot) => slotOf(hello, slot));
+    const secretField = hello + view.getUint16(secretSlot as number, true);
+    const secret = secretField + view.getUint32(secretField, true);
+    const changed = (change: (copy: DataView) => void) => {
+      const copy = copyOf(frame);
+      change(new DataView(copy));
+      return decodeHello(copy);
+    };
+    expect(changed(() => undefined)).toEqual(HELLO);
+    for (const at of [ttlSlot, sessionSlot, secretSlot] as number[]) {
+      expect(changed((copy) => copy.setUint16(at, 0xfffc, true))).toBeUndefined();
+      // Odd places are no place for a number or an offset.
+      const odd = view.getUint16(at, true) + 1;
+      expect(changed((copy) => copy.setUint16(at, odd, true))).toBeUndefined();
+    }
+    for (const offset of [1, frame.length - secretField, 0x7fffffff, 0xffffffff]) {
+      expect(changed((copy) => copy.setUint32(secretField, offset, true))).toBeUndefined();
+    }
+    for (const length of [frame.length - secret - 3, 0x7fffffff, 0xffffffff]) {
+      expect(changed((copy) => copy.setUint32(secret, length, true))).toBeUndefined();
+    }
+    // Another length is for the node to judge, and so are numbers above 2^53.
+    const short = changed((copy) => copy.setUint32(secret, 3, true));
+    expect(short?.sessionSecret).toEqual(new Uint8Array(3).fill(7));
+    const sessionAt = hello + view.getUint16(sessionSlot as number, true);
+    const far = changed((copy) => copy.setBigUint64(sessionAt, 2n ** 64n - 1n, true));
+    expect(far?.session).toBe(2 ** 64);
+  });
+
+  it('a hello that has events beside it is refused', () => {
+    const builder = new Builder(64);
+    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0);
+    Frame.startEventsVector(builder, 0);
+    const events = builder.endVector();
+    Frame.startFrame(builder);
+    Frame.addKind(builder, FrameKind.Hello);
+    Frame.addHello(builder, hello);
+    Frame.addEvents(builder, events);
+    Frame.finishFrameBuffer(builder, Frame.endFrame(builder));
+    expect(decodeHello(copyOf(builder.asUint8Array()))).toBeUndefined();
   });
 
   it('a reply cut anywhere is refused', () => {

@@ -3,6 +3,8 @@
 
 /** Milliseconds between two alarms: how late a deadline may be noticed. */
 const INTERVAL_MS = 5;
+/** The longest timer that the platforms have. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Milliseconds behind its time from which an alarm says that the process was busy. */
 const BUSY_MS = 10;
 
@@ -19,7 +21,8 @@ export class Alarm {
     if (at >= this.at) return;
     clearTimeout(this.timer);
     this.at = at;
-    this.due = Math.max(at, now + INTERVAL_MS);
+    // One that is set for further away than timers go rings before its time, and is set anew.
+    this.due = Math.min(Math.max(at, now + INTERVAL_MS), now + TIMER_MS_MAX);
     this.timer = setTimeout(this.fire, this.due - now);
   }
 

@@ -28,8 +28,9 @@ export function answer(call: Call, reader: ReplyReader): number {
   if ((reader.flags & FLAG_ENTRY) !== 0) return VIOLATION;
   const { status } = reader;
   if (status === Status.NotFound) {
-    if (call.shape === Shape.Written || call.shape === Shape.Number) return status;
-    call.resolve(call.shape === Shape.Removed ? false : undefined);
+    const { shape } = call;
+    if (shape === Shape.Written || shape === Shape.Number || shape === Shape.Answer) return status;
+    call.resolve(shape === Shape.Removed ? false : undefined);
     return ANSWERED;
   }
   if (status !== Status.Ok) return status;
@@ -56,6 +57,11 @@ export function answer(call: Call, reader: ReplyReader): number {
     case Shape.Removed:
       call.resolve(true);
       return ANSWERED;
+    case Shape.Answer: {
+      const { revision, count, ttlMs } = reader;
+      call.resolve({ revision, count, ttlMs });
+      return ANSWERED;
+    }
     default:
       call.resolve({ revision: reader.revision });
       return ANSWERED;

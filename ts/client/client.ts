@@ -1,12 +1,27 @@
 // The client: one connection to a node and what is done over it.
 
-import { TOKEN_BYTES_MAX } from '../wire/limits.js';
-import { json } from './codec.js';
+import {
+  SESSION_TTL_MS_DEFAULT,
+  SESSION_TTL_MS_MAX,
+  SESSION_TTL_MS_MIN,
+  TOKEN_BYTES_MAX,
+} from '../wire/limits.js';
+import { timeoutError } from './arguments.js';
+import { type Codec, json } from './codec.js';
 import { Connection } from './connection.js';
-import { type CallOptions, Dispatcher, timeoutError } from './dispatcher.js';
+import { type CallOptions, Dispatcher } from './dispatcher.js';
+import { type ElectOptions, elect, type Leader } from './election.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { Kv } from './kv.js';
+import type { Lock, LockOptions } from './lock.js';
+import { type LockInfo, type LocksOptions, listLocks } from './lock-list.js';
+import { type LockSet, lockMany } from './lock-many.js';
+import { Locks } from './locks.js';
+import { Replica, type ReplicaOptions } from './replica.js';
+import { Semaphore } from './semaphore.js';
+import { Session } from './session.js';
 import { type ConnectionStatus, StatusFeed, type Welcome } from './status.js';
+import { Watches } from './watches.js';
 import type { WebSocketConstructor } from './websocket.js';
 
 export interface RetryOptions {
@@ -24,6 +39,11 @@ export interface QueueOptions {
   readonly mode?: 'wait' | 'fail-fast' | undefined;
 }
 
+export interface SessionOptions {
+  /** Milliseconds that the session, and all that it holds, outlives this client's last sign of life. */
+  readonly ttlMs?: number | undefined;
+}
+
 export interface ConnectOptions {
   /** `ws://host:port` or `wss://host:port`. */
   readonly url: string;
@@ -33,6 +53,11 @@ export interface ConnectOptions {
   readonly timeoutMs?: number | undefined;
   readonly retry?: RetryOptions | undefined;
   readonly queue?: QueueOptions | undefined;
+  /**
+   * What the client holds across connections: locks, ephemeral keys, and the answers that let it repeat a
+   * write whose answer was lost. `false`: none.
+   */
+  readonly session?: SessionOptions | false | undefined;
   /** The constructor to use instead of the platform's, or of the package `ws`. */
   readonly WebSocket?: WebSocketConstructor | undefined;
 }
@@ -58,6 +83,9 @@ export class Rondo {
   readonly kv: Kv;
   private readonly dispatcher: Dispatcher;
   private readonly connection: Connection;
+  private readonly watches: Watches;
+  private readonly session: Session;
+  private readonly lockTable: Locks;
   private readonly feed = new StatusFeed();
   private readonly timeoutMs: number;
 
@@ -68,6 +96,7 @@ export class Rondo {
     const { delayMsMax = Math.max(delayMsMin, RETRY_DELAY_MS_MAX_DEFAULT) } = retry;
     const { max = QUEUE_MAX_DEFAULT, mode = 'wait' } = queue;
     const { random = Math.random, idFirst = 1 } = seams;
+    const sessionTtlMs = sessionTtlOf(options.session);
     checkUrl(options.url);
     check(timeoutMs > 0 && timeoutMs < 2 ** 31, 'timeoutMs is above 0 and below 2^31');
     check(attempts >= 0, 'retry.attempts is 0 or more');
@@ -95,6 +124,21 @@ export class Rondo {
       idFirst,
       onSilence: (reason) => this.connection.abandon(reason, true),
     });
+    this.session = new Session(
+      {
+        ttlMs: sessionTtlMs,
+        timeoutMs,
+        onDead: (reason) => this.connection.abandon(reason, true),
+      },
+      this.dispatcher,
+    );
+    this.watches = new Watches({
+      dispatcher: this.dispatcher,
+      retryDelayMsMin: delayMsMin,
+      retryDelayMsMax: delayMsMax,
+      random,
+    });
+    this.dispatcher.pushes = this.watches;
     this.connection = new Connection(
       {
         url: options.url,
@@ -107,10 +151,58 @@ export class Rondo {
         WebSocket: options.WebSocket,
       },
       this.dispatcher,
+      this.session,
       this.feed,
     );
-    this.kv = new Kv({ dispatcher: this.dispatcher, timeoutMs, queueMax: max, random }, json);
+    const { dispatcher, session, watches } = this;
+    const hasSession = session.isWanted;
+    this.kv = new Kv({ dispatcher, watches, timeoutMs, queueMax: max, random, hasSession }, json);
+    this.lockTable = new Locks({
+      dispatcher,
+      session,
+      kv: this.kv,
+      timeoutMs,
+      repeatDelayMsMin: delayMsMin,
+      repeatDelayMsMax: delayMsMax,
+      random,
+    });
     this.connection.open();
+  }
+
+  /**
+   * Takes the lock of this name, in turn, and holds it until it is released or lost; `lock.signal` tells of
+   * the loss. `await using lock = await rondo.lock('plan')` releases it at the end of the scope. LOCK_HELD,
+   * LOCK_TIMEOUT, DEADLOCK (the message names the cycle), CANCELLED; SESSION_UNKNOWN where the session was
+   * lost while it waited.
+   */
+  lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return this.lockTable.acquire(name, options);
+  }
+
+  /** Takes several locks, each as `lock` does, in the one order that all take them in; all or none. */
+  lockMany(names: Iterable<string>, options: LockOptions = {}): Promise<LockSet> {
+    return lockMany(names, options, (name, each) => this.lockTable.acquire(name, each));
+  }
+
+  /** Stands for election; fulfilled when this client leads. */
+  elect(name: string, options: ElectOptions = {}): Promise<Leader> {
+    return elect(() => this.lockTable.acquire(name, { signal: options.signal }), options);
+  }
+
+  /** A lock that `permits` holders share. */
+  semaphore(name: string, permits: number): Semaphore {
+    return new Semaphore(this.lockTable, name, permits);
+  }
+
+  /** A live map of every key with this prefix, read without a round trip. */
+  replica<T = unknown>(prefix: string, options: ReplicaOptions<T> = {}): Replica<T> {
+    const { codec = json as Codec<T>, signal } = options;
+    return new Replica(this.watches, prefix, codec, this.timeoutMs, signal);
+  }
+
+  /** Who holds and who waits for the locks whose names have this prefix. */
+  locks(prefix = '', options: LocksOptions = {}): AsyncIterableIterator<LockInfo> {
+    return listLocks(this.dispatcher, prefix, options);
   }
 
   /** The present status and then every change, up to `closed`. */
@@ -162,18 +254,20 @@ export class Rondo {
   }
 
   /**
-   * Takes no new calls, waits until all others have their answer or deadline, then closes. An update
-   * and operations on many keys count as one call; of a scan, the page that is under way.
+   * Takes no new calls, waits until all others have their answer or deadline, then ends the session, with
+   * all that it holds, and closes. An update and operations on many keys count as one call; of a scan, the
+   * page that is under way. Who waits for a lock hears at once that there will be none.
    */
   async drain(): Promise<void> {
     this.dispatcher.refuse(
       new RondoError('CLOSED', 'the client is draining and takes no new calls; connect again'),
     );
-    await this.dispatcher.idle();
+    await this.dispatcher.activity.idle();
+    await this.session.end();
     await this.connection.close();
   }
 
-  /** Closes now: calls without an answer fail with CLOSED. */
+  /** Closes now: calls without an answer fail with CLOSED, and the session ends. */
   async close(): Promise<void> {
     await this.connection.close();
   }
@@ -182,6 +276,19 @@ export class Rondo {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.drain();
   }
+}
+
+/** Milliseconds; 0: none. */
+function sessionTtlOf(session: SessionOptions | false | undefined): number {
+  if (session === false) return 0;
+  const ttlMs = session?.ttlMs ?? SESSION_TTL_MS_DEFAULT;
+  if (Number.isInteger(ttlMs) && ttlMs >= SESSION_TTL_MS_MIN && ttlMs <= SESSION_TTL_MS_MAX) {
+    return ttlMs;
+  }
+  throw new RondoError(
+    'TTL_OUT_OF_RANGE',
+    `session.ttlMs is a whole number of ${SESSION_TTL_MS_MIN} to ${SESSION_TTL_MS_MAX} milliseconds`,
+  );
 }
 
 function check(holds: boolean, message: string): void {

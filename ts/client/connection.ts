@@ -7,6 +7,7 @@ import { backoffMs } from './backoff.js';
 import type { Dispatcher } from './dispatcher.js';
 import { adviceOf, RondoError } from './errors.js';
 import { decodeWelcome, encodeHello } from './hello.js';
+import type { Session } from './session.js';
 import type { StatusFeed, Welcome } from './status.js';
 import {
   SOCKET_OPEN,
@@ -38,6 +39,7 @@ export interface ConnectionOptions {
 export class Connection {
   private socket: WebSocketLike | undefined;
   private isWelcome = false;
+  private helloAt = 0;
   private welcomedAt = 0;
   /** Losses and failed tries since the connection was last good. */
   private failures = 0;
@@ -49,6 +51,7 @@ export class Connection {
   constructor(
     private readonly options: ConnectionOptions,
     private readonly dispatcher: Dispatcher,
+    private readonly session: Session,
     private readonly feed: StatusFeed,
   ) {}
 
@@ -133,7 +136,9 @@ export class Connection {
 
     socket.onopen = () => {
       if (socket !== this.socket) return;
-      socket.send(encodeHello({ protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME }));
+      this.helloAt = performance.now();
+      const hello = { protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME };
+      socket.send(encodeHello({ ...hello, ...this.session.hello() }));
     };
     socket.onmessage = (event: { readonly data: unknown }) => {
       if (socket === this.socket) this.receive(socket, event.data);
@@ -144,8 +149,13 @@ export class Connection {
     socket.onclose = (event: { readonly code: number; readonly reason: string }) => {
       if (socket !== this.socket) return;
       const reason = this.closeReason(event.code, event.reason);
+      const isSessionOver = event.code === CLOSE_CODE_BASE + Status.SessionUnknown;
       if (isPermanent(event.code)) this.finish(reason);
-      else this.lost(reason, true);
+      else if (isSessionOver && this.session.isEnding) this.finish(undefined);
+      else {
+        if (isSessionOver) this.session.lose(reason);
+        this.lost(reason, true);
+      }
     };
   }
 
@@ -155,8 +165,9 @@ export class Connection {
       return;
     }
     if (this.isWelcome) {
-      const violation = this.dispatcher.receive(data);
-      if (violation !== undefined) this.abandon(violation, false);
+      const reason = this.dispatcher.receive(data);
+      if (reason?.code === 'SESSION_UNKNOWN') this.session.lose(reason);
+      if (reason !== undefined) this.abandon(reason, reason.code !== 'PROTOCOL_ERROR');
       return;
     }
     const welcome = readWelcome(data);
@@ -169,11 +180,24 @@ export class Connection {
       }
       return;
     }
+    const resumed = this.session.welcomed(welcome, this.helloAt);
+    if (resumed instanceof RondoError) {
+      this.abandon(resumed, true);
+      return;
+    }
+    if (socket !== this.socket) {
+      // It came when the session had to count as lost, or who heard of a loss has closed the client.
+      this.session.lose(new RondoError('CLOSED', 'the client was closed'));
+      return;
+    }
     clearTimeout(this.timer);
     this.isWelcome = true;
     this.welcomedAt = performance.now();
-    this.dispatcher.attach(socket, welcome);
-    this.feed.publish({ state: 'connected', welcome });
+    this.dispatcher.attach(socket, welcome, resumed);
+    this.session.connectionChanged();
+    const { id } = this.session;
+    const session = id === 0 ? undefined : { id, resumed };
+    this.feed.publish({ state: 'connected', welcome, session });
   }
 
   private lost(reason: RondoError, mayRepeat: boolean): void {
@@ -190,6 +214,9 @@ export class Connection {
     else this.dispatcher.noteAbsence(reason);
     this.isWelcome = false;
     this.dispatcher.hasAnswered = false;
+    this.session.connectionChanged();
+    // Who heard that the session is lost may have closed the client.
+    if (this.feed.current.state === 'closed') return;
     if (this.failures > attempts) {
       const tries = attempts === 0 ? '' : ` (${attempts} more tries failed, too)`;
       this.finish(
@@ -212,9 +239,10 @@ export class Connection {
     if (this.feed.current.state === 'closed') return;
     const { socket } = this;
     this.release();
-    this.dispatcher.shutdown(
-      reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on'),
-    );
+    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on');
+    this.dispatcher.farewell();
+    this.dispatcher.shutdown(end);
+    this.session.lose(end);
     this.feed.publish({ state: 'closed', reason });
     if (socket !== undefined) closeQuietly(socket, CLOSE_NORMAL, '');
   }
@@ -242,12 +270,17 @@ export class Connection {
   }
 }
 
-/** A refusal that another try would only meet again. */
+const PERMANENT = new Set<number>([
+  Status.Unauthenticated,
+  Status.ProtocolMismatch,
+  Status.SessionForbidden,
+  Status.SessionMoved,
+  Status.TtlOutOfRange,
+]);
+
+/** A refusal that another try would only meet again, or answer in kind. */
 function isPermanent(closeCode: number): boolean {
-  return (
-    closeCode === CLOSE_CODE_BASE + Status.Unauthenticated ||
-    closeCode === CLOSE_CODE_BASE + Status.ProtocolMismatch
-  );
+  return PERMANENT.has(closeCode - CLOSE_CODE_BASE);
 }
 
 function readWelcome(frame: ArrayBuffer): Welcome | RondoError {

@@ -24,12 +24,18 @@ export interface RondoErrorDetails {
   readonly revision?: number | undefined;
 }
 
-const RETRYABLE_CLIENT_CODES = new Set<string>([
+const RETRYABLE_CODES = new Set<string>([
   'TIMEOUT',
   'CONNECTION_LOST',
   'QUEUE_FULL',
   'OFFLINE',
   'CONTENTION',
+  // What a wait, another order of locks or a session of its own may mend.
+  'SESSION_UNKNOWN',
+  'LOCK_HELD',
+  'LOCK_TIMEOUT',
+  'DEADLOCK',
+  'UPGRADE_CONFLICT',
 ]);
 
 export class RondoError extends Error {
@@ -38,7 +44,10 @@ export class RondoError extends Error {
   readonly retryable: boolean;
   /** True exactly when a write was sent and it is not known whether the node carried it out. */
   readonly maybeApplied: boolean;
-  /** The key's present revision, where the node refused a condition; 0 = the key does not exist. */
+  /**
+   * Where the node refused a condition: the key's present revision, 0 = the key does not exist. Where it
+   * refused a lock or a fence: the token of the newest holder that it knows, 0 = none.
+   */
   readonly revision: number | undefined;
 
   constructor(
@@ -47,7 +56,7 @@ export class RondoError extends Error {
     details: RondoErrorDetails = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.retryable = details.retryable ?? RETRYABLE_CLIENT_CODES.has(code);
+    this.retryable = details.retryable ?? RETRYABLE_CODES.has(code);
     this.maybeApplied = details.maybeApplied ?? false;
     this.revision = details.revision;
   }
@@ -73,6 +82,30 @@ const ADVICE: { readonly [code: number]: string } = {
   [Status.Unauthenticated]: 'pass a valid token to connect({ token })',
   [Status.HelloTimeout]: 'the hello came too late; the machine or network may be overloaded',
   [Status.SlowReader]: 'this process read its replies too slowly; issue fewer calls at a time',
+  [Status.SessionRequired]: 'this needs a session; connect without { session: false }',
+  [Status.SessionUnknown]:
+    'the session has ended, and what it held is lost; stop what locks guarded and take them again',
+  [Status.SessionForbidden]: 'not the secret of that session; connect anew',
+  [Status.SessionMoved]:
+    'the session was resumed over another connection; give each client a session of its own',
+  [Status.SessionFull]:
+    'the session holds as much as it may; release locks, delete ephemeral keys, or use more clients',
+  [Status.TtlOutOfRange]:
+    'a time to live is out of range; see welcome.limits.sessionTtlMsMin and Max',
+  [Status.LockHeld]: 'the lock is held; wait for it with waitMs, or try again later',
+  [Status.LockTimeout]: 'the lock did not come free in time; wait longer, or look who holds it',
+  [Status.LockCancelled]: 'the wait for the lock was cancelled',
+  [Status.Deadlock]:
+    'waiting would never end; release what is held and begin anew, or take all with lockMany',
+  [Status.UpgradeConflict]:
+    'another holder waits for the same upgrade; release the lock and take it exclusively',
+  [Status.NotHolder]:
+    'the lock is not held under this token; stop what it guards, and take it again',
+  [Status.Fenced]: 'a newer holder of the lock was seen; stop, and take the lock again',
+  [Status.Compacted]: 'the history does not reach back so far; begin with a snapshot',
+  [Status.TokenForeign]: 'the resume token is of another node; begin with a snapshot',
+  [Status.WatchLimit]: 'there are as many watches as there may be; end some, or watch a prefix',
+  [Status.WatchOverflow]: 'the events of a watch were not read in time; read faster',
   [Status.LogFailed]: 'the log of the node failed; writes without an answer are unknown',
   [Status.TooManyConnections]: 'the node has no room for another connection; share one client',
 };
@@ -82,19 +115,30 @@ export function adviceOf(status: number): string {
   return ADVICE[status] ?? statusName(status);
 }
 
-/** The error of an operation that the node answered with `status`. */
+/** Statuses whose result has a revision that tells why. */
+const WITH_REVISION = new Set<number>([
+  Status.AlreadyExists,
+  Status.RevisionMismatch,
+  Status.LockHeld,
+  Status.NotHolder,
+  Status.Fenced,
+]);
+
+/** The error of an operation that the node answered with `status`; `detail` is the text it gave. */
 export function statusError(
   status: number,
   subject: string,
   isWrite: boolean,
   revision: number,
+  detail = '',
 ): RondoError {
-  const conditionFailed = status === Status.AlreadyExists || status === Status.RevisionMismatch;
   const isKnown = ADVICE[status] !== undefined || status === Status.InvalidArgument;
-  return new RondoError(statusName(status), `${subject}: ${adviceOf(status)}`, {
-    retryable: isRetryable(status),
+  const code = statusName(status);
+  const said = detail === '' ? '' : `\n${detail}`;
+  return new RondoError(code, `${subject}: ${adviceOf(status)}${said}`, {
+    retryable: isRetryable(status) || RETRYABLE_CODES.has(code),
     maybeApplied: isWrite && (status === Status.Internal || !isKnown),
-    revision: conditionFailed ? revision : undefined,
+    revision: WITH_REVISION.has(status) ? revision : undefined,
   });
 }
 

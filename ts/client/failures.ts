@@ -1,17 +1,20 @@
 // The errors of calls that end without an answer of the node: what happened, whether a write may have
 // been carried out, and what to do.
 
-import { type Call, SENT } from './call.js';
+import { isRetryable, Status } from '../wire/status.js';
+import { type Call, Repeat } from './call.js';
 import { RondoError } from './errors.js';
 
 export function because(reason: RondoError | undefined): string {
   return reason === undefined ? '' : ` (${reason.message})`;
 }
 
-/** The connection went while the answer was due. */
+/** The connection, or the session of a lock, went while the answer was due. */
 export function lost(call: Call, reason: RondoError): RondoError {
-  const code = reason.code === 'PROTOCOL_ERROR' ? 'PROTOCOL_ERROR' : 'CONNECTION_LOST';
-  const isWrite = !call.isRead;
+  const isOfSession = call.isDeferred && reason.code === 'SESSION_UNKNOWN';
+  const isKept = isOfSession || reason.code === 'PROTOCOL_ERROR';
+  const code = isKept ? reason.code : 'CONNECTION_LOST';
+  const isWrite = call.repeatable === Repeat.Once;
   const advice = isWrite ? '; it may have been carried out, so read before repeating it' : '';
   return new RondoError(code, `${call.subject}: ${reason.message}${advice}`, {
     cause: reason,
@@ -19,19 +22,29 @@ export function lost(call: Call, reason: RondoError): RondoError {
   });
 }
 
+/**
+ * Whether the node may refuse so without a look at what the session remembers: then it says nothing of the
+ * first time that the call was sent.
+ */
+export function isBlind(status: number): boolean {
+  return isRetryable(status) || BLIND.has(status);
+}
+
+const BLIND = new Set<number>([Status.SessionUnknown, Status.LogFailed, Status.Internal]);
+
 /** The call meets, or is met by, the end of the client. */
 export function refused(call: Call, reason: RondoError): RondoError {
   return new RondoError(reason.code, `${call.subject}: ${reason.message}`, {
     cause: reason.cause ?? reason,
     retryable: false,
-    maybeApplied: call.state === SENT && !call.isRead,
+    maybeApplied: call.maybeApplied,
   });
 }
 
 export function cancelled(call: Call, signal: AbortSignal): RondoError {
   return new RondoError('CANCELLED', `${call.subject}: given up by its signal`, {
     cause: signal.reason as unknown,
-    maybeApplied: call.state === SENT && !call.isRead,
+    maybeApplied: call.maybeApplied,
   });
 }
 
@@ -65,7 +78,7 @@ export function valueTooLarge(call: Call, valueBytesMax: number): RondoError {
 
 /** The deadline of a call that was sent. */
 export function unanswered(call: Call): RondoError {
-  const isWrite = !call.isRead;
+  const isWrite = call.maybeApplied;
   return new RondoError(
     'TIMEOUT',
     `${call.subject}: no answer in time${isWrite ? '; it may have been carried out' : ''}. ` +
@@ -86,6 +99,14 @@ export function unsent(
   return new RondoError('TIMEOUT', `${call.subject}: not sent in time: ${why}`, {
     cause: absence,
   });
+}
+
+/** What needs a session, of a client that was made without one. */
+export function sessionRequired(subject: string): RondoError {
+  return new RondoError(
+    'SESSION_REQUIRED',
+    `${subject}: the client has no session; connect without { session: false }`,
+  );
 }
 
 /** What the node sent cannot be. */

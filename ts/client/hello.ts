@@ -12,15 +12,17 @@ import {
   SLOT_HELLO,
   SLOT_KIND,
   SLOT_WELCOME,
+  writeU64,
 } from '../wire/layout.js';
-import { fieldAt, followOffset, stringAt, vtableOf } from '../wire/walk.js';
+import { fieldAt, followOffset, stringAt, vectorAt, vtableOf } from '../wire/walk.js';
 
-// The hello, front to back: vtable and table of Frame, vtable and table of Hello, two strings.
+// The hello, front to back: vtable and table of Frame, vtable and table of Hello, two strings, the
+// secret. The table begins where its integers of eight bytes come to stand on a multiple of eight.
 const FRAME_VTABLE_AT = 8;
 const FRAME_AT = 24;
 const HELLO_VTABLE_AT = 36;
-const HELLO_AT = 48;
-const STRINGS_AT = 64;
+const HELLO_AT = 56;
+const STRINGS_AT = 92;
 
 const encoder = new TextEncoder();
 
@@ -28,7 +30,8 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   const token = encoder.encode(hello.token);
   const client = encoder.encode(hello.client);
   const clientAt = STRINGS_AT + stringBytes(token);
-  const frame = new Uint8Array(clientAt + stringBytes(client));
+  const secretAt = clientAt + stringBytes(client);
+  const frame = new Uint8Array(secretAt + 4 + hello.sessionSecret.length);
   const view = new DataView(frame.buffer);
   const put16 = (at: number, value: number): void => view.setUint16(at, value, true);
   const put32 = (at: number, value: number): void => view.setUint32(at, value, true);
@@ -43,20 +46,28 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   put32(FRAME_AT + 4, HELLO_AT - (FRAME_AT + 4));
   view.setUint8(FRAME_AT + 8, FrameKind.Hello);
 
-  put16(HELLO_VTABLE_AT, 10);
+  put16(HELLO_VTABLE_AT, 16);
   put16(HELLO_VTABLE_AT + 2, STRINGS_AT - HELLO_AT);
   put16(HELLO_VTABLE_AT + 4, 12);
   put16(HELLO_VTABLE_AT + 6, 4);
   put16(HELLO_VTABLE_AT + 8, 8);
+  put16(HELLO_VTABLE_AT + 10, 16);
+  put16(HELLO_VTABLE_AT + 12, 24);
+  put16(HELLO_VTABLE_AT + 14, 32);
   put32(HELLO_AT, HELLO_AT - HELLO_VTABLE_AT);
   put32(HELLO_AT + 4, STRINGS_AT - (HELLO_AT + 4));
   put32(HELLO_AT + 8, clientAt - (HELLO_AT + 8));
   put16(HELLO_AT + 12, hello.protocol);
+  writeU64(view, HELLO_AT + 16, hello.sessionTtlMs);
+  writeU64(view, HELLO_AT + 24, hello.session);
+  put32(HELLO_AT + 32, secretAt - (HELLO_AT + 32));
 
   put32(STRINGS_AT, token.length);
   frame.set(token, STRINGS_AT + 4);
   put32(clientAt, client.length);
   frame.set(client, clientAt + 4);
+  put32(secretAt, hello.sessionSecret.length);
+  frame.set(hello.sessionSecret, secretAt + 4);
   return frame;
 }
 
@@ -90,12 +101,25 @@ export function decodeWelcome(frame: ArrayBuffer): WelcomeFrame | undefined {
       operationsPerFrameMax: limits.integer(10, 4),
       operationsOutstandingMax: limits.integer(12, 4),
       scanEntriesMax: limits.integer(14, 4),
+      sessionTtlMsMin: limits.integer(16, 8),
+      sessionTtlMsMax: limits.integer(18, 8),
+      watchesMax: limits.integer(20, 4),
+      answersRememberedMax: limits.integer(22, 4),
     },
     uptimeMs: welcome.integer(20, 8),
     keys: welcome.integer(22, 8),
     memoryBytes: welcome.integer(24, 8),
     memoryBytesMax: welcome.integer(26, 8),
     connections: welcome.integer(28, 4),
+    node: welcome.integer(30, 8),
+    session: welcome.integer(32, 8),
+    sessionTtlMs: welcome.integer(34, 8),
+    sessionSecret: welcome.bytes(36),
+    sessionResumed: welcome.integer(38, 1) !== 0,
+    answersRemembered: welcome.integer(40, 1) !== 0,
+    position: welcome.integer(42, 8),
+    sessions: welcome.integer(44, 4),
+    watches: welcome.integer(46, 4),
   };
   return root.isValid && welcome.isValid && limits.isValid ? decoded : undefined;
 }
@@ -124,6 +148,16 @@ class Table {
     const text = at === 0 ? '' : stringAt(this.view, at);
     if (text === undefined) this.isValid = false;
     return text ?? '';
+  }
+
+  /** A copy. */
+  bytes(slot: number): Uint8Array {
+    const at = this.field(slot, 4);
+    const start = at === 0 ? 0 : vectorAt(this.view, at, 1);
+    if (start < 0) this.isValid = false;
+    if (start <= 0) return new Uint8Array(0);
+    const length = this.view.getUint32(start - 4, true);
+    return new Uint8Array(this.view.buffer as ArrayBuffer, start, length).slice();
   }
 
   table(slot: number): Table | undefined {

@@ -6,6 +6,8 @@ import {
   CONDITION_ALWAYS,
   CONDITION_IF_ABSENT,
   CONDITION_IF_REVISION,
+  FLAG_EPHEMERAL,
+  FLAG_FENCED,
   FLAG_KEYS_ONLY,
   TTL_KEEP,
   TTL_NONE,
@@ -24,10 +26,22 @@ import { Call, Shape } from './call.js';
 import { type Codec, json } from './codec.js';
 import type { CallOptions, Dispatcher } from './dispatcher.js';
 import { invalidArgument } from './errors.js';
+import { fenced, fenceError } from './fence.js';
 import { keyError } from './key.js';
+import type {
+  DeleteOptions,
+  IncrementOptions,
+  PageOptions,
+  PutOptions,
+  TouchOptions,
+  WriteOptions,
+} from './kv-options.js';
 import { eachOf } from './many.js';
 import { PAGE_SIZE_DEFAULT, type ScanOptions, scanAll } from './scan.js';
 import { type Updated, type UpdateFunction, type UpdateOptions, updateKey } from './update.js';
+import { Watch } from './watch.js';
+import type { WatchOptions } from './watch-options.js';
+import type { Watches } from './watches.js';
 
 export interface Entry<T> {
   readonly key: string;
@@ -48,48 +62,24 @@ export interface Written {
   readonly revision: number;
 }
 
-export interface PutOptions extends CallOptions {
-  /** Only if the key does not exist; otherwise ALREADY_EXISTS. */
-  readonly ifAbsent?: boolean | undefined;
-  /** Only if the key is at this revision (0: does not exist); otherwise REVISION_MISMATCH. */
-  readonly ifRevision?: number | undefined;
-  /** Milliseconds until the key expires. Without it and `keepTtl`, the key does not expire. */
-  readonly ttlMs?: number | undefined;
-  /** Leaves the key's expiry as it is. */
-  readonly keepTtl?: boolean | undefined;
-}
-
-export interface DeleteOptions extends CallOptions {
-  /** Only if the key is at this revision; otherwise REVISION_MISMATCH. */
-  readonly ifRevision?: number | undefined;
-}
-
-export interface IncrementOptions extends CallOptions {
-  /** Milliseconds until the key expires. Without it, its expiry stays as it is. */
-  readonly ttlMs?: number | undefined;
-}
-
-export interface TouchOptions extends CallOptions {
-  /** Milliseconds until the key expires. */
-  readonly ttlMs?: number | undefined;
-  /** The key no longer expires. */
-  readonly persist?: boolean | undefined;
-}
-
-export interface PageOptions extends CallOptions {
-  /** Entries at most, 1 to the node's `limits.scanEntriesMax`; a page may hold fewer. */
-  readonly limit?: number | undefined;
-  /** Of the page before. */
-  readonly cursor?: Uint8Array | undefined;
-  readonly keysOnly?: boolean | undefined;
-}
+export type {
+  DeleteOptions,
+  IncrementOptions,
+  PageOptions,
+  PutOptions,
+  TouchOptions,
+  WriteOptions,
+} from './kv-options.js';
 
 /** What the namespace needs of its client. */
 export interface KvContext {
   readonly dispatcher: Dispatcher;
+  readonly watches: Watches;
   readonly timeoutMs: number;
   readonly queueMax: number;
   readonly random: () => number;
+  /** Whether the client asks for a session. */
+  readonly hasSession: boolean;
   /** Of the calls of a whole that has begun: a drain lets them through. */
   readonly isPart?: true;
 }
@@ -144,7 +134,7 @@ export class Kv<V = unknown> {
     let ttlMs = 0;
     let expectedRevision = 0;
     if (options !== undefined && error === undefined) {
-      error = putOptionsError(options);
+      error = putOptionsError(options, this.context.hasSession);
       if (options.ttlMs !== undefined) {
         ttlMs = options.ttlMs;
         flags = TTL_SET;
@@ -156,11 +146,14 @@ export class Kv<V = unknown> {
         flags |= CONDITION_IF_REVISION;
         expectedRevision = options.ifRevision;
       }
+      if (options.ephemeral === true) flags |= FLAG_EPHEMERAL;
+      if (options.fence !== undefined) flags |= FLAG_FENCED;
     }
     if (error !== undefined) return Promise.reject(error);
     let encoded: string | Uint8Array;
     try {
       encoded = this.encode(value);
+      if (options?.fence !== undefined) encoded = fenced(options.fence, encoded);
     } catch (cause) {
       return Promise.reject(encodeError(key, cause));
     }
@@ -184,16 +177,17 @@ export class Kv<V = unknown> {
   /** Whether there was something to delete. */
   delete(key: string, options?: DeleteOptions): Promise<boolean> {
     const ifRevision = options?.ifRevision;
-    const error = keyError(key, false) ?? revisionError(ifRevision);
+    const fence = options?.fence;
+    const error = keyError(key, false) ?? revisionError(ifRevision) ?? fenceError(fence);
     if (error !== undefined) return Promise.reject(error);
     const flags = ifRevision === undefined ? CONDITION_ALWAYS : CONDITION_IF_REVISION;
     return this.context.dispatcher.submit(
       new Call(
         OperationCode.Delete,
         Shape.Removed,
-        flags,
+        fence === undefined ? flags : flags | FLAG_FENCED,
         key,
-        undefined,
+        fence === undefined ? undefined : fenced(fence, undefined),
         0,
         0,
         ifRevision ?? 0,
@@ -211,15 +205,18 @@ export class Kv<V = unknown> {
    */
   increment(key: string, delta: number | bigint = 1, options?: IncrementOptions): Promise<bigint> {
     const ttlMs = options?.ttlMs;
-    const error = keyError(key, false) ?? ttlError(ttlMs) ?? deltaError(delta);
+    const fence = options?.fence;
+    const error = keyError(key, false) ?? ttlError(ttlMs) ?? deltaError(delta) ?? fenceError(fence);
     if (error !== undefined) return Promise.reject(error);
+    const flags = ttlMs === undefined ? TTL_KEEP : TTL_SET;
+    const bytes = delta === 1 ? ONE : deltaBytes(BigInt(delta));
     return this.context.dispatcher.submit(
       new Call(
         OperationCode.Increment,
         Shape.Number,
-        ttlMs === undefined ? TTL_KEEP : TTL_SET,
+        fence === undefined ? flags : flags | FLAG_FENCED,
         key,
-        delta === 1 ? ONE : deltaBytes(BigInt(delta)),
+        fence === undefined ? bytes : fenced(fence, bytes),
         0,
         ttlMs ?? 0,
         0,
@@ -232,19 +229,20 @@ export class Kv<V = unknown> {
 
   /** Replaces a key's time to live; undefined where the key does not exist. */
   touch(key: string, options: TouchOptions): Promise<Written | undefined> {
-    const { ttlMs } = options;
-    let error = keyError(key, false) ?? ttlError(ttlMs);
+    const { ttlMs, fence } = options;
+    let error = keyError(key, false) ?? ttlError(ttlMs) ?? fenceError(fence);
     if ((ttlMs === undefined) === (options.persist !== true)) {
       error ??= invalidArgument('touch takes either ttlMs or persist: true');
     }
     if (error !== undefined) return Promise.reject(error);
+    const flags = ttlMs === undefined ? TTL_NONE : TTL_SET;
     return this.context.dispatcher.submit(
       new Call(
         OperationCode.Touch,
         Shape.Touched,
-        ttlMs === undefined ? TTL_NONE : TTL_SET,
+        fence === undefined ? flags : flags | FLAG_FENCED,
         key,
-        undefined,
+        fence === undefined ? undefined : fenced(fence, undefined),
         0,
         ttlMs ?? 0,
         0,
@@ -287,6 +285,16 @@ export class Kv<V = unknown> {
   scan<T extends V = V>(prefix?: string, options?: ScanOptions): AsyncIterableIterator<Entry<T>>;
   scan(prefix = '', options: ScanOptions = {}): AsyncIterableIterator<Entry<unknown>> {
     return scanAll(this, prefix, options);
+  }
+
+  /**
+   * What is there under this prefix, and then every change: an async iterator that outlives lost
+   * connections. It begins now, not at its first event.
+   */
+  watch(prefix: string, options: WatchOptions & { readonly keysOnly: true }): Watch<undefined>;
+  watch<T extends V = V>(prefix: string, options?: WatchOptions): Watch<T>;
+  watch(prefix: string, options?: WatchOptions): Watch<unknown> {
+    return new Watch<unknown>(this.context.watches, this.codec, prefix, options);
   }
 
   /** One page of a scan. */
@@ -344,7 +352,7 @@ export class Kv<V = unknown> {
   }
 
   /** Deletes each key and tells how many there were. Fails as `putMany` does. */
-  async deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<number> {
+  async deleteMany(keys: Iterable<string>, options?: WriteOptions): Promise<number> {
     let deleted = 0;
     await this.each('deleteMany', keys, async (kv, key) => {
       if (await kv.delete(key, options)) deleted++;

@@ -8,7 +8,15 @@ export type Welcome = WelcomeFrame;
 
 export type ConnectionStatus =
   | { readonly state: 'connecting' }
-  | { readonly state: 'connected'; readonly welcome: Welcome }
+  | {
+      readonly state: 'connected';
+      readonly welcome: Welcome;
+      /**
+       * The session of the connection; undefined: none. Where it is not resumed it is new, and whatever
+       * one before it held is lost.
+       */
+      readonly session: { readonly id: number; readonly resumed: boolean } | undefined;
+    }
   | {
       readonly state: 'reconnecting';
       /** Tries since the connection was last good, this one included. */

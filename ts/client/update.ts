@@ -4,12 +4,12 @@
 import { backoffMs } from './backoff.js';
 import type { CallOptions } from './dispatcher.js';
 import { invalidArgument, RondoError } from './errors.js';
-import type { Entry, Kv } from './kv.js';
+import type { Entry, Kv, WriteOptions } from './kv.js';
 
 /** What the function of `kv.update` returns to have the key deleted. */
 export const REMOVE: unique symbol = Symbol('rondo.remove');
 
-export interface UpdateOptions extends CallOptions {
+export interface UpdateOptions extends WriteOptions {
   /** Rounds before the update fails with CONTENTION. */
   readonly attempts?: number | undefined;
   /** Milliseconds to live from this update on; otherwise the key's expiry stays as it is. */
@@ -43,7 +43,7 @@ export async function updateKey<T>(
   timeoutMs: number,
   random: () => number,
 ): Promise<Updated<T>> {
-  const { attempts = UPDATE_ATTEMPTS_DEFAULT, signal, ttlMs } = options;
+  const { attempts = UPDATE_ATTEMPTS_DEFAULT, signal, ttlMs, fence } = options;
   if (!(attempts >= 1)) throw invalidArgument('attempts is a number of at least 1');
   const deadline = performance.now() + timeoutMs;
   const within = (): CallOptions => ({
@@ -62,12 +62,12 @@ export async function updateKey<T>(
     try {
       if (next === REMOVE) {
         const ifRevision = entry?.revision;
-        const isDeleted = await kv.delete(key, { ...within(), ifRevision });
+        const isDeleted = await kv.delete(key, { ...within(), ifRevision, fence });
         return { value: undefined, revision: 0, changed: isDeleted };
       }
       const condition = entry === undefined ? { ifAbsent: true } : { ifRevision: entry.revision };
       const ttl = ttlMs === undefined ? { keepTtl: true } : { ttlMs };
-      const { revision } = await kv.put(key, next, { ...within(), ...condition, ...ttl });
+      const { revision } = await kv.put(key, next, { ...within(), ...condition, ...ttl, fence });
       return { value: next, revision, changed: true };
     } catch (error) {
       if (!isConflict(error)) throw error;

@@ -36,6 +36,8 @@
 //    does not raise it always passes.
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
 //
+// Sessions, locks, fences, ephemeral keys and watches: `coordination.ts` has their part of this contract.
+//
 // What lies outside an operation reaches the engine through `input`:
 //
 // - Appends and the gate. Each `execute` or `advance` that leaves records is one append, numbered from 1
@@ -56,6 +58,7 @@
 // `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
 import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
+import type { Status } from '../wire/status.js';
 
 export type EngineKind = 'native' | 'ts';
 
@@ -85,7 +88,17 @@ export const OUTCOME_MEMORY_BYTES = 4;
 export const OUTCOME_APPEND = 5;
 /** After `execute`: the append that must be durable before the reply may leave; 0: it may leave now. */
 export const OUTCOME_GATE = 6;
-export const OUTCOME_LENGTH = 8;
+/** Bytes in `notices`. They wait for OUTCOME_APPEND, as far as it is not durable. */
+export const OUTCOME_NOTICE_BYTES = 7;
+/** 1: work is due that had no room in this call: call `advance` soon. */
+export const OUTCOME_MORE = 8;
+/** Sum of the revisions of all partitions: grows by 1 a record, and is the place of a watch. */
+export const OUTCOME_POSITION = 9;
+/** Sessions, holds of locks, waits for locks. */
+export const OUTCOME_SESSIONS = 10;
+export const OUTCOME_HOLDS = 11;
+export const OUTCOME_WAITS = 12;
+export const OUTCOME_LENGTH = 16;
 
 // Indices into `Engine.input`.
 /**
@@ -96,6 +109,8 @@ export const OUTCOME_LENGTH = 8;
 export const INPUT_DURABLE = 0;
 /** The `Status` that refuses every write; 0, or what is no status: none. */
 export const INPUT_WRITE_REFUSAL = 1;
+/** The session whose frame `execute` gets; 0: none. */
+export const INPUT_SESSION = 2;
 export const INPUT_LENGTH = 8;
 
 /** `Engine.input` as an engine starts with it. */
@@ -106,7 +121,7 @@ export function initialInput(): Float64Array {
 }
 
 /** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
-export const OPERATION_CODE_COUNT = 16;
+export const OPERATION_CODE_COUNT = 32;
 
 export interface Engine {
   readonly kind: EngineKind;
@@ -114,6 +129,8 @@ export interface Engine {
   readonly reply: Uint8Array<ArrayBuffer>;
   /** The effect records of the last `execute` or `advance`, in order of execution. */
   readonly records: Uint8Array<ArrayBuffer>;
+  /** What the last call tells the node beside the reply; see NOTICE_* in `coordination.ts`. */
+  readonly notices: Uint8Array<ArrayBuffer>;
   /** Scalars of the last call; see OUTCOME_*. */
   readonly outcome: Float64Array;
   /** What the caller sets between calls and `execute` and `advance` read; see INPUT_*. */
@@ -133,10 +150,25 @@ export interface Engine {
   execute(frame: ArrayBuffer, first: number, now: number): number;
 
   /**
-   * Moves time to `now` and expires keys that are due, oldest expiry first, at most
-   * EXPIRIES_PER_ADVANCE_MAX. Returns how many; call again while it returns that many.
+   * Moves time to `now`, does the due work of sessions and locks (`coordination.ts`), and expires keys that
+   * are due, oldest expiry first, at most EXPIRIES_PER_ADVANCE_MAX. Returns how many keys; call again while
+   * it returns that many, or OUTCOME_MORE is 1.
    */
   advance(now: number): number;
+
+  /**
+   * Makes a session of an id that the caller has drawn. `digest`: SESSION_SECRET_BYTES that stand for its
+   * secret. Leaves a record, and due work like any call. Ok; else nothing is made: INVALID_ARGUMENT (id not
+   * 1..2^53 - 1 or digest of another length), TTL_OUT_OF_RANGE, ALREADY_EXISTS, a write refusal,
+   * RESOURCE_EXHAUSTED.
+   */
+  openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status;
+
+  /**
+   * A sign of life of a session by whoever knows its secret. Ok, SESSION_UNKNOWN, SESSION_FORBIDDEN (and no
+   * sign of life); due work first. The outcome has the ttl in OUTCOME_COUNT.
+   */
+  resumeSession(id: number, digest: Uint8Array, now: number): Status;
 
   /**
    * Applies records made by an engine of the same number of partitions, in their order. Takes no
@@ -150,9 +182,10 @@ export interface Engine {
   fold(records: Uint8Array): void;
 
   /**
-   * Applies a part of a snapshot: put records of any revision from 1 on, their keys in strictly
-   * ascending byte order and above every key held. A partition's revision becomes the highest seen.
-   * Time moves as in `fold`; so does what is thrown, before anything changes.
+   * Applies a part of a snapshot: records of any revision from 1 on that say what is (PUT, SESSION, HOLD,
+   * FENCE, in that order of kinds), the keys of a kind in strictly ascending byte order and above every one
+   * held of that kind. A partition's revision becomes the highest seen. Time moves as in `fold`; so does what
+   * is thrown, before anything changes.
    */
   restore(records: Uint8Array): void;
 

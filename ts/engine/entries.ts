@@ -1,15 +1,17 @@
 // A key with its value, as a block of the arena. The handle stands for the entry in the table, the
 // ordered index and the expiry heap; it changes only when a value of another size needs another block.
 //
-//   0  u64 revision            12  u32 place in the expiry heap, or NO_EXPIRY
+//   0  u64 revision            12  u32 place in the expiry heap, among the ephemerals, or NO_EXPIRY
 //   8  u32 value length        16  u16 key length, u16 partition
 //  20  key, value, then spare room for a larger value
 
 import { compareBytes, copyBytes } from '../wire/bytes.js';
 import { Arena, blockBytesFor, byteAt, wordAt } from './arena.js';
 
-/** Not in the expiry heap. */
+/** Not in the expiry heap, and not ephemeral. */
 export const NO_EXPIRY = 0xffffffff;
+/** Places from here on are of keys that live with a session and have no expiry; see `ephemerals.ts`. */
+export const EPHEMERAL_FROM = 0x80000000;
 
 const HEADER_BYTES = 20;
 const U32 = 2 ** 32;
@@ -90,6 +92,11 @@ export class Entries {
 
   setExpiryAt(handle: number, place: number): void {
     this.arena.words(handle)[wordAt(handle) + 3] = place;
+  }
+
+  isEphemeral(handle: number): boolean {
+    const place = this.expiryAt(handle);
+    return place >= EPHEMERAL_FROM && place !== NO_EXPIRY;
   }
 
   partition(handle: number): number {

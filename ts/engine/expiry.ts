@@ -2,7 +2,7 @@
 // renewed ttl moves the entry instead of leaving a stale one behind. Keys due at the same time go by
 // partition and revision, so that the order is the same in both engines and on every machine.
 
-import { type Entries, NO_EXPIRY } from './entries.js';
+import { type Entries, EPHEMERAL_FROM, NO_EXPIRY } from './entries.js';
 
 interface Node {
   expiresAt: number;
@@ -25,7 +25,7 @@ export class ExpiryHeap {
   /** When an entry expires; 0 = never. */
   expiresAt(handle: number): number {
     const at = this.entries.expiryAt(handle);
-    return at === NO_EXPIRY ? 0 : (this.heap[at] as Node).expiresAt;
+    return at >= EPHEMERAL_FROM ? 0 : (this.heap[at] as Node).expiresAt;
   }
 
   /** Takes in an entry, or finds the new place of one whose expiry or revision has changed. */
@@ -34,14 +34,14 @@ export class ExpiryHeap {
     const partition = entries.partition(handle);
     const node = { expiresAt, partition, revision: entries.revision(handle), handle };
     let at = entries.expiryAt(handle);
-    if (at === NO_EXPIRY) at = heap.push(node) - 1;
+    if (at >= EPHEMERAL_FROM) at = heap.push(node) - 1;
     this.sink(node, this.rise(node, at));
   }
 
   /** Takes an entry out, where it is in. */
   remove(handle: number): void {
     const at = this.entries.expiryAt(handle);
-    if (at === NO_EXPIRY) return;
+    if (at >= EPHEMERAL_FROM) return;
     this.entries.setExpiryAt(handle, NO_EXPIRY);
     const last = this.heap.pop() as Node;
     if (last.handle !== handle) this.sink(last, this.rise(last, at));
@@ -50,7 +50,7 @@ export class ExpiryHeap {
   /** An entry has moved to another handle. */
   moved(handle: number): void {
     const at = this.entries.expiryAt(handle);
-    if (at !== NO_EXPIRY) (this.heap[at] as Node).handle = handle;
+    if (at < EPHEMERAL_FROM) (this.heap[at] as Node).handle = handle;
   }
 
   private rise(node: Node, from: number): number {

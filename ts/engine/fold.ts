@@ -1,21 +1,32 @@
 // Folding: records made by some engine become state here. It takes no decisions, so that it gives the
 // same state on every machine and with every later version. Restoring is the same for the records of a
-// snapshot: one put for each key, in the order of keys.
+// snapshot: one for each key of a kind, in the order of keys. This part knows records of keys; the others
+// are in `fold-holdings.ts`.
 
 import { compareBytes } from '../wire/bytes.js';
+import { INTEGER_LIMIT } from '../wire/limits.js';
 import { recordsMalformed, recordTooLarge } from './engine.js';
+import { applyToHoldings, contentFits, greatestKeyOf } from './fold-holdings.js';
+import type { Holdings } from './holdings.js';
 import type { Keyspace } from './keyspace.js';
 import { DECIMAL_BYTES_MAX } from './number.js';
-import { RECORD_PUT, RECORD_TOUCH, RecordReader } from './records.js';
+import {
+  isRemoval,
+  RECORD_PUT,
+  RECORD_TOUCH,
+  RecordReader,
+  SPACE_KEYS,
+  spaceOf,
+} from './records.js';
 
-/** Throws unless all of `records` are valid and go on from the state of `keyspace`. */
+/** Throws unless all of `records` are valid and go on from this state. */
 export function checkFold(keyspace: Keyspace, records: Uint8Array, valueBytesMax: number): void {
   const reader = new RecordReader(records);
   const newest = keyspace.revisions.slice();
   while (!reader.done) {
     if (!reader.next()) throw recordsMalformed();
     const { partition, revision } = reader;
-    if (!belongs(keyspace, records, reader)) throw recordsMalformed();
+    if (!contentFits(keyspace, records, reader)) throw recordsMalformed();
     if (revision !== (newest[partition] as number) + 1) throw recordsMalformed();
     checkLength(reader, valueBytesMax);
     newest[partition] = revision;
@@ -23,46 +34,65 @@ export function checkFold(keyspace: Keyspace, records: Uint8Array, valueBytesMax
 }
 
 /** Applies records that `checkFold` has passed. Returns the newest time among them. */
-export function fold(keyspace: Keyspace, records: Uint8Array): number {
+export function fold(holdings: Holdings, records: Uint8Array): number {
+  const { keyspace } = holdings;
   const reader = new RecordReader(records);
   let time = 0;
   keyspace.order.deferring = true;
   while (reader.next()) {
     time = Math.max(time, reader.time);
-    const { kind, partition, revision, expiresAt, keyAt, valueAt, valueEnd } = reader;
-    const hash = keyspace.hash(records, keyAt, valueAt);
-    const handle = keyspace.find(hash, records, keyAt, valueAt);
-    if (kind === RECORD_PUT && handle !== 0) {
-      keyspace.replace(hash, handle, records, valueAt, valueEnd, revision, expiresAt);
-    } else if (kind === RECORD_PUT) {
-      insert(keyspace, hash, records, reader);
-    } else if (handle === 0) {
-      keyspace.revisions[partition] = revision;
-    } else if (kind === RECORD_TOUCH) {
-      keyspace.touch(handle, revision, expiresAt);
+    const { kind, partition, revision } = reader;
+    if (spaceOf(kind) === SPACE_KEYS) {
+      applyToKey(holdings, records, reader);
     } else {
-      keyspace.remove(handle, revision);
+      keyspace.setRevision(partition, revision);
+      applyToHoldings(holdings, records, reader);
     }
   }
   keyspace.order.deferring = false;
   return time;
 }
 
-/** Throws unless all of `records` are valid puts, their keys ascending and above every key held. */
-export function checkRestore(keyspace: Keyspace, records: Uint8Array, valueBytesMax: number): void {
-  const { entries } = keyspace;
-  const reader = new RecordReader(records);
-  const greatest = keyspace.order.greatest;
-  let [before, beforeAt, beforeEnd] = [records, 0, 0];
-  if (greatest !== 0) {
-    before = entries.bytes(greatest);
-    [beforeAt, beforeEnd] = [entries.keyStart(greatest), entries.keyEnd(greatest)];
+function applyToKey(holdings: Holdings, records: Uint8Array, reader: RecordReader): void {
+  const { keyspace, sessions } = holdings;
+  const { kind, partition, revision, keyAt, valueAt, valueEnd } = reader;
+  const hash = keyspace.hash(records, keyAt, valueAt);
+  const handle = keyspace.find(hash, records, keyAt, valueAt);
+  // One whose session is not there lives on as one without.
+  const named = sessionOf(reader);
+  const session = named !== 0 && sessions.find(named) !== undefined ? named : 0;
+  const expiresAt = expiryOf(reader);
+  if (kind === RECORD_PUT && handle !== 0) {
+    keyspace.replace(hash, handle, records, valueAt, valueEnd, revision, expiresAt, session);
+  } else if (kind === RECORD_PUT) {
+    insert(keyspace, hash, records, reader, session);
+  } else if (handle === 0) {
+    keyspace.setRevision(partition, revision);
+  } else if (kind === RECORD_TOUCH) {
+    keyspace.touch(handle, revision, expiresAt, 0);
+  } else {
+    keyspace.remove(handle, revision);
   }
+}
+
+/** Throws unless all of `records` say what is, and their keys ascend within a kind and above those held. */
+export function checkRestore(holdings: Holdings, records: Uint8Array, valueBytesMax: number): void {
+  const { keyspace } = holdings;
+  const reader = new RecordReader(records);
+  let space = -1;
+  let before = records;
+  let [beforeAt, beforeEnd] = [0, 0];
   while (!reader.done) {
     if (!reader.next()) throw recordsMalformed();
     const { kind, revision, keyAt, valueAt } = reader;
-    if (kind !== RECORD_PUT || revision === 0) throw recordsMalformed();
-    if (!belongs(keyspace, records, reader)) throw recordsMalformed();
+    const saysWhatIs = !isRemoval(kind) && kind !== RECORD_TOUCH;
+    if (!saysWhatIs || revision === 0 || spaceOf(kind) < space) throw recordsMalformed();
+    if (!contentFits(keyspace, records, reader)) throw recordsMalformed();
+    if (spaceOf(kind) > space) {
+      space = spaceOf(kind);
+      before = greatestKeyOf(holdings, space);
+      [beforeAt, beforeEnd] = [0, before.length];
+    }
     if (compareBytes(before, beforeAt, beforeEnd, records, keyAt, valueAt) >= 0) {
       throw recordsMalformed();
     }
@@ -72,18 +102,48 @@ export function checkRestore(keyspace: Keyspace, records: Uint8Array, valueBytes
 }
 
 /** Applies records that `checkRestore` has passed. Returns the newest time among them. */
-export function restore(keyspace: Keyspace, records: Uint8Array): number {
-  const { revisions } = keyspace;
+export function restore(holdings: Holdings, records: Uint8Array): number {
+  const { keyspace } = holdings;
   const reader = new RecordReader(records);
   let time = 0;
   while (reader.next()) {
     time = Math.max(time, reader.time);
-    const { partition, revision, keyAt, valueAt } = reader;
-    const newest = Math.max(revisions[partition] as number, revision);
-    insert(keyspace, keyspace.hash(records, keyAt, valueAt), records, reader);
-    revisions[partition] = newest;
+    const { kind, partition, revision, keyAt, valueAt } = reader;
+    const newest = Math.max(keyspace.revisions[partition] as number, revision);
+    if (spaceOf(kind) === SPACE_KEYS) {
+      const session = sessionOf(reader);
+      // The sessions of a snapshot come after its keys.
+      if (session !== 0) holdings.restoredOwners.add(session);
+      insert(keyspace, keyspace.hash(records, keyAt, valueAt), records, reader, session);
+    } else {
+      applyToHoldings(holdings, records, reader);
+    }
+    keyspace.setRevision(partition, newest);
   }
   return time;
+}
+
+/** Throws unless these can be the newest revisions, and this the time, at the end of a snapshot. */
+export function checkRevisions(keyspace: Keyspace, revisions: Float64Array, time: number): void {
+  const { revisions: present } = keyspace;
+  const goOn = revisions.every(
+    (revision, partition) =>
+      Number.isInteger(revision) &&
+      revision >= (present[partition] as number) &&
+      revision < INTEGER_LIMIT,
+  );
+  const isTime = time >= 0 && time < INTEGER_LIMIT;
+  if (revisions.length !== present.length || !goOn || !isTime) throw recordsMalformed();
+}
+
+/** The session that a put record's key lives with; 0: none. */
+function sessionOf({ flags, expiresAt }: RecordReader): number {
+  return flags === 0 ? 0 : expiresAt;
+}
+
+/** The expiry that a record gives its key; 0: none. */
+function expiryOf({ flags, expiresAt }: RecordReader): number {
+  return flags === 0 ? expiresAt : 0;
 }
 
 /** Adds the key of a put record, which is not there yet. */
@@ -91,8 +151,10 @@ function insert(
   keyspace: Keyspace,
   hash: number,
   records: Uint8Array,
-  { partition, keyAt, valueAt, valueEnd, revision, expiresAt }: RecordReader,
+  reader: RecordReader,
+  session: number,
 ): void {
+  const { partition, keyAt, valueAt, valueEnd, revision } = reader;
   keyspace.insert(
     hash,
     partition,
@@ -103,17 +165,14 @@ function insert(
     valueAt,
     valueEnd,
     revision,
-    expiresAt,
+    expiryOf(reader),
+    session,
   );
 }
 
-/** Whether the record's partition is that of its key. */
-function belongs(keyspace: Keyspace, records: Uint8Array, reader: RecordReader): boolean {
-  return keyspace.partitionOf(records, reader.keyAt, reader.valueAt) === reader.partition;
-}
-
-/** Throws where the value is longer than this engine takes; a counter may always be 20 digits. */
-function checkLength({ valueAt, valueEnd }: RecordReader, valueBytesMax: number): void {
+/** Throws where a value is longer than this engine takes; a counter may always be 20 digits. */
+function checkLength({ kind, valueAt, valueEnd }: RecordReader, valueBytesMax: number): void {
+  if (spaceOf(kind) !== SPACE_KEYS) return;
   const length = valueEnd - valueAt;
   if (length > Math.max(valueBytesMax, DECIMAL_BYTES_MAX)) throw recordTooLarge(length);
 }

@@ -94,7 +94,12 @@ export class Gate {
 
   /** An operation has seen what this append made; 0 for none. */
   seeAppend(append: number): void {
-    this.seen = Math.max(this.seen, append);
+    if (append > this.durable) this.seen = Math.max(this.seen, append);
+  }
+
+  /** An operation has seen all that there is. */
+  seeNewest(): void {
+    this.seeAppend(this.appends);
   }
 
   /** Ends a call: the append that must be durable before its reply may leave, or 0. */

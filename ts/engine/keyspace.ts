@@ -5,6 +5,7 @@
 import { ENTRY_OVERHEAD_BYTES } from '../wire/limits.js';
 import { partitionOfKey } from '../wire/partition.js';
 import { Entries } from './entries.js';
+import { Ephemerals } from './ephemerals.js';
 import { ExpiryHeap } from './expiry.js';
 import { keyHash } from './key-hash.js';
 import { OrderedIndex } from './ordered-index.js';
@@ -21,9 +22,12 @@ export class Keyspace {
   readonly entries = new Entries();
   readonly order = new OrderedIndex(this.entries);
   readonly expiry = new ExpiryHeap(this.entries);
-  /** The newest revision of each partition. */
+  readonly ephemerals = new Ephemerals(this.entries);
+  /** The newest revision of each partition; changed by `setRevision` alone. */
   readonly revisions: Float64Array;
-  /** Logical bytes held. */
+  /** The sum of all revisions. */
+  position = 0;
+  /** Logical bytes held, those of sessions, holds and fences included. */
   memoryBytes = 0;
   private readonly tables = Array.from({ length: SHARDS }, () => new Table());
 
@@ -63,7 +67,12 @@ export class Keyspace {
     return (this.revisions[partition] as number) + 1;
   }
 
-  /** Adds a key that is not there yet. */
+  setRevision(partition: number, revision: number): void {
+    this.position += revision - (this.revisions[partition] as number);
+    this.revisions[partition] = revision;
+  }
+
+  /** Adds a key that is not there yet. With a `session` (0: none) it is ephemeral, without expiry. */
   insert(
     hash: number,
     partition: number,
@@ -75,16 +84,17 @@ export class Keyspace {
     valueEnd: number,
     revision: number,
     expiresAt: number,
+    session: number,
   ): void {
     const { entries } = this;
     this.memoryBytes += entryBytes(keyEnd - keyStart, valueEnd - valueStart);
     const handle = entries.add(bytes, keyStart, keyEnd, value, valueStart, valueEnd, partition);
     (this.tables[hash >>> SHARD_SHIFT] as Table).insert(hash, handle);
     this.order.insert(handle);
-    this.touch(handle, revision, expiresAt);
+    this.touch(handle, revision, expiresAt, session);
   }
 
-  /** Sets value, revision and expiry of a key that is there. */
+  /** Sets value, revision and expiry or session of a key that is there. */
   replace(
     hash: number,
     handle: number,
@@ -93,25 +103,31 @@ export class Keyspace {
     end: number,
     revision: number,
     expiresAt: number,
+    session: number,
   ): void {
     const { entries } = this;
     this.memoryBytes += end - start - entries.valueLength(handle);
     if (entries.fits(handle, end - start)) {
       entries.overwrite(handle, value, start, end);
-      this.touch(handle, revision, expiresAt);
+      this.touch(handle, revision, expiresAt, session);
       return;
     }
     const copied = entries.copy(handle, value, start, end);
     (this.tables[hash >>> SHARD_SHIFT] as Table).replace(hash, handle, copied);
     this.expiry.moved(copied);
+    this.ephemerals.moved(copied);
     this.order.replace(handle, copied);
-    this.touch(copied, revision, expiresAt);
+    this.touch(copied, revision, expiresAt, session);
   }
 
-  /** Replaces the expiry of a key that is there. */
-  touch(handle: number, revision: number, expiresAt: number): void {
+  /** Replaces the expiry or session of a key that is there. */
+  touch(handle: number, revision: number, expiresAt: number, session: number): void {
     this.entries.setRevision(handle, revision);
-    this.revisions[this.entries.partition(handle)] = revision;
+    this.setRevision(this.entries.partition(handle), revision);
+    if (session !== 0 || this.entries.isEphemeral(handle)) {
+      this.expiry.remove(handle);
+      this.ephemerals.set(handle, session);
+    }
     if (expiresAt !== 0) this.expiry.set(handle, expiresAt);
     else this.expiry.remove(handle);
   }
@@ -121,10 +137,11 @@ export class Keyspace {
     const { entries } = this;
     const bytes = entries.bytes(handle);
     const hash = this.hash(bytes, entries.keyStart(handle), entries.keyEnd(handle));
-    this.revisions[entries.partition(handle)] = revision;
+    this.setRevision(entries.partition(handle), revision);
     this.memoryBytes -= entryBytes(entries.keyLength(handle), entries.valueLength(handle));
     (this.tables[hash >>> SHARD_SHIFT] as Table).remove(hash, handle);
     this.expiry.remove(handle);
+    this.ephemerals.set(handle, 0);
     entries.count--;
     this.order.remove(handle);
   }

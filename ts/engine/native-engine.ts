@@ -3,23 +3,46 @@
 
 import { HEADER_BYTES, OPERATION_BYTES, PROTOCOL_VERSION, RESULT_BYTES } from '../wire/layout.js';
 import {
+  ANSWERS_REMEMBERED_MAX,
+  DEADLOCK_BLOCKERS_EXAMINED_MAX,
+  DEADLOCK_STEPS_SHOWN_MAX,
+  DEADLOCK_WAITS_EXAMINED_MAX,
   ENTRY_OVERHEAD_BYTES,
   EXPIRIES_PER_ADVANCE_MAX,
+  FENCE_OVERHEAD_BYTES,
   FRAME_BYTES_MAX_DEFAULT,
   FRAME_BYTES_SLACK,
   frameBytesMaxFor,
   GATE_REMOVALS_EXAMINED_MAX,
+  HOLD_OVERHEAD_BYTES,
   KEY_BYTES_MAX,
+  LEASE_MS_MAX,
+  LOCK_DEPTH_MAX,
+  LOCK_ITEMS_SHOWN_MAX,
+  NOTICES_BYTES,
   OPERATIONS_PER_FRAME_MAX,
   PARTITIONS_MAX,
+  PERMITS_MAX,
   RESULTS_PER_REPLY_MAX,
   SCAN_BYTES_MAX,
   SCAN_ENTRIES_MAX,
   SCAN_EXPIRED_MAX,
+  SESSION_END_BYTES_MAX,
+  SESSION_OVERHEAD_BYTES,
+  SESSION_SECRET_BYTES,
+  SESSION_TTL_MS_MAX,
+  SESSION_TTL_MS_MIN,
+  SESSION_WAITS_MAX,
   TTL_MS_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
 } from '../wire/limits.js';
-import { STATUS_COUNT } from '../wire/status.js';
+import { STATUS_COUNT, type Status } from '../wire/status.js';
+import {
+  DUE_PER_CALL_MAX,
+  DUE_ROOM_BYTES,
+  DUE_SESSION_ROOM_BYTES,
+  NOTICE_DATA_AT,
+} from './coordination.js';
 import {
   checkOptions,
   type Engine,
@@ -58,6 +81,27 @@ export const ADDON_ABI = [
   EXPIRIES_PER_ADVANCE_MAX,
   PARTITIONS_MAX,
   GATE_REMOVALS_EXAMINED_MAX,
+  NOTICE_DATA_AT,
+  SESSION_TTL_MS_MIN,
+  SESSION_TTL_MS_MAX,
+  SESSION_SECRET_BYTES,
+  SESSION_END_BYTES_MAX,
+  SESSION_WAITS_MAX,
+  ANSWERS_REMEMBERED_MAX,
+  LEASE_MS_MAX,
+  PERMITS_MAX,
+  LOCK_DEPTH_MAX,
+  SESSION_OVERHEAD_BYTES,
+  HOLD_OVERHEAD_BYTES,
+  FENCE_OVERHEAD_BYTES,
+  DEADLOCK_WAITS_EXAMINED_MAX,
+  DEADLOCK_BLOCKERS_EXAMINED_MAX,
+  DEADLOCK_STEPS_SHOWN_MAX,
+  LOCK_ITEMS_SHOWN_MAX,
+  NOTICES_BYTES,
+  DUE_PER_CALL_MAX,
+  DUE_SESSION_ROOM_BYTES,
+  DUE_ROOM_BYTES,
 ].join(' ');
 
 /** What the addon exports. */
@@ -70,6 +114,7 @@ export interface NativeAddon {
     hashSeed: number,
     reply: Uint8Array,
     records: Uint8Array,
+    notices: Uint8Array,
     outcome: Float64Array,
     input: Float64Array,
     counters: Float64Array,
@@ -80,6 +125,8 @@ interface NativeHandle {
   /** The function behind `Engine.execute`, without the cost of a generated binding. */
   executeFunction(): Engine['execute'];
   advance(now: number): number;
+  openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status;
+  resumeSession(id: number, digest: Uint8Array, now: number): Status;
   /** 0 where the records were applied; the length of a value that is too large; or -1. */
   fold(records: Uint8Array): number;
   /** As `fold`. */
@@ -95,6 +142,7 @@ export class NativeEngine implements Engine {
   readonly kind = 'native';
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
+  readonly notices = new Uint8Array(NOTICES_BYTES);
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
@@ -112,6 +160,7 @@ export class NativeEngine implements Engine {
       options.hashSeed,
       this.reply,
       this.records,
+      this.notices,
       this.outcome,
       this.input,
       this.counters,
@@ -121,6 +170,14 @@ export class NativeEngine implements Engine {
 
   advance(now: number): number {
     return this.handle.advance(now);
+  }
+
+  openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status {
+    return this.handle.openSession(id, ttlMs, digest, now);
+  }
+
+  resumeSession(id: number, digest: Uint8Array, now: number): Status {
+    return this.handle.resumeSession(id, digest, now);
   }
 
   fold(records: Uint8Array): void {

@@ -1,13 +1,17 @@
 // One decoded operation, and the checks that need no state: steps 1 to 4 of the contract.
 
-import { isUtf8 } from 'node:buffer';
 import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
 import {
   CONDITION_ALWAYS,
   CONDITION_IF_ABSENT,
   CONDITION_IF_REVISION,
   CONDITION_MASK,
+  FENCE_HEAD_BYTES,
+  FLAG_EPHEMERAL,
+  FLAG_FENCED,
   FLAG_KEYS_ONLY,
+  FLAG_ONCE,
+  OPERATION_BYTES,
   OPERATION_CODE,
   OPERATION_EXPECTED_REVISION,
   OPERATION_FLAGS,
@@ -19,10 +23,19 @@ import {
   readU64,
   TTL_KEEP,
   TTL_MASK,
+  TTL_NONE,
   TTL_SET,
 } from '../wire/layout.js';
-import { INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX } from '../wire/limits.js';
+import {
+  INTEGER_LIMIT,
+  KEY_BYTES_MAX,
+  RESULTS_PER_REPLY_MAX,
+  SCAN_ENTRIES_MAX,
+  TTL_MS_MAX,
+} from '../wire/limits.js';
 import { Status } from '../wire/status.js';
+import { checkCoordination } from './coordination-fields.js';
+import { isValidKey } from './valid-key.js';
 
 /** Bytes of the delta of an increment. */
 const DELTA_BYTES = 8;
@@ -31,12 +44,18 @@ const DELTA_BYTES = 8;
 const FLAGS_TAKEN = [
   0,
   FLAG_KEYS_ONLY,
-  CONDITION_MASK | TTL_MASK,
-  CONDITION_MASK,
-  TTL_MASK,
-  TTL_MASK,
+  CONDITION_MASK | TTL_MASK | FLAG_FENCED | FLAG_EPHEMERAL | FLAG_ONCE,
+  CONDITION_MASK | FLAG_FENCED | FLAG_ONCE,
+  TTL_MASK | FLAG_FENCED | FLAG_ONCE,
+  TTL_MASK | FLAG_FENCED | FLAG_ONCE,
   FLAG_KEYS_ONLY,
 ];
+
+/** Whether there is an operation of this code. */
+export function isKnownCode(code: number): boolean {
+  if (code <= OperationCode.Scan) return code >= OperationCode.Get;
+  return code >= OperationCode.Renew && code <= OperationCode.Unwatch;
+}
 
 /** Decoded in place, over and over; `key` and `value` are byte ranges of the frame. */
 export class Operation {
@@ -45,6 +64,7 @@ export class Operation {
   condition = 0;
   ttl = 0;
   keysOnly = false;
+  flags = 0;
   limit = 0;
   ttlMs = 0;
   expectedRevision = 0;
@@ -54,7 +74,10 @@ export class Operation {
   valueAt = 0;
   valueLength = 0;
   valueEnd = 0;
-  private flags = 0;
+  // Of a write with FLAG_FENCED, after `check`: token and name of the lock; the value is what follows.
+  fenceToken = 0;
+  fenceNameAt = 0;
+  fenceNameEnd = 0;
 
   /** Reads the operation at `at`, whose key starts at `dataAt`. */
   decode(view: DataView, at: number, dataAt: number): void {
@@ -77,17 +100,27 @@ export class Operation {
   /** The first finding of steps 1 to 4, or `Status.Ok`. */
   check(bytes: Uint8Array, valueBytesMax: number): Status {
     const { code } = this;
-    if (code < OperationCode.Get || code > OperationCode.Scan) return Status.UnknownOperation;
-    if (!this.fieldsFit()) return Status.InvalidArgument;
+    if (code > OperationCode.Scan && isKnownCode(code)) return checkCoordination(this, bytes);
+    if (!isKnownCode(code)) return Status.UnknownOperation;
+    if (!this.fieldsFit(bytes)) return Status.InvalidArgument;
     if (this.keyLength > KEY_BYTES_MAX) return Status.KeyTooLong;
-    if (code !== OperationCode.Scan && !this.keyIsValid(bytes)) return Status.InvalidKey;
+    if (code !== OperationCode.Scan && !isValidKey(bytes, this.keyAt, this.keyEnd)) {
+      return Status.InvalidKey;
+    }
+    if ((this.flags & FLAG_FENCED) !== 0) {
+      const { fenceNameAt, fenceNameEnd } = this;
+      if (fenceNameEnd - fenceNameAt > KEY_BYTES_MAX) return Status.KeyTooLong;
+      if (!isValidKey(bytes, fenceNameAt, fenceNameEnd)) return Status.InvalidKey;
+    }
     if (code === OperationCode.Put && this.valueLength > valueBytesMax) return Status.ValueTooLarge;
     return Status.Ok;
   }
 
-  private fieldsFit(): boolean {
-    const { code, condition, ttl } = this;
-    if ((this.flags & ~(FLAGS_TAKEN[code] as number)) !== 0) return false;
+  private fieldsFit(bytes: Uint8Array): boolean {
+    const { code, condition, ttl, flags } = this;
+    if ((flags & ~(FLAGS_TAKEN[code] as number)) !== 0) return false;
+    if ((flags & FLAG_FENCED) !== 0 && !this.takeFence(bytes)) return false;
+    if ((flags & FLAG_EPHEMERAL) !== 0 && ttl !== TTL_NONE) return false;
 
     if (condition > CONDITION_IF_REVISION) return false;
     if (condition === CONDITION_IF_ABSENT && code === OperationCode.Delete) return false;
@@ -110,12 +143,17 @@ export class Operation {
     return code === OperationCode.Put || this.valueLength === 0;
   }
 
-  private keyIsValid(bytes: Uint8Array): boolean {
-    if (this.keyLength === 0) return false;
-    for (let at = this.keyAt; at < this.keyEnd; at++) {
-      if ((bytes[at] as number) > 0x7f) return isUtf8(bytes.subarray(this.keyAt, this.keyEnd));
-    }
-    return true;
+  /** Reads the fence at the head of the value, which is what follows from then on. */
+  private takeFence(bytes: Uint8Array): boolean {
+    if (this.valueLength < FENCE_HEAD_BYTES) return false;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + this.valueAt);
+    this.fenceToken = readU64(view, 0);
+    this.fenceNameAt = this.valueAt + FENCE_HEAD_BYTES;
+    this.fenceNameEnd = this.fenceNameAt + view.getUint16(FENCE_HEAD_BYTES - 2, true);
+    if (this.fenceNameEnd > this.valueEnd) return false;
+    this.valueAt = this.fenceNameEnd;
+    this.valueLength = this.valueEnd - this.valueAt;
+    return this.fenceToken > 0 && this.fenceToken < INTEGER_LIMIT;
   }
 
   /** Whether the condition holds for a key at `revision` (0: absent), and if not, why. */
@@ -132,4 +170,15 @@ export class Operation {
     if (this.ttl === TTL_SET) return Math.min(now + this.ttlMs, INTEGER_LIMIT - 1);
     return this.ttl === TTL_KEEP ? before : 0;
   }
+}
+
+/** Results to set room aside for: one an operation, and a scan's entries. */
+export function resultsWanted(view: DataView, operationsAt: number, operations: number): number {
+  let results = operations;
+  let at = operationsAt;
+  for (let index = 0; index < operations && results < RESULTS_PER_REPLY_MAX; index++) {
+    results += view.getUint32(at + OPERATION_LIMIT, true);
+    at += OPERATION_BYTES;
+  }
+  return Math.min(results, RESULTS_PER_REPLY_MAX);
 }

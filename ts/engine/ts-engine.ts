@@ -7,41 +7,53 @@
 
 import { Columns } from '../wire/columns.js';
 import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
-import { OPERATION_BYTES, OPERATION_LIMIT } from '../wire/layout.js';
+import {
+  FLAG_EPHEMERAL,
+  FLAG_FENCED,
+  FLAG_ONCE,
+  OPERATION_BYTES,
+  TTL_KEEP,
+} from '../wire/layout.js';
 import {
   EXPIRIES_PER_ADVANCE_MAX,
   frameBytesMaxFor,
-  INTEGER_LIMIT,
   KEY_BYTES_MAX,
-  RESULTS_PER_REPLY_MAX,
+  NOTICES_BYTES,
 } from '../wire/limits.js';
 import { ReplyWriter } from '../wire/reply.js';
 import { checkRequest } from '../wire/request.js';
 import { STATUS_COUNT, Status } from '../wire/status.js';
 import { wordAt } from './arena.js';
+import { CoordinationOperations, NO_RESULT, NO_ROOM } from './coordination-operations.js';
+import { Due } from './due.js';
+import { Effects } from './effects.js';
 import {
   checkOptions,
   type Engine,
   type EngineOptions,
   INPUT_DURABLE,
+  INPUT_SESSION,
   INPUT_WRITE_REFUSAL,
   initialInput,
   OPERATION_CODE_COUNT,
-  OUTCOME_APPEND,
   OUTCOME_COUNT,
   OUTCOME_GATE,
-  OUTCOME_KEYS,
   OUTCOME_LENGTH,
-  OUTCOME_MEMORY_BYTES,
+  OUTCOME_MORE,
   OUTCOME_NEXT,
+  OUTCOME_NOTICE_BYTES,
   OUTCOME_RECORD_BYTES,
-  recordsMalformed,
 } from './engine.js';
-import { checkFold, checkRestore, fold, restore } from './fold.js';
+import { FencedWrites } from './fenced-writes.js';
+import { checkFold, checkRestore, checkRevisions, fold, restore } from './fold.js';
 import { Gate } from './gate.js';
+import { Granting } from './granting.js';
+import { Holdings } from './holdings.js';
 import { entryBytes, Keyspace } from './keyspace.js';
+import { NoticeWriter } from './notices.js';
 import { addChecked, DECIMAL_BYTES_MAX, parseDecimal, writeDecimal } from './number.js';
-import { Operation } from './operation.js';
+import { isKnownCode, Operation, resultsWanted } from './operation.js';
+import { showState } from './outcome.js';
 import {
   RECORD_DELETE,
   RECORD_EXPIRE,
@@ -51,6 +63,10 @@ import {
   recordBytes,
 } from './records.js';
 import { scan, scanFits } from './scan.js';
+import { openSession, resumeSession } from './session-calls.js';
+import type { Session } from './sessions.js';
+
+const NO_FRAME = new Uint8Array(0);
 
 /** Operations whose lookups overlap; a power of two. */
 const GROUP = 64;
@@ -64,17 +80,24 @@ class TsEngine implements Engine {
   readonly kind = 'ts';
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
+  readonly notices = new Uint8Array(NOTICES_BYTES);
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = initialInput();
   readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
 
   private readonly valueBytesMax: number;
-  private readonly memoryBytesMax: number;
   private readonly frameBytesMax: number;
   private readonly keyspace: Keyspace;
   private readonly gate: Gate;
   private readonly replyWriter: ReplyWriter;
   private readonly recordWriter: RecordWriter;
+  private readonly noticeWriter = new NoticeWriter(this.notices);
+  private readonly effects: Effects;
+  private readonly holdings: Holdings;
+  private readonly granting: Granting;
+  private readonly due: Due;
+  private readonly coordination: CoordinationOperations;
+  private readonly fencedWrites: FencedWrites;
   private readonly columns = new Columns();
   private readonly operation = new Operation();
   /** Of the group being executed. */
@@ -84,13 +107,9 @@ class TsEngine implements Engine {
   /** The frame being executed. */
   private frame = new Uint8Array(0);
   private view = new DataView(this.frame.buffer);
-  private now = 0;
-  /** What every write is answered with; Ok: writes are taken. */
-  private writeRefusal: Status = Status.Ok;
 
   constructor(options: EngineOptions) {
     this.valueBytesMax = options.valueBytesMax;
-    this.memoryBytesMax = options.memoryBytesMax;
     this.frameBytesMax = frameBytesMaxFor(options.valueBytesMax);
     this.keyspace = new Keyspace(options.partitions, options.hashSeed);
     this.gate = new Gate(options.partitions);
@@ -98,6 +117,22 @@ class TsEngine implements Engine {
     this.records = new Uint8Array(this.frameBytesMax);
     this.replyWriter = new ReplyWriter(this.reply);
     this.recordWriter = new RecordWriter(this.records);
+    const { keyspace, gate, replyWriter, noticeWriter, operation } = this;
+    this.effects = new Effects(keyspace, gate, this.recordWriter, options.memoryBytesMax);
+    this.holdings = new Holdings(keyspace);
+    const { effects, holdings } = this;
+    this.granting = new Granting(effects, holdings, noticeWriter, this.counters);
+    this.due = new Due(effects, holdings, this.granting);
+    this.fencedWrites = new FencedWrites(effects, holdings, operation);
+    this.coordination = new CoordinationOperations(
+      effects,
+      holdings,
+      this.granting,
+      operation,
+      replyWriter,
+      noticeWriter,
+      options.valueBytesMax,
+    );
   }
 
   execute(frame: ArrayBuffer, first: number, now: number): number {
@@ -107,11 +142,12 @@ class TsEngine implements Engine {
     const refusal = checkRequest(this.view, this.frameBytesMax, columns);
     if (refusal !== Status.Ok) {
       outcome[OUTCOME_RECORD_BYTES] = 0;
+      outcome[OUTCOME_NOTICE_BYTES] = 0;
       outcome[OUTCOME_GATE] = 0;
       return -refusal;
     }
     this.frame = new Uint8Array(frame);
-    this.now = Math.max(this.now, now);
+    this.moveTime(now, this.frame, this.input[INPUT_SESSION] as number);
 
     const { count } = columns;
     let at = columns.elementsAt;
@@ -120,13 +156,13 @@ class TsEngine implements Engine {
       operation.decode(this.view, at, dataAt);
       dataAt = operation.valueEnd;
     }
-    replyWriter.begin(this.resultsWanted(at, count - first));
+    replyWriter.begin(resultsWanted(this.view, at, count - first));
     let next = first;
     for (; next < count; next++, at += OPERATION_BYTES) {
       const inGroup = (next - first) & (GROUP - 1);
       if (inGroup === 0) this.hashGroup(at, dataAt, Math.min(count - next, GROUP));
       operation.decode(this.view, at, dataAt);
-      if (!this.executeOperation(this.hashes[inGroup] as number)) break;
+      if (!this.executeOperation(at, this.hashes[inGroup] as number)) break;
       dataAt = operation.valueEnd;
     }
 
@@ -137,42 +173,58 @@ class TsEngine implements Engine {
   }
 
   advance(now: number): number {
-    const { expiry } = this.keyspace;
+    const { effects, recordWriter, keyspace } = this;
     this.begin();
-    this.now = Math.max(this.now, now);
+    this.moveTime(now, NO_FRAME, 0);
     let expired = 0;
-    while (this.writeRefusal === Status.Ok && expired < EXPIRIES_PER_ADVANCE_MAX) {
-      const handle = expiry.firstDue(this.now);
+    while (!effects.refusesWrites && expired < EXPIRIES_PER_ADVANCE_MAX) {
+      const handle = keyspace.expiry.firstDue(effects.now);
       if (handle === 0) break;
-      this.remove(handle, RECORD_EXPIRE);
+      if (recordWriter.room < recordBytes(keyspace.entries.keyLength(handle), 0)) {
+        effects.isLeft = true;
+        break;
+      }
+      effects.removeKey(handle, RECORD_EXPIRE);
       expired++;
     }
     this.finish();
     return expired;
   }
 
+  openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status {
+    this.begin();
+    this.moveTime(now, NO_FRAME, 0);
+    const status = openSession(this.effects, this.holdings, id, ttlMs, digest);
+    this.finish();
+    return status;
+  }
+
+  resumeSession(id: number, digest: Uint8Array, now: number): Status {
+    this.begin();
+    this.moveTime(now, NO_FRAME, 0);
+    const { status, ttlMs } = resumeSession(this.effects, this.holdings, id, digest);
+    this.outcome[OUTCOME_COUNT] = ttlMs;
+    this.finish();
+    return status;
+  }
+
   fold(records: Uint8Array): void {
     checkFold(this.keyspace, records, this.valueBytesMax);
-    this.restored(fold(this.keyspace, records));
+    this.holdings.releaseOrphans();
+    this.restored(fold(this.holdings, records));
   }
 
   restore(records: Uint8Array): void {
     if (this.keyspace.order.isBehind) this.keyspace.order.settle();
-    checkRestore(this.keyspace, records, this.valueBytesMax);
-    this.restored(restore(this.keyspace, records));
+    checkRestore(this.holdings, records, this.valueBytesMax);
+    this.restored(restore(this.holdings, records));
   }
 
   restoreRevisions(revisions: Float64Array, time: number): void {
-    const { revisions: present } = this.keyspace;
-    const goOn = revisions.every(
-      (revision, partition) =>
-        Number.isInteger(revision) &&
-        revision >= (present[partition] as number) &&
-        revision < INTEGER_LIMIT,
-    );
-    const isTime = time >= 0 && time < INTEGER_LIMIT;
-    if (revisions.length !== present.length || !goOn || !isTime) throw recordsMalformed();
-    present.set(revisions);
+    checkRevisions(this.keyspace, revisions, time);
+    for (const [partition, revision] of revisions.entries()) {
+      this.keyspace.setRevision(partition, revision);
+    }
     this.restored(Math.floor(time));
   }
 
@@ -190,32 +242,33 @@ class TsEngine implements Engine {
 
   /** Begins a call that may make records. */
   private begin(): void {
-    const { input, keyspace } = this;
+    const { input, keyspace, holdings } = this;
     if (keyspace.order.isBehind) keyspace.order.settle();
+    if (holdings.restoredOwners.size > 0) holdings.releaseOrphans();
     this.recordWriter.clear();
+    this.noticeWriter.clear();
+    this.effects.isLeft = false;
     this.gate.begin(input[INPUT_DURABLE] as number);
     const refusal = input[INPUT_WRITE_REFUSAL] as number;
     const isStatus = Number.isInteger(refusal) && refusal > 0 && refusal < STATUS_COUNT;
-    this.writeRefusal = isStatus ? refusal : Status.Ok;
+    this.effects.writeRefusal = isStatus ? refusal : Status.Ok;
+  }
+
+  /** Moves time to `now` and does what is due; a frame is a sign of life of its session. */
+  private moveTime(now: number, frame: Uint8Array<ArrayBuffer>, session: number): void {
+    const { effects, due, coordination } = this;
+    if (now > effects.now) effects.now = now;
+    if (due.isDue(effects.now)) due.run();
+    coordination.begin(frame, session);
   }
 
   /** Ends a call that took records of some time from elsewhere. */
   private restored(time: number): void {
-    this.now = Math.max(this.now, time);
+    this.effects.now = Math.max(this.effects.now, time);
     this.recordWriter.clear();
+    this.noticeWriter.clear();
     this.showState();
     this.outcome[OUTCOME_GATE] = 0;
-  }
-
-  /** Results to set room aside for: one an operation, and a scan's entries. */
-  private resultsWanted(operationsAt: number, operations: number): number {
-    let results = operations;
-    let at = operationsAt;
-    for (let index = 0; index < operations && results < RESULTS_PER_REPLY_MAX; index++) {
-      results += this.view.getUint32(at + OPERATION_LIMIT, true);
-      at += OPERATION_BYTES;
-    }
-    return Math.min(results, RESULTS_PER_REPLY_MAX);
   }
 
   /** Hashes a group's keys and brings what their lookups will need into the cache. */
@@ -243,30 +296,66 @@ class TsEngine implements Engine {
   }
 
   /** False, with nothing done, where the reply or the records have no room left for it. */
-  private executeOperation(hash: number): boolean {
-    const { operation, frame, replyWriter } = this;
+  private executeOperation(operationAt: number, hash: number): boolean {
+    const { operation, frame, replyWriter, effects } = this;
     if (replyWriter.resultRoom < 1) return false;
     const finding = operation.check(frame, this.valueBytesMax);
     if (finding !== Status.Ok) return this.end(finding, 0, 0);
-    if (operation.code === OperationCode.Scan) {
+    const { code, flags } = operation;
+    if (code === OperationCode.Scan) {
       if (!scanFits(operation, replyWriter, this.valueBytesMax)) return false;
-      scan(this.keyspace, this.gate, operation, frame, this.now, replyWriter);
+      scan(this.keyspace, this.gate, operation, frame, effects.now, replyWriter);
       return this.count(Status.Ok);
     }
-    if (this.writeRefusal !== Status.Ok && operation.code !== OperationCode.Get) {
-      return this.end(this.writeRefusal, 0, 0);
+    if (code > OperationCode.Scan) {
+      const status = this.coordination.execute(operationAt);
+      return status === NO_RESULT || (status !== NO_ROOM && this.count(status));
+    }
+    if ((flags & (FLAG_ONCE | FLAG_EPHEMERAL)) !== 0) return this.executeWithSession(hash);
+    return this.executeOnKey(hash);
+  }
+
+  /** A write that needs the frame's session, and may have been answered before. */
+  private executeWithSession(hash: number): boolean {
+    const { operation, coordination, keyspace } = this;
+    const status = coordination.sessionStatus();
+    if (status !== Status.Ok) return this.end(status, 0, 0);
+    const isOnce = (operation.flags & FLAG_ONCE) !== 0;
+    const again = isOnce ? coordination.answerAgain() : NO_RESULT;
+    if (again === NO_ROOM) return false;
+    if (again !== NO_RESULT) return this.count(again);
+    const { position } = keyspace;
+    if (!this.executeOnKey(hash)) return false;
+    if (isOnce) coordination.remember(keyspace.position > position);
+    return true;
+  }
+
+  /** Get, Put, Delete, Increment, Touch. */
+  private executeOnKey(hash: number): boolean {
+    const { operation, replyWriter, effects } = this;
+    const { keyLength, valueLength } = operation;
+    const isFenced = (operation.flags & FLAG_FENCED) !== 0;
+    if (effects.refusesWrites && operation.code !== OperationCode.Get) {
+      return this.end(effects.writeRefusal, 0, 0);
     }
 
     // Room for an expire record and the operation's own, and for the number that an increment shows.
-    const { keyLength, valueLength } = operation;
     const valueRoom = Math.max(valueLength, DECIMAL_BYTES_MAX);
-    const recordsRoom = recordBytes(keyLength, 0) + recordBytes(keyLength, valueRoom);
+    let recordsRoom = recordBytes(keyLength, 0) + recordBytes(keyLength, valueRoom);
+    if (isFenced) recordsRoom += this.fencedWrites.recordBytes;
     if (this.recordWriter.room < recordsRoom) return false;
     if (operation.code === OperationCode.Increment && replyWriter.dataRoom < DECIMAL_BYTES_MAX) {
       return false;
     }
 
     const handle = this.findLive(hash);
+    if (isFenced) {
+      const status = this.fencedWrites.check(this.frame, this.revisionAt(handle));
+      if (status !== Status.Ok) {
+        if (this.gate.watching) this.see(hash, handle);
+        return this.end(status, this.fencedWrites.revision, 0);
+      }
+    }
     const done = this.executeOn(hash, handle);
     if (done && this.gate.watching) this.see(hash, handle);
     return done;
@@ -293,8 +382,8 @@ class TsEngine implements Engine {
     const handle = keyspace.find(hash, this.frame, operation.keyAt, operation.keyEnd);
     if (handle === 0) return 0;
     const expiresAt = keyspace.expiry.expiresAt(handle);
-    if (expiresAt === 0 || expiresAt > this.now) return handle;
-    if (this.writeRefusal === Status.Ok) this.remove(handle, RECORD_EXPIRE);
+    if (expiresAt === 0 || expiresAt > this.effects.now) return handle;
+    if (!this.effects.refusesWrites) this.effects.removeKey(handle, RECORD_EXPIRE);
     else if (this.gate.watching) this.seeEntry(handle);
     return 0;
   }
@@ -330,12 +419,18 @@ class TsEngine implements Engine {
     const present = this.revisionAt(handle);
     const refusal = operation.conditionStatus(present);
     if (refusal !== Status.Ok) return this.end(refusal, present, 0);
+    const session = this.sessionAfter(handle);
+    if (session !== 0 && session !== this.sessionBefore(handle)) {
+      const owner = this.coordination.present as Session;
+      const status = this.granting.sessionStatus(owner, recordBytes(operation.keyLength, 0));
+      if (status !== Status.Ok) return this.end(status, present, 0);
+    }
     if (!this.memoryAllows(handle, operation.valueLength)) {
       return this.end(Status.ResourceExhausted, present, 0);
     }
     const expiresAt = this.expiryAfter(handle);
     const { valueAt, valueEnd } = operation;
-    const revision = this.store(hash, handle, frame, valueAt, valueEnd, expiresAt);
+    const revision = this.store(hash, handle, frame, valueAt, valueEnd, expiresAt, session);
     return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
@@ -344,7 +439,7 @@ class TsEngine implements Engine {
     const present = this.revisionAt(handle);
     const refusal = this.operation.conditionStatus(present);
     if (refusal !== Status.Ok) return this.end(refusal, present, 0);
-    return this.end(Status.Ok, this.remove(handle, RECORD_DELETE), 0);
+    return this.end(Status.Ok, this.effects.removeKey(handle, RECORD_DELETE), 0);
   }
 
   private increment(hash: number, handle: number): boolean {
@@ -364,21 +459,23 @@ class TsEngine implements Engine {
       return this.end(Status.ResourceExhausted, present, 0);
     }
     const expiresAt = this.expiryAfter(handle);
-    const revision = this.store(hash, handle, decimal, 0, length, expiresAt);
+    const session = this.sessionAfter(handle);
+    const revision = this.store(hash, handle, decimal, 0, length, expiresAt, session);
     const ttlMs = this.msUntil(expiresAt);
     replyWriter.resultRange(operation.id, decimal, 0, length, revision, ttlMs);
     return this.count(Status.Ok);
   }
 
   private touch(handle: number): boolean {
-    const { operation, keyspace, frame } = this;
+    const { operation, keyspace, frame, effects } = this;
     if (handle === 0) return this.end(Status.NotFound, 0, 0);
     const { keyAt, keyEnd } = operation;
     const expiresAt = this.expiryAfter(handle);
+    const before = this.revisionAt(handle);
     const partition = keyspace.entries.partition(handle);
     const revision = keyspace.nextRevision(partition);
-    keyspace.touch(handle, revision, expiresAt);
-    this.record(RECORD_TOUCH, partition, revision, expiresAt, frame, keyAt, keyEnd, frame, 0, 0);
+    keyspace.touch(handle, revision, expiresAt, 0);
+    effects.record(RECORD_TOUCH, partition, revision, expiresAt, 0, before, frame, keyAt, keyEnd);
     return this.end(Status.Ok, revision, this.msUntil(expiresAt));
   }
 
@@ -390,16 +487,18 @@ class TsEngine implements Engine {
     start: number,
     end: number,
     expiresAt: number,
+    session: number,
   ): number {
     const { keyspace, frame } = this;
     const { keyAt, keyEnd } = this.operation;
+    const before = this.revisionAt(handle);
     const partition =
       handle === 0
         ? keyspace.partitionOf(frame, keyAt, keyEnd)
         : keyspace.entries.partition(handle);
     const revision = keyspace.nextRevision(partition);
     if (handle !== 0) {
-      keyspace.replace(hash, handle, value, start, end, revision, expiresAt);
+      keyspace.replace(hash, handle, value, start, end, revision, expiresAt, session);
     } else {
       keyspace.insert(
         hash,
@@ -412,13 +511,16 @@ class TsEngine implements Engine {
         end,
         revision,
         expiresAt,
+        session,
       );
     }
-    this.record(
+    this.effects.record(
       RECORD_PUT,
       partition,
       revision,
       expiresAt,
+      session,
+      before,
       frame,
       keyAt,
       keyEnd,
@@ -429,49 +531,6 @@ class TsEngine implements Engine {
     return revision;
   }
 
-  /** Removes a key, makes the record and returns its revision. */
-  private remove(handle: number, kind: number): number {
-    const { keyspace } = this;
-    const { entries } = keyspace;
-    const partition = entries.partition(handle);
-    const revision = keyspace.nextRevision(partition);
-    const bytes = entries.bytes(handle);
-    const [start, end] = [entries.keyStart(handle), entries.keyEnd(handle)];
-    this.record(kind, partition, revision, 0, bytes, start, end, bytes, 0, 0);
-    this.gate.removed(keyspace, bytes, start, end);
-    keyspace.remove(handle, revision);
-    return revision;
-  }
-
-  private record(
-    kind: number,
-    partition: number,
-    revision: number,
-    expiresAt: number,
-    key: Uint8Array,
-    keyStart: number,
-    keyEnd: number,
-    value: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    const { recordWriter, now } = this;
-    this.gate.made(partition, revision);
-    recordWriter.append(
-      kind,
-      partition,
-      revision,
-      now,
-      expiresAt,
-      key,
-      keyStart,
-      keyEnd,
-      value,
-      start,
-      end,
-    );
-  }
-
   private revisionAt(handle: number): number {
     return handle === 0 ? 0 : this.keyspace.entries.revision(handle);
   }
@@ -479,23 +538,35 @@ class TsEngine implements Engine {
   /** The expiry that the operation leaves on its key. */
   private expiryAfter(handle: number): number {
     const before = handle === 0 ? 0 : this.keyspace.expiry.expiresAt(handle);
-    return this.operation.expiryAfter(before, this.now);
+    return this.operation.expiryAfter(before, this.effects.now);
+  }
+
+  /** The session that the operation's key lives with; 0: none. */
+  private sessionBefore(handle: number): number {
+    return handle === 0 ? 0 : this.keyspace.ephemerals.sessionOf(handle);
+  }
+
+  /** The session that the operation makes its key live with; 0: none. */
+  private sessionAfter(handle: number): number {
+    const { flags, ttl } = this.operation;
+    if ((flags & FLAG_EPHEMERAL) !== 0) return this.coordination.present?.id ?? 0;
+    return ttl === TTL_KEEP ? this.sessionBefore(handle) : 0;
   }
 
   /** Whether the operation's key may have a value of this length. */
   private memoryAllows(handle: number, valueLength: number): boolean {
-    const { entries, memoryBytes } = this.keyspace;
+    const { entries } = this.keyspace;
     const { keyLength } = this.operation;
     const after = entryBytes(keyLength, valueLength);
     const before = handle === 0 ? 0 : entryBytes(keyLength, entries.valueLength(handle));
     if (after <= before) return true;
     if (!entries.arena.hasRoom) return false;
-    return this.memoryBytesMax === 0 || memoryBytes + after - before <= this.memoryBytesMax;
+    return this.effects.hasMemory(after - before);
   }
 
   /** Milliseconds from now to an expiry; 0 for none. */
   private msUntil(expiresAt: number): number {
-    return expiresAt === 0 ? 0 : expiresAt - this.now;
+    return expiresAt === 0 ? 0 : expiresAt - this.effects.now;
   }
 
   private end(status: Status, revision: number, ttlMs: number): true {
@@ -505,7 +576,7 @@ class TsEngine implements Engine {
 
   private count(status: Status): true {
     const { code } = this.operation;
-    const row = code <= OperationCode.Scan ? code : 0;
+    const row = isKnownCode(code) ? code : 0;
     const at = row * STATUS_COUNT + status;
     this.counters[at] = (this.counters[at] as number) + 1;
     return true;
@@ -513,16 +584,13 @@ class TsEngine implements Engine {
 
   /** Ends a call that may have made records. */
   private finish(): void {
-    const { outcome, recordWriter, gate } = this;
+    const { outcome, recordWriter, gate, effects } = this;
     outcome[OUTCOME_GATE] = gate.end(recordWriter.length > 0);
+    outcome[OUTCOME_MORE] = effects.isLeft ? 1 : 0;
     this.showState();
   }
 
   private showState(): void {
-    const { outcome, keyspace } = this;
-    outcome[OUTCOME_RECORD_BYTES] = this.recordWriter.length;
-    outcome[OUTCOME_KEYS] = keyspace.entries.count;
-    outcome[OUTCOME_MEMORY_BYTES] = keyspace.memoryBytes;
-    outcome[OUTCOME_APPEND] = this.gate.appends;
+    showState(this.outcome, this.effects, this.holdings, this.noticeWriter);
   }
 }

@@ -1,11 +1,12 @@
-// What request and reply frames have in common: a vector of 32-byte structs, each with a key length
-// and a value length at the same place, and one blob.
+// What request, reply and push frames have in common: a vector of structs, each with a key length and a
+// value length at the same place, and one blob.
 
 import {
   FILE_IDENTIFIER,
   FRAME_BYTES_MIN,
   IDENTIFIER_AT,
   SLOT_DATA,
+  SLOT_EVENTS,
   SLOT_HELLO,
   SLOT_KIND,
   SLOT_OPERATIONS,
@@ -13,6 +14,8 @@ import {
   SLOT_WELCOME,
 } from './layout.js';
 import { fieldAt, followOffset, vectorAt, vtableOf } from './walk.js';
+
+const VECTOR_SLOTS = [SLOT_OPERATIONS, SLOT_RESULTS, SLOT_EVENTS];
 
 /** Where the parts of a checked frame stand, in bytes from its start. */
 export class Columns {
@@ -42,8 +45,9 @@ export function findColumns(
 
   const kindField = fieldAt(view, table, vtable, SLOT_KIND, 1);
   if (kindField <= 0 || view.getUint8(kindField) !== kind) return false;
-  const otherSlot = slot === SLOT_OPERATIONS ? SLOT_RESULTS : SLOT_OPERATIONS;
-  if (fieldAt(view, table, vtable, otherSlot, 4) !== 0) return false;
+  for (const other of VECTOR_SLOTS) {
+    if (other !== slot && fieldAt(view, table, vtable, other, 4) !== 0) return false;
+  }
   if (fieldAt(view, table, vtable, SLOT_HELLO, 4) !== 0) return false;
   if (fieldAt(view, table, vtable, SLOT_WELCOME, 4) !== 0) return false;
 

@@ -11,20 +11,28 @@ import {
   FILE_IDENTIFIER,
   FRAME_BYTES_MIN,
   IDENTIFIER_AT,
+  readU64,
   SLOT_DATA,
+  SLOT_EVENTS,
   SLOT_HELLO,
   SLOT_KIND,
   SLOT_OPERATIONS,
   SLOT_RESULTS,
   SLOT_WELCOME,
 } from './layout.js';
-import { fieldAt, followOffset, stringAt, vtableOf } from './walk.js';
+import { fieldAt, followOffset, stringAt, vectorAt, vtableOf } from './walk.js';
 
 export interface HelloFrame {
   readonly protocol: number;
   /** Empty where the client sent none. */
   readonly token: string;
   readonly client: string;
+  /** Milliseconds; 0: no session is asked for. */
+  readonly sessionTtlMs: number;
+  /** The session to resume; 0: a new one. */
+  readonly session: number;
+  /** SESSION_SECRET_BYTES; empty where there is none. */
+  readonly sessionSecret: Uint8Array;
 }
 
 /** What the node tells of itself at hello. Lengths in bytes. */
@@ -43,6 +51,10 @@ export interface WelcomeFrame {
     readonly operationsPerFrameMax: number;
     readonly operationsOutstandingMax: number;
     readonly scanEntriesMax: number;
+    readonly sessionTtlMsMin: number;
+    readonly sessionTtlMsMax: number;
+    readonly watchesMax: number;
+    readonly answersRememberedMax: number;
   };
   readonly uptimeMs: number;
   readonly keys: number;
@@ -50,13 +62,36 @@ export interface WelcomeFrame {
   /** 0 = no bound. */
   readonly memoryBytesMax: number;
   readonly connections: number;
+  /** Told apart from every other node and every log: part of a watch's resume token. Below 2^53. */
+  readonly node: number;
+  /** The session of this connection; 0: none. */
+  readonly session: number;
+  readonly sessionTtlMs: number;
+  /** SESSION_SECRET_BYTES of a session that is new; otherwise empty. */
+  readonly sessionSecret: Uint8Array;
+  /** The session that was asked for goes on, with all that it holds. */
+  readonly sessionResumed: boolean;
+  /** It goes on in the same process: unanswered operations may be repeated. */
+  readonly answersRemembered: boolean;
+  /** Where a watch that starts now begins. */
+  readonly position: number;
+  readonly sessions: number;
+  readonly watches: number;
 }
 
 export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   const builder = new Builder(256);
   const token = builder.createString(hello.token);
   const client = builder.createString(hello.client);
-  const table = Hello.createHello(builder, hello.protocol, token, client);
+  const secret = secretIn(builder, hello.sessionSecret);
+  Hello.startHello(builder);
+  Hello.addProtocol(builder, hello.protocol);
+  Hello.addToken(builder, token);
+  Hello.addClient(builder, client);
+  Hello.addSessionTtlMs(builder, BigInt(hello.sessionTtlMs));
+  Hello.addSession(builder, BigInt(hello.session));
+  Hello.addSessionSecret(builder, secret);
+  const table = Hello.endHello(builder);
   Frame.startFrame(builder);
   Frame.addKind(builder, FrameKind.Hello);
   Frame.addHello(builder, table);
@@ -78,7 +113,12 @@ export function encodeWelcome(welcome: WelcomeFrame): Uint8Array<ArrayBuffer> {
     welcome.limits.operationsPerFrameMax,
     welcome.limits.operationsOutstandingMax,
     welcome.limits.scanEntriesMax,
+    BigInt(welcome.limits.sessionTtlMsMin),
+    BigInt(welcome.limits.sessionTtlMsMax),
+    welcome.limits.watchesMax,
+    welcome.limits.answersRememberedMax,
   );
+  const secret = secretIn(builder, welcome.sessionSecret);
   Welcome.startWelcome(builder);
   Welcome.addProtocol(builder, welcome.protocol);
   Welcome.addVersion(builder, version);
@@ -93,6 +133,15 @@ export function encodeWelcome(welcome: WelcomeFrame): Uint8Array<ArrayBuffer> {
   Welcome.addMemoryBytes(builder, BigInt(welcome.memoryBytes));
   Welcome.addMemoryBytesMax(builder, BigInt(welcome.memoryBytesMax));
   Welcome.addConnections(builder, welcome.connections);
+  Welcome.addNode(builder, BigInt(welcome.node));
+  Welcome.addSession(builder, BigInt(welcome.session));
+  Welcome.addSessionTtlMs(builder, BigInt(welcome.sessionTtlMs));
+  Welcome.addSessionSecret(builder, secret);
+  Welcome.addSessionResumed(builder, welcome.sessionResumed);
+  Welcome.addAnswersRemembered(builder, welcome.answersRemembered);
+  Welcome.addPosition(builder, BigInt(welcome.position));
+  Welcome.addSessions(builder, welcome.sessions);
+  Welcome.addWatches(builder, welcome.watches);
   const table = Welcome.endWelcome(builder);
   Frame.startFrame(builder);
   Frame.addKind(builder, FrameKind.Welcome);
@@ -110,7 +159,7 @@ export function decodeHello(frame: ArrayBuffer): HelloFrame | undefined {
   if (vtable < 0) return undefined;
   const kind = fieldAt(view, table, vtable, SLOT_KIND, 1);
   if (kind <= 0 || view.getUint8(kind) !== FrameKind.Hello) return undefined;
-  for (const slot of [SLOT_OPERATIONS, SLOT_RESULTS, SLOT_DATA, SLOT_WELCOME]) {
+  for (const slot of [SLOT_OPERATIONS, SLOT_RESULTS, SLOT_DATA, SLOT_WELCOME, SLOT_EVENTS]) {
     if (fieldAt(view, table, vtable, slot, 4) !== 0) return undefined;
   }
   const field = fieldAt(view, table, vtable, SLOT_HELLO, 4);
@@ -122,7 +171,19 @@ export function decodeHello(frame: ArrayBuffer): HelloFrame | undefined {
   const token = optionalString(view, fieldAt(view, hello, helloVtable, 6, 4));
   const client = optionalString(view, fieldAt(view, hello, helloVtable, 8, 4));
   if (protocol < 0 || token === undefined || client === undefined) return undefined;
-  return { protocol: protocol === 0 ? 0 : view.getUint16(protocol, true), token, client };
+  const sessionTtlMs = optionalInteger(view, fieldAt(view, hello, helloVtable, 10, 8));
+  const session = optionalInteger(view, fieldAt(view, hello, helloVtable, 12, 8));
+  const sessionSecret = optionalBytes(view, fieldAt(view, hello, helloVtable, 14, 4));
+  if (sessionTtlMs === undefined || session === undefined) return undefined;
+  if (sessionSecret === undefined) return undefined;
+  return {
+    protocol: protocol === 0 ? 0 : view.getUint16(protocol, true),
+    token,
+    client,
+    sessionTtlMs,
+    session,
+    sessionSecret,
+  };
 }
 
 /**
@@ -151,13 +212,31 @@ export function decodeWelcome(frame: ArrayBuffer): WelcomeFrame | undefined {
       operationsPerFrameMax: limits.operationsPerFrameMax(),
       operationsOutstandingMax: limits.operationsOutstandingMax(),
       scanEntriesMax: limits.scanEntriesMax(),
+      sessionTtlMsMin: Number(limits.sessionTtlMsMin()),
+      sessionTtlMsMax: Number(limits.sessionTtlMsMax()),
+      watchesMax: limits.watchesMax(),
+      answersRememberedMax: limits.answersRememberedMax(),
     },
     uptimeMs: Number(welcome.uptimeMs()),
     keys: Number(welcome.keys()),
     memoryBytes: Number(welcome.memoryBytes()),
     memoryBytesMax: Number(welcome.memoryBytesMax()),
     connections: welcome.connections(),
+    node: Number(welcome.node()),
+    session: Number(welcome.session()),
+    sessionTtlMs: Number(welcome.sessionTtlMs()),
+    sessionSecret: welcome.sessionSecretArray()?.slice() ?? new Uint8Array(0),
+    sessionResumed: welcome.sessionResumed(),
+    answersRemembered: welcome.answersRemembered(),
+    position: Number(welcome.position()),
+    sessions: welcome.sessions(),
+    watches: welcome.watches(),
   };
+}
+
+/** Where a secret stands; 0, which leaves the field out, where there is none. */
+function secretIn(builder: Builder, secret: Uint8Array): number {
+  return secret.length === 0 ? 0 : Hello.createSessionSecretVector(builder, secret);
 }
 
 function finish(builder: Builder): Uint8Array<ArrayBuffer> {
@@ -168,4 +247,18 @@ function finish(builder: Builder): Uint8Array<ArrayBuffer> {
 function optionalString(view: DataView, field: number): string | undefined {
   if (field < 0) return undefined;
   return field === 0 ? '' : stringAt(view, field);
+}
+
+function optionalInteger(view: DataView, field: number): number | undefined {
+  if (field < 0) return undefined;
+  return field === 0 ? 0 : readU64(view, field);
+}
+
+function optionalBytes(view: DataView, field: number): Uint8Array | undefined {
+  if (field < 0) return undefined;
+  if (field === 0) return new Uint8Array(0);
+  const start = vectorAt(view, field, 1);
+  if (start < 0) return undefined;
+  const length = view.getUint32(start - 4, true);
+  return new Uint8Array(view.buffer as ArrayBuffer, start, length).slice();
 }

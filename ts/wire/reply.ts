@@ -59,8 +59,21 @@ export class ReplyWriter {
     return (this.dataAt - 4 - HEADER_BYTES) / RESULT_BYTES - this.count;
   }
 
-  result(id: number, status: number, revision: number, ttlMs: number): void {
-    this.put(id, status, 0, 0, 0, 0, revision, ttlMs);
+  result(id: number, status: number, revision: number, ttlMs: number, count = 0): void {
+    this.put(id, status, 0, 0, 0, count, revision, ttlMs);
+  }
+
+  /** A result of any status, with a count and a value. */
+  resultInFull(
+    id: number,
+    status: number,
+    revision: number,
+    ttlMs: number,
+    count: number,
+    value: Uint8Array,
+  ): void {
+    this.append(value, 0, value.length);
+    this.put(id, status, 0, 0, value.length, count, revision, ttlMs);
   }
 
   /** A result with the value `bytes[start, end)`. */
@@ -123,6 +136,19 @@ export class ReplyWriter {
 
   closing(id: number, flags: number, cursor: Uint8Array, count: number): void {
     this.closingRange(id, flags, cursor, 0, cursor.length, count);
+  }
+
+  /** The result that was written last, which has no key. Its value is a copy. */
+  last(): { status: Status; revision: number; ttlMs: number; count: number; value: Uint8Array } {
+    const { view, bytes, dataEnd } = this;
+    const at = HEADER_BYTES + (this.count - 1) * RESULT_BYTES;
+    return {
+      status: view.getUint8(at + RESULT_STATUS),
+      revision: readU64(view, at + RESULT_REVISION),
+      ttlMs: readU64(view, at + RESULT_TTL_MS),
+      count: view.getUint32(at + RESULT_COUNT, true),
+      value: bytes.slice(dataEnd - view.getUint32(at + RESULT_VALUE_LENGTH, true), dataEnd),
+    };
   }
 
   /** Length of the frame in bytes. */

@@ -151,6 +151,7 @@ pub fn run(options: &DiskOptions, signal: &AtomicUsize) -> Result<Summary, Fault
         unsent: 0,
         read_back: 0,
         prefill_nanos,
+        handovers: Vec::new(),
         facts: Some(Facts::Disk { name: "disk", file }),
     })
 }

@@ -17,8 +17,10 @@ mod outbox;
 mod plan;
 mod progress;
 mod protocol;
+mod pushes;
 mod random;
 mod recorder;
+mod release;
 mod report;
 mod resp;
 mod rondo;
@@ -46,16 +48,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::etcd::Etcd;
+use crate::etcd::{Etcd, EtcdLocks};
 use crate::fault::Fault;
-use crate::options::{Command, Options, Target};
+use crate::options::{Command, Options, Target, Work};
 use crate::plan::Plan;
 use crate::progress::ProgressLine;
 use crate::protocol::Protocol;
 use crate::random::Random;
+use crate::release::Release;
 use crate::report::Report;
 use crate::resp::Resp;
-use crate::rondo::Rondo;
+use crate::rondo::{Rondo, RondoLocks};
 use crate::worker::{Summary, Worker};
 
 /// What a shell adds to the number of the signal that ended a process.
@@ -94,34 +97,56 @@ fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
         let summary = disk::run(disk, signal)?;
         return publish(&Report::of_disk(disk, &summary)?, disk.json);
     }
+    // Masks and upgrade keys need not be the same in every run, and editions must not be.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let salt = since.map_or(0, |since| since.as_nanos() as u64);
+    if let Some(Command::Pushes(pushes)) = &options.command {
+        raise_file_limit(pushes.watchers + 1)?;
+        let summary = pushes::run(pushes, salt, signal)?;
+        return publish(&Report::of_pushes(pushes, &summary)?, pushes.json);
+    }
     raise_file_limit(options.connections)?;
     let token = options.token()?;
-    // Masks and upgrade keys need not be the same in every run, and editions must not be.
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    let salt = clock.map_or(0, |since| since.as_nanos() as u64);
     let edition = Random::new(salt, EDITION_STREAM).next() as u32;
     let plan = Plan::new(options, edition, Arc::new(AtomicBool::new(false)))?;
     let host = options.address();
     let random = |number: usize| Random::new(salt, number as u64);
-    let summaries = match options.target {
-        Target::Rondo => drive(&plan, options, signal, |number| {
+    let releases: Vec<Release> = match options.work {
+        Work::Values => Vec::new(),
+        Work::Locks => (0..options.keys)
+            .map(|_| Release::new(plan.clock))
+            .collect(),
+    };
+    // Connections share names evenly: with as many names as connections each has its own.
+    let name_of = |number: usize| number % options.keys as usize;
+    let summaries = match (options.target, options.work) {
+        (Target::Rondo, Work::Locks) => drive(&plan, options, signal, |number| {
+            let rondo = Rondo::new(host.to_owned(), token.clone(), random(number));
+            let name = name_of(number);
+            Ok(RondoLocks::new(rondo, name as u32, releases[name].clone()))
+        }),
+        (Target::Etcd, Work::Locks) => drive(&plan, options, signal, |number| {
+            let name = name_of(number);
+            EtcdLocks::new(host, name as u32, releases[name].clone())
+        }),
+        (Target::Rondo, _) => drive(&plan, options, signal, |number| {
             Ok(Rondo::<false>::new(
                 host.to_owned(),
                 token.clone(),
                 random(number),
             ))
         }),
-        Target::Echo => drive(&plan, options, signal, |number| {
+        (Target::Echo, _) => drive(&plan, options, signal, |number| {
             Ok(Rondo::<true>::new(
                 host.to_owned(),
                 String::new(),
                 random(number),
             ))
         }),
-        Target::Redis => drive(&plan, options, signal, |_| {
+        (Target::Redis, _) => drive(&plan, options, signal, |_| {
             Ok(Resp::new(token.clone(), options.value_bytes as usize))
         }),
-        Target::Etcd => drive(&plan, options, signal, |_| Etcd::new(host)),
+        (Target::Etcd, _) => drive(&plan, options, signal, |_| Etcd::new(host)),
     }?;
     publish(&Report::new(options, &summaries)?, options.json)
 }

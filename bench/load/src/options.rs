@@ -15,6 +15,7 @@ use crate::limits::{
 };
 
 use crate::option_values::{Keys, distribution, rate, ratio, seconds, seconds_above_zero};
+use crate::pushes::PushOptions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +32,15 @@ pub enum Target {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Keys are read and written.
+    Values,
+    /// Exclusive locks are taken and released; of Rondo and etcd.
+    Locks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Arrivals {
     /// All the same time apart.
     Even,
@@ -41,6 +51,7 @@ pub enum Arrivals {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Disk(DiskOptions),
+    Pushes(PushOptions),
 }
 
 const EXAMPLES: &str = "\
@@ -58,6 +69,8 @@ Examples:
   rondo-load --prefill --read-ratio 0.9 --distribution zipf:0.99 --value-bytes 512
   rondo-load --prefill --rate 50000 --arrivals poisson --duration 30s
   rondo-load --target etcd --address 127.0.0.1:2379 --prefill --read-ratio 0 --outstanding 16
+  rondo-load --work locks --connections 50 --keys 50
+  rondo-load pushes --watchers 100 --outstanding 16
   rondo-load disk --file /var/tmp/probe --bytes 128
   rondo-load --target echo --address 127.0.0.1:9001 --outstanding 128 --batch 128
 
@@ -83,6 +96,10 @@ pub struct Options {
     /// Host and port [default: 127.0.0.1:7400, for redis 127.0.0.1:6379, for etcd 127.0.0.1:2379]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
+    /// What an operation is. A lock is taken, waited for as long as it takes, and released: one operation.
+    /// Names are --keys, shared evenly by the connections; one pair at a time on each
+    #[arg(long, value_enum, default_value = "values")]
+    pub work: Work,
     /// File whose first line is the node's token or Redis's password
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
@@ -177,8 +194,10 @@ impl Options {
     }
 
     fn complete(&mut self) -> Result<(), String> {
-        if let Some(Command::Disk(disk)) = &self.command {
-            return disk.check();
+        match &self.command {
+            Some(Command::Disk(disk)) => return disk.check(),
+            Some(Command::Pushes(_)) => return Ok(()),
+            None => {}
         }
         let port = match self.target {
             Target::Redis => 6379,
@@ -213,7 +232,22 @@ impl Options {
                 ));
             }
         }
-        let can_read_back = self.read_ratio < 1.0 && self.verify && self.target != Target::Echo;
+        if self.work == Work::Locks {
+            let is_plain = outstanding == 1 && self.rate.is_none() && !self.prefill;
+            if !matches!(self.target, Target::Rondo | Target::Etcd) || !is_plain {
+                return Err(
+                    "--work locks is of --target rondo or etcd, one pair at a time on each \
+                     connection: no --outstanding, --rate or --prefill"
+                        .into(),
+                );
+            }
+            self.read_ratio = 0.0;
+            self.read_back.get_or_insert(0);
+        }
+        let can_read_back = self.work == Work::Values
+            && self.read_ratio < 1.0
+            && self.verify
+            && self.target != Target::Echo;
         let read_back =
             *self
                 .read_back
@@ -332,6 +366,11 @@ mod tests {
             "--read-back 5 --read-ratio 0 --verify=false",
             "--read-back 5 --read-ratio 0 --target echo",
             "--target etcd --token-file x",
+            "--target redis --work locks",
+            "--work locks --outstanding 2",
+            "--work locks --rate 5",
+            "--work locks --prefill",
+            "--work locks --read-back 5",
             "disk",
             "disk --file x --bytes 0",
             "disk --file x --bytes 9 --file-bytes 8",

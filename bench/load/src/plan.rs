@@ -15,6 +15,7 @@ use crate::options::{Arrivals, Options};
 use crate::workload::Workload;
 
 /// Nanoseconds since the process began.
+#[derive(Clone, Copy)]
 pub struct Clock(Instant);
 
 impl Clock {
@@ -104,7 +105,7 @@ impl Plan {
     }
 }
 
-fn resolve(address: &str) -> Result<SocketAddr, Fault> {
+pub fn resolve(address: &str) -> Result<SocketAddr, Fault> {
     let fault = |cause| Fault::Address {
         address: address.to_owned(),
         cause,

@@ -65,7 +65,8 @@ pub enum Facts {
         used_memory_bytes: u64,
         io_threads_active: bool,
     },
-    Echo {
+    /// Of a server that says nothing of itself.
+    Named {
         name: &'static str,
     },
     #[serde(rename_all = "camelCase")]
@@ -78,6 +79,13 @@ pub enum Facts {
         name: &'static str,
         file: String,
     },
+}
+
+/// When a lock was granted, and how long before that its last holder had released it. Nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    pub at: u64,
+    pub took: u64,
 }
 
 pub trait Protocol {
@@ -98,6 +106,11 @@ pub trait Protocol {
     fn bounds(&self) -> Bounds;
 
     fn facts(&self) -> Option<&Facts>;
+
+    /// Of the locks that this connection took.
+    fn handovers(&self) -> &[Handover] {
+        &[]
+    }
 
     /// Appends one batch: a frame, or commands in a row.
     fn encode(&mut self, batch: &[Numbered], values: &Values, out: &mut Outbox);

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::disk::DiskOptions;
 use crate::fault::Fault;
 use crate::options::{Options, Target};
 use crate::protocol::Facts;
+use crate::pushes::{PushOptions, PushTarget};
 use crate::recorder::new_histogram;
 use crate::worker::Summary;
 
@@ -27,6 +29,9 @@ pub struct Report<'a> {
     /// Open loop: arrivals that were never sent. Their wait is part of the latencies.
     unsent: u64,
     latency_micros: Latency,
+    /// Of locks: from the release to the next holder's grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handover_micros: Option<Latency>,
     bytes_sent: u64,
     bytes_received: u64,
     client_cpu_seconds: f64,
@@ -42,6 +47,7 @@ pub struct Report<'a> {
 enum Config<'a> {
     Load(&'a Options),
     Disk(&'a DiskOptions),
+    Pushes(&'a PushOptions),
 }
 
 #[derive(Serialize)]
@@ -52,6 +58,28 @@ struct Latency {
     p999: u64,
     max: u64,
     mean: f64,
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+            mean: round(histogram.mean()),
+        }
+    }
+}
+
+/// None where no lock changed hands.
+fn handovers_of(summaries: &[Summary]) -> Result<Option<Latency>, Fault> {
+    let mut histogram = new_histogram()?;
+    for nanos in summaries.iter().flat_map(|summary| &summary.handovers) {
+        histogram.saturating_record((nanos + 500) / 1000);
+    }
+    Ok((!histogram.is_empty()).then(|| Latency::of(&histogram)))
 }
 
 impl<'a> Report<'a> {
@@ -68,6 +96,15 @@ impl<'a> Report<'a> {
     pub fn of_disk(options: &'a DiskOptions, summary: &Summary) -> Result<Self, Fault> {
         let summaries = std::slice::from_ref(summary);
         Self::of("disk", Config::Disk(options), options.duration, summaries)
+    }
+
+    pub fn of_pushes(options: &'a PushOptions, summary: &Summary) -> Result<Self, Fault> {
+        let target = match options.target {
+            PushTarget::Rondo => "rondo",
+            PushTarget::Redis => "redis",
+        };
+        let summaries = std::slice::from_ref(summary);
+        Self::of(target, Config::Pushes(options), options.duration, summaries)
     }
 
     fn of(
@@ -102,14 +139,8 @@ impl<'a> Report<'a> {
             writes,
             misses: sum(|summary| summary.measure.recorder.misses),
             unsent: sum(|summary| summary.unsent),
-            latency_micros: Latency {
-                p50: histogram.value_at_quantile(0.5),
-                p90: histogram.value_at_quantile(0.9),
-                p99: histogram.value_at_quantile(0.99),
-                p999: histogram.value_at_quantile(0.999),
-                max: histogram.max(),
-                mean: round(histogram.mean()),
-            },
+            latency_micros: Latency::of(&histogram),
+            handover_micros: handovers_of(summaries)?,
             bytes_sent: sum(|summary| summary.measure.sent_within()),
             bytes_received: sum(|summary| summary.measure.received_within()),
             client_cpu_seconds: sum(|summary| summary.measure.cpu_within()) as f64 / 1e9,
@@ -143,6 +174,15 @@ impl<'a> Report<'a> {
                 row("load", load_text(options));
                 row("work", work_text(options));
             }
+            Config::Pushes(options) => row(
+                "work",
+                format!(
+                    "{} watchers told of writes of {} bytes, {} under way",
+                    grouped(options.watchers.into()),
+                    grouped(options.value_bytes.into()),
+                    grouped(options.outstanding.into())
+                ),
+            ),
             Config::Disk(options) => row(
                 "work",
                 format!(
@@ -181,6 +221,17 @@ impl<'a> Report<'a> {
                 grouped(max)
             ),
         );
+        if let Some(Latency { p50, p99, max, .. }) = &self.handover_micros {
+            row(
+                "hand-over",
+                format!(
+                    "p50 {}  p99 {}  max {} µs from a release to the next grant",
+                    grouped(*p50),
+                    grouped(*p99),
+                    grouped(*max)
+                ),
+            );
+        }
         row(
             "traffic",
             format!(
@@ -223,6 +274,7 @@ impl<'a> Report<'a> {
     fn server_text(&self) -> String {
         let address = match self.config {
             Config::Load(options) => options.address(),
+            Config::Pushes(options) => options.address(),
             Config::Disk(_) => "",
         };
         match &self.server {
@@ -250,7 +302,8 @@ impl<'a> Report<'a> {
             }
             Some(Facts::Etcd { version, .. }) => format!("etcd {version} at {address}"),
             Some(Facts::Disk { file, .. }) => format!("none: the file {file}"),
-            Some(Facts::Echo { .. }) | None => format!("echo at {address}"),
+            Some(Facts::Named { name }) => format!("{name} at {address}"),
+            None => format!("something at {address}"),
         }
     }
 }

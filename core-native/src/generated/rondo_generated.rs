@@ -15,15 +15,16 @@ extern crate alloc;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_FRAME_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_FRAME_KIND: u8 = 4;
+pub const ENUM_MAX_FRAME_KIND: u8 = 5;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_FRAME_KIND: [FrameKind; 5] = [
+pub const ENUM_VALUES_FRAME_KIND: [FrameKind; 6] = [
   FrameKind::None,
   FrameKind::Hello,
   FrameKind::Welcome,
   FrameKind::Request,
   FrameKind::Reply,
+  FrameKind::Push,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,15 +41,18 @@ impl FrameKind {
   pub const Request: Self = Self(3);
   /// Node to client: `results` and `data`.
   pub const Reply: Self = Self(4);
+  /// Node to client, whenever there is something: `events` and `data`, of the watches of the connection.
+  pub const Push: Self = Self(5);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_MAX: u8 = 5;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::None,
     Self::Hello,
     Self::Welcome,
     Self::Request,
     Self::Reply,
+    Self::Push,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -58,6 +62,7 @@ impl FrameKind {
       Self::Welcome => Some("Welcome"),
       Self::Request => Some("Request"),
       Self::Reply => Some("Reply"),
+      Self::Push => Some("Push"),
       _ => None,
     }
   }
@@ -115,10 +120,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for FrameKind {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_OPERATION_CODE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_OPERATION_CODE: u8 = 6;
+pub const ENUM_MAX_OPERATION_CODE: u8 = 25;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_OPERATION_CODE: [OperationCode; 7] = [
+pub const ENUM_VALUES_OPERATION_CODE: [OperationCode; 17] = [
   OperationCode::None,
   OperationCode::Get,
   OperationCode::Put,
@@ -126,6 +131,16 @@ pub const ENUM_VALUES_OPERATION_CODE: [OperationCode; 7] = [
   OperationCode::Increment,
   OperationCode::Touch,
   OperationCode::Scan,
+  OperationCode::Renew,
+  OperationCode::EndSession,
+  OperationCode::Lock,
+  OperationCode::Unlock,
+  OperationCode::Downgrade,
+  OperationCode::Extend,
+  OperationCode::CancelLock,
+  OperationCode::ListLocks,
+  OperationCode::Watch,
+  OperationCode::Unwatch,
 ];
 
 /// What an operation does. Ranges are kept apart by subsystem: 1-15 key-value, 16-31 sessions,
@@ -148,9 +163,31 @@ impl OperationCode {
   pub const Touch: Self = Self(5);
   /// key = prefix (may be empty), value = cursor (empty at first) -> entries, then the closing result.
   pub const Scan: Self = Self(6);
+  /// Session -> ttl of the session. Any operation renews it; this one does nothing else.
+  pub const Renew: Self = Self(16);
+  /// Ends the session: frees its locks and removes its ephemeral keys in one step.
+  pub const EndSession: Self = Self(17);
+  /// key = name, `flags` = mode and how, `limit` = wait in ms (0 try, 2^32 - 1 without end), ttl_ms =
+  /// lease (0: the session's), expected_revision = permits or token -> revision = token, count = depth.
+  /// Answered when granted, refused or given up, maybe long after operations behind it.
+  pub const Lock: Self = Self(18);
+  /// key = name, expected_revision = token -> revision of the release, count = depth left.
+  pub const Unlock: Self = Self(19);
+  /// key = name, expected_revision = token: exclusive becomes shared.
+  pub const Downgrade: Self = Self(20);
+  /// key = name, expected_revision = token, ttl_ms = new lease (0: the session's) -> ttl.
+  pub const Extend: Self = Self(21);
+  /// key = name, expected_revision = id of a Lock operation that waits.
+  pub const CancelLock: Self = Self(22);
+  /// key = prefix of names, value = cursor, `limit` = entries -> entries (value: see LockView), closing.
+  pub const ListLocks: Self = Self(23);
+  /// key = key or prefix; see WatchFlags; answered with the position, then with Push frames.
+  pub const Watch: Self = Self(24);
+  /// expected_revision = id of the Watch operation.
+  pub const Unwatch: Self = Self(25);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 6;
+  pub const ENUM_MAX: u8 = 25;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::None,
     Self::Get,
@@ -159,6 +196,16 @@ impl OperationCode {
     Self::Increment,
     Self::Touch,
     Self::Scan,
+    Self::Renew,
+    Self::EndSession,
+    Self::Lock,
+    Self::Unlock,
+    Self::Downgrade,
+    Self::Extend,
+    Self::CancelLock,
+    Self::ListLocks,
+    Self::Watch,
+    Self::Unwatch,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -170,6 +217,16 @@ impl OperationCode {
       Self::Increment => Some("Increment"),
       Self::Touch => Some("Touch"),
       Self::Scan => Some("Scan"),
+      Self::Renew => Some("Renew"),
+      Self::EndSession => Some("EndSession"),
+      Self::Lock => Some("Lock"),
+      Self::Unlock => Some("Unlock"),
+      Self::Downgrade => Some("Downgrade"),
+      Self::Extend => Some("Extend"),
+      Self::CancelLock => Some("CancelLock"),
+      Self::ListLocks => Some("ListLocks"),
+      Self::Watch => Some("Watch"),
+      Self::Unwatch => Some("Unwatch"),
       _ => None,
     }
   }
@@ -227,10 +284,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for OperationCode {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_STATUS: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_STATUS: u8 = 43;
+pub const ENUM_MAX_STATUS: u8 = 44;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_STATUS: [Status; 28] = [
+pub const ENUM_VALUES_STATUS: [Status; 45] = [
   Status::Ok,
   Status::NotFound,
   Status::AlreadyExists,
@@ -247,6 +304,22 @@ pub const ENUM_VALUES_STATUS: [Status; 28] = [
   Status::Unavailable,
   Status::Internal,
   Status::DiskFull,
+  Status::SessionRequired,
+  Status::SessionUnknown,
+  Status::SessionForbidden,
+  Status::SessionFull,
+  Status::TtlOutOfRange,
+  Status::LockHeld,
+  Status::LockTimeout,
+  Status::LockCancelled,
+  Status::Deadlock,
+  Status::UpgradeConflict,
+  Status::NotHolder,
+  Status::Fenced,
+  Status::Compacted,
+  Status::TokenForeign,
+  Status::WatchLimit,
+  Status::WatchOverflow,
   Status::Malformed,
   Status::FrameTooLarge,
   Status::TooManyOperations,
@@ -259,6 +332,7 @@ pub const ENUM_VALUES_STATUS: [Status; 28] = [
   Status::SlowReader,
   Status::TooManyConnections,
   Status::LogFailed,
+  Status::SessionMoved,
 ];
 
 /// How an operation ended. Stable: clients tell errors apart by these. A WebSocket close carries
@@ -284,6 +358,38 @@ impl Status {
   pub const Unavailable: Self = Self(13);
   pub const Internal: Self = Self(14);
   pub const DiskFull: Self = Self(15);
+  /// The operation needs a session, and the connection has none.
+  pub const SessionRequired: Self = Self(16);
+  /// There is no such session: it has ended, or never was.
+  pub const SessionUnknown: Self = Self(17);
+  /// Not the secret of that session.
+  pub const SessionForbidden: Self = Self(18);
+  /// The session holds as much as can be freed in one step.
+  pub const SessionFull: Self = Self(19);
+  /// A lease or a session's time to live is out of range.
+  pub const TtlOutOfRange: Self = Self(20);
+  /// The lock is held, and the request does not wait.
+  pub const LockHeld: Self = Self(21);
+  /// The wait for the lock has come to its end.
+  pub const LockTimeout: Self = Self(22);
+  /// The wait was cancelled.
+  pub const LockCancelled: Self = Self(23);
+  /// Waiting would close a cycle; the value names it.
+  pub const Deadlock: Self = Self(24);
+  /// Another holder waits for the same upgrade: both would wait for ever.
+  pub const UpgradeConflict: Self = Self(25);
+  /// The session does not hold the lock under this token.
+  pub const NotHolder: Self = Self(26);
+  /// A newer holder of the lock has been seen: the write is refused.
+  pub const Fenced: Self = Self(27);
+  /// The watch cannot go on from there: the history does not reach back so far.
+  pub const Compacted: Self = Self(28);
+  /// The resume token is of another node or number of partitions.
+  pub const TokenForeign: Self = Self(29);
+  /// The connection, or the node, has as many watches as it may have.
+  pub const WatchLimit: Self = Self(30);
+  /// The peer did not take the events of a watch in time, and the watch was ended.
+  pub const WatchOverflow: Self = Self(31);
   pub const Malformed: Self = Self(32);
   pub const FrameTooLarge: Self = Self(33);
   pub const TooManyOperations: Self = Self(34);
@@ -296,9 +402,11 @@ impl Status {
   pub const SlowReader: Self = Self(41);
   pub const TooManyConnections: Self = Self(42);
   pub const LogFailed: Self = Self(43);
+  /// The session was resumed over another connection.
+  pub const SessionMoved: Self = Self(44);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 43;
+  pub const ENUM_MAX: u8 = 44;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Ok,
     Self::NotFound,
@@ -316,6 +424,22 @@ impl Status {
     Self::Unavailable,
     Self::Internal,
     Self::DiskFull,
+    Self::SessionRequired,
+    Self::SessionUnknown,
+    Self::SessionForbidden,
+    Self::SessionFull,
+    Self::TtlOutOfRange,
+    Self::LockHeld,
+    Self::LockTimeout,
+    Self::LockCancelled,
+    Self::Deadlock,
+    Self::UpgradeConflict,
+    Self::NotHolder,
+    Self::Fenced,
+    Self::Compacted,
+    Self::TokenForeign,
+    Self::WatchLimit,
+    Self::WatchOverflow,
     Self::Malformed,
     Self::FrameTooLarge,
     Self::TooManyOperations,
@@ -328,6 +452,7 @@ impl Status {
     Self::SlowReader,
     Self::TooManyConnections,
     Self::LogFailed,
+    Self::SessionMoved,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -348,6 +473,22 @@ impl Status {
       Self::Unavailable => Some("Unavailable"),
       Self::Internal => Some("Internal"),
       Self::DiskFull => Some("DiskFull"),
+      Self::SessionRequired => Some("SessionRequired"),
+      Self::SessionUnknown => Some("SessionUnknown"),
+      Self::SessionForbidden => Some("SessionForbidden"),
+      Self::SessionFull => Some("SessionFull"),
+      Self::TtlOutOfRange => Some("TtlOutOfRange"),
+      Self::LockHeld => Some("LockHeld"),
+      Self::LockTimeout => Some("LockTimeout"),
+      Self::LockCancelled => Some("LockCancelled"),
+      Self::Deadlock => Some("Deadlock"),
+      Self::UpgradeConflict => Some("UpgradeConflict"),
+      Self::NotHolder => Some("NotHolder"),
+      Self::Fenced => Some("Fenced"),
+      Self::Compacted => Some("Compacted"),
+      Self::TokenForeign => Some("TokenForeign"),
+      Self::WatchLimit => Some("WatchLimit"),
+      Self::WatchOverflow => Some("WatchOverflow"),
       Self::Malformed => Some("Malformed"),
       Self::FrameTooLarge => Some("FrameTooLarge"),
       Self::TooManyOperations => Some("TooManyOperations"),
@@ -360,6 +501,7 @@ impl Status {
       Self::SlowReader => Some("SlowReader"),
       Self::TooManyConnections => Some("TooManyConnections"),
       Self::LogFailed => Some("LogFailed"),
+      Self::SessionMoved => Some("SessionMoved"),
       _ => None,
     }
   }
@@ -414,6 +556,155 @@ impl<'a> ::flatbuffers::Verifiable for Status {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for Status {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_EVENT_KIND: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_EVENT_KIND: u8 = 20;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_EVENT_KIND: [EventKind; 15] = [
+  EventKind::None,
+  EventKind::Put,
+  EventKind::Delete,
+  EventKind::Expire,
+  EventKind::Touch,
+  EventKind::LockGranted,
+  EventKind::LockReleased,
+  EventKind::SessionOpened,
+  EventKind::SessionEnded,
+  EventKind::LockChanged,
+  EventKind::Synced,
+  EventKind::Compacted,
+  EventKind::Gap,
+  EventKind::Heartbeat,
+  EventKind::Ended,
+];
+
+/// What an event of a watch says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct EventKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl EventKind {
+  pub const None: Self = Self(0);
+  /// key, value.
+  pub const Put: Self = Self(1);
+  pub const Delete: Self = Self(2);
+  /// The time to live ran out, or the session of an ephemeral key ended.
+  pub const Expire: Self = Self(3);
+  /// The key has another expiry; the value stays.
+  pub const Touch: Self = Self(4);
+  /// key = name of the lock; `previous` = session, revision = token of the new grant.
+  pub const LockGranted: Self = Self(5);
+  /// key = name of the lock; `previous` = token.
+  pub const LockReleased: Self = Self(6);
+  /// `previous` = id of the session.
+  pub const SessionOpened: Self = Self(7);
+  pub const SessionEnded: Self = Self(8);
+  /// Holds that changed without a grant: depth, lease, downgrade. `previous` = token.
+  pub const LockChanged: Self = Self(9);
+  /// All that was there at `position` has been told; what follows is change.
+  pub const Synced: Self = Self(16);
+  /// Events are lost for good; entries of a fresh snapshot and Synced follow.
+  pub const Compacted: Self = Self(17);
+  /// Events up to `position` were dropped because the peer was slow; those behind it follow.
+  pub const Gap: Self = Self(18);
+  /// Nothing has happened up to `position`. Of all watches of the connection: id 0.
+  pub const Heartbeat: Self = Self(19);
+  /// The watch has ended for the reason in `status`.
+  pub const Ended: Self = Self(20);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 20;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::None,
+    Self::Put,
+    Self::Delete,
+    Self::Expire,
+    Self::Touch,
+    Self::LockGranted,
+    Self::LockReleased,
+    Self::SessionOpened,
+    Self::SessionEnded,
+    Self::LockChanged,
+    Self::Synced,
+    Self::Compacted,
+    Self::Gap,
+    Self::Heartbeat,
+    Self::Ended,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::None => Some("None"),
+      Self::Put => Some("Put"),
+      Self::Delete => Some("Delete"),
+      Self::Expire => Some("Expire"),
+      Self::Touch => Some("Touch"),
+      Self::LockGranted => Some("LockGranted"),
+      Self::LockReleased => Some("LockReleased"),
+      Self::SessionOpened => Some("SessionOpened"),
+      Self::SessionEnded => Some("SessionEnded"),
+      Self::LockChanged => Some("LockChanged"),
+      Self::Synced => Some("Synced"),
+      Self::Compacted => Some("Compacted"),
+      Self::Gap => Some("Gap"),
+      Self::Heartbeat => Some("Heartbeat"),
+      Self::Ended => Some("Ended"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for EventKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for EventKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for EventKind {
+    type Output = EventKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for EventKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for EventKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for EventKind {}
 /// One operation of a Request, 32 bytes. `data` holds, for each operation in order, `key_length`
 /// bytes of key and then `value_length` bytes of value; the sum of all lengths is the length of
 /// `data`. A field that an operation does not use is zero.
@@ -561,8 +852,15 @@ impl<'a> Operation {
     }
   }
 
-  /// Bits 0-1 condition (0 always, 1 if absent, 2 if at `expected_revision`);
-  /// bits 2-3 time to live (0 none, 1 set to `ttl_ms`, 2 keep); bit 4 keys only.
+  /// Key-value: bits 0-1 condition (0 always, 1 if absent, 2 if at `expected_revision`);
+  /// bits 2-3 time to live (0 none, 1 set to `ttl_ms`, 2 keep); bit 4 keys only; bit 5 fenced (the value
+  /// begins with u64 token, u16 length and name of a lock); bit 6 ephemeral (lives with the session).
+  /// Lock: bits 0-1 mode (0 exclusive, 1 shared, 2 permit); bit 2 re-entrant; bit 3 upgrade.
+  /// Watch: bit 0 prefix; bits 1-2 overflow (0 gap, 1 coalesce, 2 disconnect); bits 3-4 start (0 now,
+  /// 1 snapshot, 2 after `expected_revision` of the key, 3 after the position in the value: u64 node,
+  /// u32 partitions, u32 zero, u64 position); bit 5 keys only; `limit` has the classes of events
+  /// (bit 0 keys, 1 locks, 2 sessions).
+  /// All that write or hold: bit 7 once (answered from memory where the session has had it answered).
   pub fn flags(&self) -> u8 {
     let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -1068,6 +1366,396 @@ impl<'a> OperationResult {
 
 }
 
+/// One event of a Push, 40 bytes. `data` holds key and value bytes as for results.
+// struct Event, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Event(pub [u8; 40]);
+impl Default for Event { 
+  fn default() -> Self { 
+    Self([0; 40])
+  }
+}
+impl ::core::fmt::Debug for Event {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Event")
+      .field("id", &self.id())
+      .field("kind", &self.kind())
+      .field("flags", &self.flags())
+      .field("key_length", &self.key_length())
+      .field("value_length", &self.value_length())
+      .field("status", &self.status())
+      .field("partition", &self.partition())
+      .field("revision", &self.revision())
+      .field("previous", &self.previous())
+      .field("position", &self.position())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Event {}
+impl<'a> ::flatbuffers::Follow<'a> for Event {
+  type Inner = &'a Event;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Event>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Event {
+  type Inner = &'a Event;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Event>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Event {
+    type Output = Event;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Event as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Event {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Event {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    id: u32,
+    kind: EventKind,
+    flags: u8,
+    key_length: u16,
+    value_length: u32,
+    status: Status,
+    partition: u16,
+    revision: u64,
+    previous: u64,
+    position: u64,
+  ) -> Self {
+    let mut s = Self([0; 40]);
+    s.set_id(id);
+    s.set_kind(kind);
+    s.set_flags(flags);
+    s.set_key_length(key_length);
+    s.set_value_length(value_length);
+    s.set_status(status);
+    s.set_partition(partition);
+    s.set_revision(revision);
+    s.set_previous(previous);
+    s.set_position(position);
+    s
+  }
+
+  /// The id of the Watch operation; 0: all watches of the connection.
+  pub fn id(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_id(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn kind(&self) -> EventKind {
+    let mut mem = ::core::mem::MaybeUninit::<<EventKind as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[4..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<EventKind as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_kind(&mut self, x: EventKind) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[4..].as_mut_ptr(),
+        ::core::mem::size_of::<<EventKind as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Bit 0: an entry of a snapshot, not a change.
+  pub fn flags(&self) -> u8 {
+    let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[5..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_flags(&mut self, x: u8) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[5..].as_mut_ptr(),
+        ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn key_length(&self) -> u16 {
+    let mut mem = ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[6..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_key_length(&mut self, x: u16) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[6..].as_mut_ptr(),
+        ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn value_length(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_value_length(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Ended: the reason.
+  pub fn status(&self) -> Status {
+    let mut mem = ::core::mem::MaybeUninit::<<Status as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[12..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<Status as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_status(&mut self, x: Status) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[12..].as_mut_ptr(),
+        ::core::mem::size_of::<<Status as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn partition(&self) -> u16 {
+    let mut mem = ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[14..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_partition(&mut self, x: u16) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[14..].as_mut_ptr(),
+        ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Of the record; 0 where the event is of none.
+  pub fn revision(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_revision(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// The key's revision before (0: it did not exist); or as EventKind says.
+  pub fn previous(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_previous(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  /// Where a watch goes on that has taken this event.
+  pub fn position(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_position(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
 pub enum HelloOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -1087,6 +1775,9 @@ impl<'a> Hello<'a> {
   pub const VT_PROTOCOL: ::flatbuffers::VOffsetT = 4;
   pub const VT_TOKEN: ::flatbuffers::VOffsetT = 6;
   pub const VT_CLIENT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_SESSION_TTL_MS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_SESSION: ::flatbuffers::VOffsetT = 12;
+  pub const VT_SESSION_SECRET: ::flatbuffers::VOffsetT = 14;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1098,6 +1789,9 @@ impl<'a> Hello<'a> {
     args: &'args HelloArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Hello<'bldr>> {
     let mut builder = HelloBuilder::new(_fbb);
+    builder.add_session(args.session);
+    builder.add_session_ttl_ms(args.session_ttl_ms);
+    if let Some(x) = args.session_secret { builder.add_session_secret(x); }
     if let Some(x) = args.client { builder.add_client(x); }
     if let Some(x) = args.token { builder.add_token(x); }
     builder.add_protocol(args.protocol);
@@ -1129,6 +1823,30 @@ impl<'a> Hello<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Hello::VT_CLIENT, None)}
   }
+  /// Milliseconds that a session outlives its last sign of life; 0: no session is asked for.
+  #[inline]
+  pub fn session_ttl_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Hello::VT_SESSION_TTL_MS, Some(0)).unwrap()}
+  }
+  /// The session to resume; 0: a new one. Where it has ended, a new one is made, and Welcome says so.
+  #[inline]
+  pub fn session(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Hello::VT_SESSION, Some(0)).unwrap()}
+  }
+  /// 16 bytes, from the Welcome that the session began with.
+  #[inline]
+  pub fn session_secret(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Hello::VT_SESSION_SECRET, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Hello<'_> {
@@ -1140,6 +1858,9 @@ impl ::flatbuffers::Verifiable for Hello<'_> {
      .visit_field::<u16>("protocol", Self::VT_PROTOCOL, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("token", Self::VT_TOKEN, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client", Self::VT_CLIENT, false)?
+     .visit_field::<u64>("session_ttl_ms", Self::VT_SESSION_TTL_MS, false)?
+     .visit_field::<u64>("session", Self::VT_SESSION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("session_secret", Self::VT_SESSION_SECRET, false)?
      .finish();
     Ok(())
   }
@@ -1148,6 +1869,9 @@ pub struct HelloArgs<'a> {
     pub protocol: u16,
     pub token: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub client: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub session_ttl_ms: u64,
+    pub session: u64,
+    pub session_secret: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
 impl<'a> Default for HelloArgs<'a> {
   #[inline]
@@ -1156,6 +1880,9 @@ impl<'a> Default for HelloArgs<'a> {
       protocol: 0,
       token: None,
       client: None,
+      session_ttl_ms: 0,
+      session: 0,
+      session_secret: None,
     }
   }
 }
@@ -1178,6 +1905,18 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HelloBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_CLIENT, client);
   }
   #[inline]
+  pub fn add_session_ttl_ms(&mut self, session_ttl_ms: u64) {
+    self.fbb_.push_slot::<u64>(Hello::VT_SESSION_TTL_MS, session_ttl_ms, 0);
+  }
+  #[inline]
+  pub fn add_session(&mut self, session: u64) {
+    self.fbb_.push_slot::<u64>(Hello::VT_SESSION, session, 0);
+  }
+  #[inline]
+  pub fn add_session_secret(&mut self, session_secret: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_SESSION_SECRET, session_secret);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HelloBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HelloBuilder {
@@ -1198,6 +1937,9 @@ impl ::core::fmt::Debug for Hello<'_> {
       ds.field("protocol", &self.protocol());
       ds.field("token", &self.token());
       ds.field("client", &self.client());
+      ds.field("session_ttl_ms", &self.session_ttl_ms());
+      ds.field("session", &self.session());
+      ds.field("session_secret", &self.session_secret());
       ds.finish()
   }
 }
@@ -1223,6 +1965,10 @@ impl<'a> Limits<'a> {
   pub const VT_OPERATIONS_PER_FRAME_MAX: ::flatbuffers::VOffsetT = 10;
   pub const VT_OPERATIONS_OUTSTANDING_MAX: ::flatbuffers::VOffsetT = 12;
   pub const VT_SCAN_ENTRIES_MAX: ::flatbuffers::VOffsetT = 14;
+  pub const VT_SESSION_TTL_MS_MIN: ::flatbuffers::VOffsetT = 16;
+  pub const VT_SESSION_TTL_MS_MAX: ::flatbuffers::VOffsetT = 18;
+  pub const VT_WATCHES_MAX: ::flatbuffers::VOffsetT = 20;
+  pub const VT_ANSWERS_REMEMBERED_MAX: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1234,6 +1980,10 @@ impl<'a> Limits<'a> {
     args: &'args LimitsArgs
   ) -> ::flatbuffers::WIPOffset<Limits<'bldr>> {
     let mut builder = LimitsBuilder::new(_fbb);
+    builder.add_session_ttl_ms_max(args.session_ttl_ms_max);
+    builder.add_session_ttl_ms_min(args.session_ttl_ms_min);
+    builder.add_answers_remembered_max(args.answers_remembered_max);
+    builder.add_watches_max(args.watches_max);
     builder.add_scan_entries_max(args.scan_entries_max);
     builder.add_operations_outstanding_max(args.operations_outstanding_max);
     builder.add_operations_per_frame_max(args.operations_per_frame_max);
@@ -1286,6 +2036,35 @@ impl<'a> Limits<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(Limits::VT_SCAN_ENTRIES_MAX, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn session_ttl_ms_min(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Limits::VT_SESSION_TTL_MS_MIN, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn session_ttl_ms_max(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Limits::VT_SESSION_TTL_MS_MAX, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn watches_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Limits::VT_WATCHES_MAX, Some(0)).unwrap()}
+  }
+  /// Answers that a session remembers: operations with the flag `once` that may be without an answer.
+  #[inline]
+  pub fn answers_remembered_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Limits::VT_ANSWERS_REMEMBERED_MAX, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Limits<'_> {
@@ -1300,6 +2079,10 @@ impl ::flatbuffers::Verifiable for Limits<'_> {
      .visit_field::<u32>("operations_per_frame_max", Self::VT_OPERATIONS_PER_FRAME_MAX, false)?
      .visit_field::<u32>("operations_outstanding_max", Self::VT_OPERATIONS_OUTSTANDING_MAX, false)?
      .visit_field::<u32>("scan_entries_max", Self::VT_SCAN_ENTRIES_MAX, false)?
+     .visit_field::<u64>("session_ttl_ms_min", Self::VT_SESSION_TTL_MS_MIN, false)?
+     .visit_field::<u64>("session_ttl_ms_max", Self::VT_SESSION_TTL_MS_MAX, false)?
+     .visit_field::<u32>("watches_max", Self::VT_WATCHES_MAX, false)?
+     .visit_field::<u32>("answers_remembered_max", Self::VT_ANSWERS_REMEMBERED_MAX, false)?
      .finish();
     Ok(())
   }
@@ -1311,6 +2094,10 @@ pub struct LimitsArgs {
     pub operations_per_frame_max: u32,
     pub operations_outstanding_max: u32,
     pub scan_entries_max: u32,
+    pub session_ttl_ms_min: u64,
+    pub session_ttl_ms_max: u64,
+    pub watches_max: u32,
+    pub answers_remembered_max: u32,
 }
 impl<'a> Default for LimitsArgs {
   #[inline]
@@ -1322,6 +2109,10 @@ impl<'a> Default for LimitsArgs {
       operations_per_frame_max: 0,
       operations_outstanding_max: 0,
       scan_entries_max: 0,
+      session_ttl_ms_min: 0,
+      session_ttl_ms_max: 0,
+      watches_max: 0,
+      answers_remembered_max: 0,
     }
   }
 }
@@ -1356,6 +2147,22 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> LimitsBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u32>(Limits::VT_SCAN_ENTRIES_MAX, scan_entries_max, 0);
   }
   #[inline]
+  pub fn add_session_ttl_ms_min(&mut self, session_ttl_ms_min: u64) {
+    self.fbb_.push_slot::<u64>(Limits::VT_SESSION_TTL_MS_MIN, session_ttl_ms_min, 0);
+  }
+  #[inline]
+  pub fn add_session_ttl_ms_max(&mut self, session_ttl_ms_max: u64) {
+    self.fbb_.push_slot::<u64>(Limits::VT_SESSION_TTL_MS_MAX, session_ttl_ms_max, 0);
+  }
+  #[inline]
+  pub fn add_watches_max(&mut self, watches_max: u32) {
+    self.fbb_.push_slot::<u32>(Limits::VT_WATCHES_MAX, watches_max, 0);
+  }
+  #[inline]
+  pub fn add_answers_remembered_max(&mut self, answers_remembered_max: u32) {
+    self.fbb_.push_slot::<u32>(Limits::VT_ANSWERS_REMEMBERED_MAX, answers_remembered_max, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> LimitsBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     LimitsBuilder {
@@ -1379,6 +2186,10 @@ impl ::core::fmt::Debug for Limits<'_> {
       ds.field("operations_per_frame_max", &self.operations_per_frame_max());
       ds.field("operations_outstanding_max", &self.operations_outstanding_max());
       ds.field("scan_entries_max", &self.scan_entries_max());
+      ds.field("session_ttl_ms_min", &self.session_ttl_ms_min());
+      ds.field("session_ttl_ms_max", &self.session_ttl_ms_max());
+      ds.field("watches_max", &self.watches_max());
+      ds.field("answers_remembered_max", &self.answers_remembered_max());
       ds.finish()
   }
 }
@@ -1411,6 +2222,15 @@ impl<'a> Welcome<'a> {
   pub const VT_MEMORY_BYTES: ::flatbuffers::VOffsetT = 24;
   pub const VT_MEMORY_BYTES_MAX: ::flatbuffers::VOffsetT = 26;
   pub const VT_CONNECTIONS: ::flatbuffers::VOffsetT = 28;
+  pub const VT_NODE: ::flatbuffers::VOffsetT = 30;
+  pub const VT_SESSION: ::flatbuffers::VOffsetT = 32;
+  pub const VT_SESSION_TTL_MS: ::flatbuffers::VOffsetT = 34;
+  pub const VT_SESSION_SECRET: ::flatbuffers::VOffsetT = 36;
+  pub const VT_SESSION_RESUMED: ::flatbuffers::VOffsetT = 38;
+  pub const VT_ANSWERS_REMEMBERED: ::flatbuffers::VOffsetT = 40;
+  pub const VT_POSITION: ::flatbuffers::VOffsetT = 42;
+  pub const VT_SESSIONS: ::flatbuffers::VOffsetT = 44;
+  pub const VT_WATCHES: ::flatbuffers::VOffsetT = 46;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1422,10 +2242,17 @@ impl<'a> Welcome<'a> {
     args: &'args WelcomeArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Welcome<'bldr>> {
     let mut builder = WelcomeBuilder::new(_fbb);
+    builder.add_position(args.position);
+    builder.add_session_ttl_ms(args.session_ttl_ms);
+    builder.add_session(args.session);
+    builder.add_node(args.node);
     builder.add_memory_bytes_max(args.memory_bytes_max);
     builder.add_memory_bytes(args.memory_bytes);
     builder.add_keys(args.keys);
     builder.add_uptime_ms(args.uptime_ms);
+    builder.add_watches(args.watches);
+    builder.add_sessions(args.sessions);
+    if let Some(x) = args.session_secret { builder.add_session_secret(x); }
     builder.add_connections(args.connections);
     if let Some(x) = args.limits { builder.add_limits(x); }
     builder.add_partitions(args.partitions);
@@ -1435,6 +2262,8 @@ impl<'a> Welcome<'a> {
     if let Some(x) = args.engine { builder.add_engine(x); }
     if let Some(x) = args.version { builder.add_version(x); }
     builder.add_protocol(args.protocol);
+    builder.add_answers_remembered(args.answers_remembered);
+    builder.add_session_resumed(args.session_resumed);
     builder.finish()
   }
 
@@ -1534,6 +2363,75 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(Welcome::VT_CONNECTIONS, Some(0)).unwrap()}
   }
+  /// Told apart from every other node and every log: part of a watch's resume token.
+  #[inline]
+  pub fn node(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Welcome::VT_NODE, Some(0)).unwrap()}
+  }
+  /// The session of this connection; 0: none.
+  #[inline]
+  pub fn session(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Welcome::VT_SESSION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn session_ttl_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Welcome::VT_SESSION_TTL_MS, Some(0)).unwrap()}
+  }
+  /// 16 bytes, where the session is new.
+  #[inline]
+  pub fn session_secret(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Welcome::VT_SESSION_SECRET, None)}
+  }
+  /// The session that was asked for goes on, with all that it holds.
+  #[inline]
+  pub fn session_resumed(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Welcome::VT_SESSION_RESUMED, Some(false)).unwrap()}
+  }
+  /// It goes on in the same process: answers are remembered, and unanswered operations may be repeated.
+  #[inline]
+  pub fn answers_remembered(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Welcome::VT_ANSWERS_REMEMBERED, Some(false)).unwrap()}
+  }
+  /// Sum of all revisions: where a watch that starts now begins.
+  #[inline]
+  pub fn position(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Welcome::VT_POSITION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn sessions(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Welcome::VT_SESSIONS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn watches(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Welcome::VT_WATCHES, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Welcome<'_> {
@@ -1555,6 +2453,15 @@ impl ::flatbuffers::Verifiable for Welcome<'_> {
      .visit_field::<u64>("memory_bytes", Self::VT_MEMORY_BYTES, false)?
      .visit_field::<u64>("memory_bytes_max", Self::VT_MEMORY_BYTES_MAX, false)?
      .visit_field::<u32>("connections", Self::VT_CONNECTIONS, false)?
+     .visit_field::<u64>("node", Self::VT_NODE, false)?
+     .visit_field::<u64>("session", Self::VT_SESSION, false)?
+     .visit_field::<u64>("session_ttl_ms", Self::VT_SESSION_TTL_MS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("session_secret", Self::VT_SESSION_SECRET, false)?
+     .visit_field::<bool>("session_resumed", Self::VT_SESSION_RESUMED, false)?
+     .visit_field::<bool>("answers_remembered", Self::VT_ANSWERS_REMEMBERED, false)?
+     .visit_field::<u64>("position", Self::VT_POSITION, false)?
+     .visit_field::<u32>("sessions", Self::VT_SESSIONS, false)?
+     .visit_field::<u32>("watches", Self::VT_WATCHES, false)?
      .finish();
     Ok(())
   }
@@ -1573,6 +2480,15 @@ pub struct WelcomeArgs<'a> {
     pub memory_bytes: u64,
     pub memory_bytes_max: u64,
     pub connections: u32,
+    pub node: u64,
+    pub session: u64,
+    pub session_ttl_ms: u64,
+    pub session_secret: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub session_resumed: bool,
+    pub answers_remembered: bool,
+    pub position: u64,
+    pub sessions: u32,
+    pub watches: u32,
 }
 impl<'a> Default for WelcomeArgs<'a> {
   #[inline]
@@ -1591,6 +2507,15 @@ impl<'a> Default for WelcomeArgs<'a> {
       memory_bytes: 0,
       memory_bytes_max: 0,
       connections: 0,
+      node: 0,
+      session: 0,
+      session_ttl_ms: 0,
+      session_secret: None,
+      session_resumed: false,
+      answers_remembered: false,
+      position: 0,
+      sessions: 0,
+      watches: 0,
     }
   }
 }
@@ -1653,6 +2578,42 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WelcomeBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u32>(Welcome::VT_CONNECTIONS, connections, 0);
   }
   #[inline]
+  pub fn add_node(&mut self, node: u64) {
+    self.fbb_.push_slot::<u64>(Welcome::VT_NODE, node, 0);
+  }
+  #[inline]
+  pub fn add_session(&mut self, session: u64) {
+    self.fbb_.push_slot::<u64>(Welcome::VT_SESSION, session, 0);
+  }
+  #[inline]
+  pub fn add_session_ttl_ms(&mut self, session_ttl_ms: u64) {
+    self.fbb_.push_slot::<u64>(Welcome::VT_SESSION_TTL_MS, session_ttl_ms, 0);
+  }
+  #[inline]
+  pub fn add_session_secret(&mut self, session_secret: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Welcome::VT_SESSION_SECRET, session_secret);
+  }
+  #[inline]
+  pub fn add_session_resumed(&mut self, session_resumed: bool) {
+    self.fbb_.push_slot::<bool>(Welcome::VT_SESSION_RESUMED, session_resumed, false);
+  }
+  #[inline]
+  pub fn add_answers_remembered(&mut self, answers_remembered: bool) {
+    self.fbb_.push_slot::<bool>(Welcome::VT_ANSWERS_REMEMBERED, answers_remembered, false);
+  }
+  #[inline]
+  pub fn add_position(&mut self, position: u64) {
+    self.fbb_.push_slot::<u64>(Welcome::VT_POSITION, position, 0);
+  }
+  #[inline]
+  pub fn add_sessions(&mut self, sessions: u32) {
+    self.fbb_.push_slot::<u32>(Welcome::VT_SESSIONS, sessions, 0);
+  }
+  #[inline]
+  pub fn add_watches(&mut self, watches: u32) {
+    self.fbb_.push_slot::<u32>(Welcome::VT_WATCHES, watches, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WelcomeBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     WelcomeBuilder {
@@ -1683,6 +2644,15 @@ impl ::core::fmt::Debug for Welcome<'_> {
       ds.field("memory_bytes", &self.memory_bytes());
       ds.field("memory_bytes_max", &self.memory_bytes_max());
       ds.field("connections", &self.connections());
+      ds.field("node", &self.node());
+      ds.field("session", &self.session());
+      ds.field("session_ttl_ms", &self.session_ttl_ms());
+      ds.field("session_secret", &self.session_secret());
+      ds.field("session_resumed", &self.session_resumed());
+      ds.field("answers_remembered", &self.answers_remembered());
+      ds.field("position", &self.position());
+      ds.field("sessions", &self.sessions());
+      ds.field("watches", &self.watches());
       ds.finish()
   }
 }
@@ -1708,6 +2678,7 @@ impl<'a> Frame<'a> {
   pub const VT_DATA: ::flatbuffers::VOffsetT = 10;
   pub const VT_HELLO: ::flatbuffers::VOffsetT = 12;
   pub const VT_WELCOME: ::flatbuffers::VOffsetT = 14;
+  pub const VT_EVENTS: ::flatbuffers::VOffsetT = 16;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1719,6 +2690,7 @@ impl<'a> Frame<'a> {
     args: &'args FrameArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Frame<'bldr>> {
     let mut builder = FrameBuilder::new(_fbb);
+    if let Some(x) = args.events { builder.add_events(x); }
     if let Some(x) = args.welcome { builder.add_welcome(x); }
     if let Some(x) = args.hello { builder.add_hello(x); }
     if let Some(x) = args.data { builder.add_data(x); }
@@ -1771,6 +2743,13 @@ impl<'a> Frame<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Welcome>>(Frame::VT_WELCOME, None)}
   }
+  #[inline]
+  pub fn events(&self) -> Option<::flatbuffers::Vector<'a, Event>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Event>>>(Frame::VT_EVENTS, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Frame<'_> {
@@ -1785,6 +2764,7 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("data", Self::VT_DATA, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<Hello>>("hello", Self::VT_HELLO, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<Welcome>>("welcome", Self::VT_WELCOME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Event>>>("events", Self::VT_EVENTS, false)?
      .finish();
     Ok(())
   }
@@ -1796,6 +2776,7 @@ pub struct FrameArgs<'a> {
     pub data: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub hello: Option<::flatbuffers::WIPOffset<Hello<'a>>>,
     pub welcome: Option<::flatbuffers::WIPOffset<Welcome<'a>>>,
+    pub events: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Event>>>,
 }
 impl<'a> Default for FrameArgs<'a> {
   #[inline]
@@ -1807,6 +2788,7 @@ impl<'a> Default for FrameArgs<'a> {
       data: None,
       hello: None,
       welcome: None,
+      events: None,
     }
   }
 }
@@ -1841,6 +2823,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> FrameBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Welcome>>(Frame::VT_WELCOME, welcome);
   }
   #[inline]
+  pub fn add_events(&mut self, events: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Event>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Frame::VT_EVENTS, events);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> FrameBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     FrameBuilder {
@@ -1864,6 +2850,7 @@ impl ::core::fmt::Debug for Frame<'_> {
       ds.field("data", &self.data());
       ds.field("hello", &self.hello());
       ds.field("welcome", &self.welcome());
+      ds.field("events", &self.events());
       ds.finish()
   }
 }

@@ -154,8 +154,8 @@ mod tests {
 
     /// Where the build is, for /tmp may be of a kind without direct writes.
     fn file_of(name: &str, length: u64) -> (File, std::path::PathBuf) {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-        let path = folder.join(format!("direct-{name}-{}", std::process::id()));
+        let program = std::env::current_exe().unwrap();
+        let path = program.with_file_name(format!("direct-{name}-{}", std::process::id()));
         let file = File::create(&path).unwrap();
         file.write_all_at(&vec![0xee; length as usize], 0).unwrap();
         file.sync_all().unwrap();

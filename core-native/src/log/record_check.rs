@@ -68,6 +68,8 @@ mod tests {
         for &(partition, revision) in of {
             writer.append(Record {
                 kind: RecordKind::Put,
+                flags: 0,
+                back: 0,
                 partition,
                 revision,
                 time: 90 + revision,

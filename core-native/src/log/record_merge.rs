@@ -1,4 +1,4 @@
-//! Merges sorted sequences of records, of which newer ones stand over older ones. The twin of
+//! Merges sequences of records, sorted by space and key, of which newer ones stand over older ones. The twin of
 //! `node/log/local/record-merge.ts`.
 
 use std::cmp::Ordering;
@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::batch_file::BatchReader;
 use super::fault::Fault;
-use super::run_fold::VERSION;
-use crate::records::{RECORD_HEADER_BYTES, RecordKind, read_record};
+use super::run_fold::{VERSION, touch};
+use crate::records::{RECORD_HEADER_BYTES, RecordKind, Space, read_record};
 
 /// A sorted sequence, at one of its records.
 struct Cursor<'a> {
@@ -18,6 +18,7 @@ struct Cursor<'a> {
     record: Range<usize>,
     kind: RecordKind,
     time: u64,
+    space: Space,
     key: Vec<u8>,
     /// Lower is newer.
     age: usize,
@@ -54,6 +55,7 @@ impl Cursor<'_> {
         let end = self.rest.start + (length - rest.len());
         self.kind = record.kind;
         self.time = record.time;
+        self.space = record.kind.space();
         self.key.clear();
         self.key.extend_from_slice(record.key);
         self.record = self.rest.start..end;
@@ -67,9 +69,9 @@ impl Cursor<'_> {
 }
 
 impl Ord for Cursor<'_> {
-    /// The heap gives its greatest first: the lowest key, of one key the newest.
+    /// The heap gives its greatest first: of the lowest space the lowest key, of one key the newest.
     fn cmp(&self, other: &Self) -> Ordering {
-        (&other.key, other.age).cmp(&(&self.key, self.age))
+        (other.space, &other.key, other.age).cmp(&(self.space, &self.key, self.age))
     }
 }
 
@@ -87,7 +89,7 @@ impl PartialEq for Cursor<'_> {
 
 impl Eq for Cursor<'_> {}
 
-/// `sources` come newest first. With `is_whole`, nothing older is left out: deletes go, and touches of
+/// `sources` come newest first. With `is_whole`, nothing older is left out: removals go, and touches of
 /// what is not there. `emit` takes a record and its time.
 pub fn merge_records<'a>(
     sources: impl Iterator<Item = &'a mut BatchReader>,
@@ -103,6 +105,7 @@ pub fn merge_records<'a>(
             record: 0..0,
             kind: RecordKind::Put,
             time: 0,
+            space: Space::Keys,
             key: Vec::new(),
             age,
         };
@@ -114,6 +117,7 @@ pub fn merge_records<'a>(
     while let Some(first) = heap.pop() {
         same.push(first);
         while let (Some(next), Some(first)) = (heap.peek(), same.first())
+            && next.space == first.space
             && next.key == first.key
             && let Some(next) = heap.pop()
         {
@@ -145,11 +149,12 @@ fn emit_newest(
         .iter_mut()
         .find(|cursor| cursor.kind != RecordKind::Touch);
     match decisive {
-        Some(put) if put.kind == RecordKind::Put => {
+        Some(stands) if !stands.kind.is_removal() => {
+            // Of keys only, so what stands is a put.
             if kind == RecordKind::Touch {
-                put.bytes()[VERSION].copy_from_slice(&version);
+                touch(stands.bytes(), &version);
             }
-            emit(put.bytes(), time)
+            emit(stands.bytes(), time)
         }
         _ if is_whole => Ok(()),
         Some(removal) => {

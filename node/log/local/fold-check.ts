@@ -2,9 +2,9 @@
 // be folded is known without the memory to hold what it folds to.
 
 import { recordsMalformed } from '../../../ts/engine/engine.js';
-import { RECORD_PUT, RecordReader } from '../../../ts/engine/records.js';
+import { isRemoval, RECORD_TOUCH, RecordReader, spaceOf } from '../../../ts/engine/records.js';
 import { compareBytes } from '../../../ts/wire/bytes.js';
-import { partitionOfKey } from '../../../ts/wire/partition.js';
+import { contentFits } from './record-facts.js';
 import type { RecoveringEngine } from './recovery.js';
 
 export class FoldCheck implements RecoveringEngine {
@@ -15,7 +15,8 @@ export class FoldCheck implements RecoveringEngine {
   private readonly revisions: Float64Array;
   /** Whether the newest revision of a partition is known: not so behind a gap. */
   private readonly isKnown: boolean[];
-  /** Of the newest record restored. */
+  /** Of the newest record restored, as is its key. */
+  private newestSpace = 0;
   private newestKey = new Uint8Array(0);
 
   constructor(private readonly partitions: number) {
@@ -30,10 +31,13 @@ export class FoldCheck implements RecoveringEngine {
     while (!reader.done) {
       this.next(reader, records);
       const { kind, revision, partition, keyAt, valueAt } = reader;
-      if (kind !== RECORD_PUT || revision === 0) throw recordsMalformed();
-      if (compareBytes(before, beforeAt, beforeEnd, records, keyAt, valueAt) >= 0) {
-        throw recordsMalformed();
-      }
+      const space = spaceOf(kind);
+      if (isRemoval(kind) || kind === RECORD_TOUCH || revision === 0) throw recordsMalformed();
+      const order =
+        this.newestSpace - space ||
+        compareBytes(before, beforeAt, beforeEnd, records, keyAt, valueAt);
+      if (order >= 0) throw recordsMalformed();
+      this.newestSpace = space;
       [before, beforeAt, beforeEnd] = [records as Uint8Array<ArrayBuffer>, keyAt, valueAt];
       this.revisions[partition] = Math.max(this.revisionOf(partition), revision);
     }
@@ -71,10 +75,7 @@ export class FoldCheck implements RecoveringEngine {
 
   private next(reader: RecordReader, records: Uint8Array): void {
     if (!reader.next()) throw recordsMalformed();
-    const { partition, keyAt, valueAt } = reader;
-    if (partitionOfKey(records, keyAt, valueAt, this.partitions) !== partition) {
-      throw recordsMalformed();
-    }
+    if (!contentFits(reader, records, this.partitions)) throw recordsMalformed();
     this.records++;
     this.time = Math.max(this.time, reader.time);
   }

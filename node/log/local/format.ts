@@ -37,8 +37,8 @@
 // torn write.
 //
 // Snapshot: a header of 64 bytes; a batch with number 0 whose body is the newest revision of each
-// partition, u64 each, and counts them; batches from number 1 on whose records are of kind put, in
-// ascending byte order of their keys; last a batch of 16 bytes and count 0: u64 number of records, u64
+// partition, u64 each, and counts them; batches from number 1 on whose records say what is: PUT, SESSION,
+// HOLD, FENCE in this order, those of one kind in ascending byte order of their keys; last a batch of 16 bytes and count 0: u64 number of records, u64
 // their bytes. None names a synced batch (0). The chain starts with the header's checksum.
 //
 //    0  8 bytes "RONDOSNP"       32  u64 number of the newest batch that it covers

@@ -1,11 +1,11 @@
-// Merges sorted sequences of records, of which newer ones stand over older ones: of each key what was said
-// last is kept, and a touch applies to the put that is next older.
+// Merges sequences of records, sorted by space and key, of which newer ones stand over older ones: what was
+// said last of each thing is kept, and a touch applies to the put that is next older.
 
-import { RECORD_PUT, RECORD_TOUCH, RecordReader } from '../../../ts/engine/records.js';
+import { isRemoval, RECORD_TOUCH, RecordReader, spaceOf } from '../../../ts/engine/records.js';
 import type { Piece } from './batch-stream.js';
-import { isFinal, recordLengthAt, setVersion } from './sorted-run.js';
+import { recordLengthAt, touch } from './sorted-run.js';
 
-/** Records in ascending order of their keys, a piece at a time. */
+/** Records in ascending order of their spaces, and of their keys in each, a piece at a time. */
 export interface SortedRecords {
   next(): Promise<Piece | undefined>;
   /** Called where a piece does not hold records: throws what is to be said of it. */
@@ -18,8 +18,8 @@ export type Emit = (bytes: Uint8Array, start: number, end: number, time: number)
 /** One of the sequences, at a record. */
 class Cursor {
   bytes: Buffer = Buffer.alloc(0);
-  view = new DataView(this.bytes.buffer, this.bytes.byteOffset, 0);
   reader = new RecordReader(this.bytes);
+  space = 0;
   start = 0;
   end = 0;
 
@@ -35,6 +35,7 @@ class Cursor {
     this.start = this.end;
     if (!this.reader.next()) this.source.onMalformed();
     this.end = this.start + recordLengthAt(this.bytes, this.start);
+    this.space = spaceOf(this.reader.kind);
     return true;
   }
 
@@ -45,7 +46,6 @@ class Cursor {
       if (piece === undefined) return false;
       const { buffer, byteOffset, length } = piece.bodies;
       this.bytes = Buffer.from(buffer, byteOffset, length);
-      this.view = new DataView(buffer, byteOffset, length);
       this.reader = new RecordReader(this.bytes);
       this.end = 0;
       if (this.step()) return true;
@@ -54,7 +54,7 @@ class Cursor {
 }
 
 /**
- * `sources` come newest first. With `isWhole`, nothing older is left out: deletes go, and touches of
+ * `sources` come newest first. With `isWhole`, nothing older is left out: removals go, and touches of
  * what is not there.
  */
 export async function mergeRecords(
@@ -73,7 +73,7 @@ export async function mergeRecords(
     same.length = 0;
     const first = pop(heap);
     same.push(first);
-    while (heap[0] !== undefined && Buffer.compare(heap[0].reader.key, first.reader.key) === 0) {
+    while (heap[0] !== undefined && order(heap[0], first) === 0) {
       same.push(pop(heap));
     }
     emitNewest(same, isWhole, emit);
@@ -91,27 +91,33 @@ export async function mergeRecords(
 /** What holds of a key, of which `same` has the records, newest first. */
 function emitNewest(same: readonly Cursor[], isWhole: boolean, emit: Emit): void {
   const newest = same[0] as Cursor;
-  const decisive = same.find(({ reader }) => isFinal(reader.kind));
-  const { revision, time, expiresAt, kind } = newest.reader;
+  const decisive = same.find(({ reader }) => reader.kind !== RECORD_TOUCH);
+  const { time, kind } = newest.reader;
   if (decisive === undefined) {
     // Touches only.
     if (!isWhole) emit(newest.bytes, newest.start, newest.end, time);
     return;
   }
-  const isPut = decisive.reader.kind === RECORD_PUT;
-  if (isPut && kind === RECORD_TOUCH) {
-    setVersion(decisive.view, decisive.start, revision, time, expiresAt);
+  const stands = !isRemoval(decisive.reader.kind);
+  // Of keys only, so what stands is a put.
+  if (stands && kind === RECORD_TOUCH) {
+    touch(decisive.bytes, decisive.start, newest.bytes, newest.start);
   }
-  if (isPut || !isWhole) {
-    const recordTime = isPut ? time : decisive.reader.time;
+  if (stands || !isWhole) {
+    const recordTime = stands ? time : decisive.reader.time;
     emit(decisive.bytes, decisive.start, decisive.end, recordTime);
   }
 }
 
-/** Whether `a` comes before `b`: by key, of one key the newer first. */
+/** By space, then key; 0 where both are of the same thing. */
+function order(a: Cursor, b: Cursor): number {
+  return a.space - b.space || Buffer.compare(a.reader.key, b.reader.key);
+}
+
+/** Whether `a` comes before `b`: of one thing the newer first. */
 function isBefore(a: Cursor, b: Cursor): boolean {
-  const order = Buffer.compare(a.reader.key, b.reader.key);
-  return order < 0 || (order === 0 && a.age < b.age);
+  const difference = order(a, b);
+  return difference < 0 || (difference === 0 && a.age < b.age);
 }
 
 function push(heap: Cursor[], cursor: Cursor): void {

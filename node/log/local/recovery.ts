@@ -33,7 +33,7 @@ import type { SnapshotReader } from './snapshot-reader.js';
 
 /** What recovery needs of an engine, which is empty. */
 export interface RecoveringEngine {
-  /** Puts, in ascending order of their keys, of any revision. */
+  /** Records of what is, ascending by space and key, of any revision. */
   restore(records: Uint8Array): void;
   restoreRevisions(revisions: Float64Array, time: number): void;
   fold(records: Uint8Array): void;
@@ -52,6 +52,12 @@ export interface RecoveryOptions {
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined;
   /** Called with the snapshot once it was read, closed. */
   readonly onSnapshot?: ((snapshot: SnapshotReader) => void) | undefined;
+  /**
+   * Called with the records of each piece of the segments, in order, once they are folded; not with those of
+   * the snapshot. `position` is the sum of all partitions' revisions before the first of them. The bytes are
+   * valid during the call only.
+   */
+  readonly onRecords?: ((records: Uint8Array, position: number) => void) | undefined;
   /** Called with each segment that was read, before it is known whether the log ends rightly. */
   readonly onSegment?: ((segment: ReadSegment) => void) | undefined;
   /** Only looks: temporary files stay. */
@@ -100,6 +106,8 @@ class Recovery {
   private chain: Chain;
   /** The newest batch that the chain calls synced. */
   private durable = 0;
+  /** The sum of all partitions' revisions. */
+  private position = 0;
   private epoch = 0;
   private time = 0;
   private records = 0;
@@ -188,6 +196,7 @@ class Recovery {
     );
     this.options.onSnapshot?.(reader);
     this.records += reader.records;
+    this.position = revisions.reduce((sum, revision) => sum + revision, 0);
     this.time = header.time;
     this.chain.before = header.lastChecksum;
     this.chain.next = header.lastBatch + 1;
@@ -215,6 +224,8 @@ class Recovery {
           number = chain.next;
           const { bodies, records, time, durable } = piece;
           this.feed(file.path, at, bodies, () => engine.fold(bodies));
+          if (bodies.length > 0) this.options.onRecords?.(bodies, this.position);
+          this.position += records;
           this.records += records;
           this.time = Math.max(this.time, time);
           this.durable = Math.max(this.durable, durable);

@@ -1,8 +1,13 @@
-// What a repair would lose: the batches behind the end of its plan, where they can still be named.
+// What a repair would lose: the batches behind the end of its plan, and what is in them, where they can
+// still be read.
 
+import { RecordReader } from '../../../ts/engine/records.js';
+import { LOG_PIECE_BYTES } from '../../limits.js';
+import { kindName } from './record-facts.js';
 import type { RepairPlan } from './repair-plan.js';
 import type { RepairSide } from './repair-sides.js';
 import { SegmentReader } from './segment-reader.js';
+import type { BatchRun } from './segment-walk.js';
 
 /** Batches `from` to `to`. */
 export interface LostBatches {
@@ -13,6 +18,8 @@ export interface LostBatches {
   /** Times of the first and last, ms since 1970; 0 where they cannot be read. */
   readonly firstTime: number;
   readonly lastTime: number;
+  /** How many records of each kind they have, as far as they can be read. */
+  readonly records: Readonly<Record<string, number>>;
 }
 
 /** Ascending; empty where all that the directory holds goes on. */
@@ -27,20 +34,48 @@ export async function lossOf(
     if (run.to < next) continue;
     const from = Math.max(run.from, next);
     if (from > next) {
-      lost.push({ from: next, to: from - 1, isWhole: false, firstTime: 0, lastTime: 0 });
+      lost.push({
+        from: next,
+        to: from - 1,
+        isWhole: false,
+        firstTime: 0,
+        lastTime: 0,
+        records: {},
+      });
     }
-    const firstTime = from === run.from ? await timeAt(run.file.path, run.offset) : 0;
-    lost.push({ from, to: run.to, isWhole: true, firstTime, lastTime: run.time });
+    const { firstTime, records } = await contentOf(run, from, damaged.directory.logId);
+    lost.push({ from, to: run.to, isWhole: true, firstTime, lastTime: run.time, records });
     next = run.to + 1;
   }
   return lost;
 }
 
-async function timeAt(path: string, offset: number): Promise<number> {
-  const reader = await SegmentReader.open(path);
+/** What the batches of a run hold, from number `from` on, and the time of the first of them. */
+async function contentOf(run: BatchRun, from: number, logId: bigint) {
+  const records: Record<string, number> = {};
+  let firstTime = 0;
+  const reader = await SegmentReader.open(run.file.path);
   try {
-    return (await reader.batchHeaderAt(offset)).time;
+    const chain = { logId, before: run.before, next: run.from };
+    const stream = reader.batches(chain, run.offset, Math.min(LOG_PIECE_BYTES, run.end));
+    while (chain.next <= run.to) {
+      const batch = await stream.nextBatch();
+      if (batch === undefined) break;
+      const { number, time } = batch.header;
+      if (number < from) continue;
+      if (number === from) firstTime = time;
+      count(batch.body, records);
+    }
   } finally {
     await reader.close();
+  }
+  return { firstTime, records };
+}
+
+function count(bytes: Uint8Array, records: Record<string, number>): void {
+  const reader = new RecordReader(bytes);
+  while (!reader.done && reader.next()) {
+    const name = kindName(reader.kind);
+    records[name] = (records[name] ?? 0) + 1;
   }
 }

@@ -113,10 +113,13 @@ function bytesOf(paths: DataPaths): number {
 }
 
 /** As in "Batches ... would be lost". */
-export function describeLost({ from, to, isWhole, firstTime, lastTime }: LostBatches): string {
+export function describeLost(lost: LostBatches): string {
+  const { from, to, isWhole, firstTime, lastTime, records } = lost;
   const numbers = from === to ? String(from) : `${from} to ${to}`;
   if (!isWhole) return `${numbers} (in neither)`;
   const times = [firstTime, lastTime].filter((time) => time > 0);
   const iso = times.map((time) => new Date(time).toISOString());
-  return `${numbers} (whole, of ${[...new Set(iso)].join(' to ')})`;
+  const what = Object.entries(records).map(([kind, count]) => `${count} ${kind}`);
+  const content = what.length === 0 ? 'no record' : what.join(', ');
+  return `${numbers} (whole, of ${[...new Set(iso)].join(' to ')}: ${content})`;
 }

@@ -5,7 +5,8 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
-import { RECORD_PUT, RECORD_TOUCH, recordBytes } from '../../../ts/engine/records.js';
+import { recordBytes, shapeFits } from '../../../ts/engine/records.js';
+import { PARTITIONS_MAX } from '../../../ts/wire/limits.js';
 import {
   LOG_PIECE_BYTES,
   LOG_SEARCH_HASHED_BYTES_MIN,
@@ -191,10 +192,13 @@ function isPlausible(words: Uint32Array, word: number, room: number): boolean {
   if (BATCH_HEADER_BYTES + bodyLength > room || bodyLength > BATCH_BODY_BYTES_MAX) return false;
   if (records === 0 || bodyLength === 0) return records === bodyLength;
   if (bodyLength % 8 !== 0 || records * RECORD_BYTES_MIN > bodyLength) return false;
-  // Its value's length; its key's, kind and a zero byte; partition; a zero word.
+  // Its value's length; its key's, kind and flags; partition; back.
   const valueLength = words[word + 12] as number;
-  const keyLength = (words[word + 13] as number) & 0xffff;
-  const kind = (words[word + 13] as number) >>> 16;
-  if (keyLength === 0 || kind < RECORD_PUT || kind > RECORD_TOUCH) return false;
-  return words[word + 15] === 0 && recordBytes(keyLength, valueLength) <= bodyLength;
+  const lengthAndKind = words[word + 13] as number;
+  const keyLength = lengthAndKind & 0xffff;
+  const kind = (lengthAndKind >>> 16) & 0xff;
+  const back = words[word + 15] as number;
+  if (!shapeFits(kind, lengthAndKind >>> 24, back, keyLength, valueLength)) return false;
+  const partition = words[word + 14] as number;
+  return partition < PARTITIONS_MAX && recordBytes(keyLength, valueLength) <= bodyLength;
 }

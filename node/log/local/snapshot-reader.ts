@@ -93,7 +93,7 @@ export class SnapshotReader {
     return this.stream.chain.next;
   }
 
-  /** The next records, in ascending order of their keys; undefined at the end. Throws `DATA_DAMAGED`. */
+  /** The next records, ascending by space and key; undefined at the end. Throws `DATA_DAMAGED`. */
   async next(): Promise<Piece | undefined> {
     const piece = await this.stream.next();
     if (piece !== undefined) {

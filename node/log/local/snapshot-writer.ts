@@ -44,7 +44,7 @@ export class SnapshotWriter {
     this.writer.batch(new Uint8Array(body.buffer), revisions.length, header.time);
   }
 
-  /** The put record `bytes[start, end)`; its key is above those before it. */
+  /** The record `bytes[start, end)`, of what is; it is above those before it by space and key. */
   append(bytes: Uint8Array, start: number, end: number, time: number): void {
     this.writer.append(bytes, start, end, time);
   }

@@ -184,11 +184,9 @@ export function foldContract(create: CreateEngine): void {
       Buffer.concat([encodeRecords([record({})]), new Uint8Array(1)]),
     'a record and 8 zeroes': () => Buffer.concat([encodeRecords([record({})]), new Uint8Array(8)]),
     'kind 0': () => encodeRecords([record({ kind: 0 })]),
-    'kind 5': () => encodeRecords([record({ kind: 5 })]),
+    'a kind of a later version': () => encodeRecords([record({ kind: 10 })]),
     'kind 255': () => encodeRecords([record({ kind: 255 })]),
     'a byte that must be zero, after the kind': () => patched(7, 1),
-    'a byte that must be zero, after the partition': () => patched(12, 1),
-    'the last byte that must be zero': () => patched(15, 0x80),
     'padding that is not zero': () => patched(HEADER + 7, 1),
     'an empty key': () => encodeRecords([record({ key: bytes('') })]),
     'a key that is too long': () =>

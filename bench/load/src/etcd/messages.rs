@@ -11,6 +11,9 @@ const GRPC_HEAD_BYTES: usize = 5;
 /// Tags: field number and the wire type of bytes.
 const KEY: u8 = 1 << 3 | 2;
 const VALUE: u8 = 2 << 3 | 2;
+/// And the wire type of numbers.
+const LEASE_TTL: u8 = 1 << 3;
+const LOCK_LEASE: u8 = 2 << 3;
 
 /// Field numbers of answers.
 pub mod field {
@@ -20,6 +23,8 @@ pub mod field {
     pub const KEY_VALUE_VALUE: u64 = 5;
     pub const STATUS_VERSION: u64 = 2;
     pub const STATUS_DATABASE_BYTES: u64 = 3;
+    pub const LEASE_ID: u64 = 2;
+    pub const LOCK_KEY: u64 = 2;
 }
 
 /// `RangeRequest` of one key, or `PutRequest`.
@@ -46,6 +51,43 @@ pub fn request_of(key: u32, is_read: bool, values: &Values) -> Bytes {
 /// `StatusRequest`, which is empty.
 pub fn status_request() -> Bytes {
     Bytes::from_static(&[0; GRPC_HEAD_BYTES])
+}
+
+/// `LeaseGrantRequest` of a lease of so many seconds; etcd chooses its id.
+pub fn lease_request(seconds: u64) -> Bytes {
+    message(|out| {
+        out.put_u8(LEASE_TTL);
+        put_varint(seconds, out);
+    })
+}
+
+/// `LockRequest`: the name of a lock, and the lease that it is held under.
+pub fn lock_request(name: &[u8], lease: u64) -> Bytes {
+    message(|out| {
+        put_bytes(KEY, name, out);
+        out.put_u8(LOCK_LEASE);
+        put_varint(lease, out);
+    })
+}
+
+/// `UnlockRequest`: the key that the grant named.
+pub fn unlock_request(key: &[u8]) -> Bytes {
+    message(|out| put_bytes(KEY, key, out))
+}
+
+fn message(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut message = BytesMut::with_capacity(GRPC_HEAD_BYTES + 128);
+    message.put_bytes(0, GRPC_HEAD_BYTES);
+    write(&mut message);
+    let length = (message.len() - GRPC_HEAD_BYTES) as u32;
+    message[1..GRPC_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    message.freeze()
+}
+
+fn put_bytes(tag: u8, bytes: &[u8], out: &mut BytesMut) {
+    out.put_u8(tag);
+    put_varint(bytes.len() as u64, out);
+    out.put_slice(bytes);
 }
 
 fn put_varint(mut number: u64, out: &mut BytesMut) {

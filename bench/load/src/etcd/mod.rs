@@ -2,6 +2,7 @@
 //! calls at once. HTTP/2 itself is the `h2` crate's, fed from memory: sockets, operations in flight,
 //! checks and latencies are those of every target.
 
+mod locks;
 mod messages;
 mod pipe;
 
@@ -26,6 +27,8 @@ use crate::limits::{ETCD_FILLING_OUTSTANDING, ETCD_VALUE_BYTES_MAX, HTTP2_WINDOW
 use crate::outbox::Outbox;
 use crate::protocol::{Bounds, Facts, Numbered, Outcome, Protocol};
 use crate::workload::{KEY_BYTES, Values};
+
+pub use locks::EtcdLocks;
 
 /// Stands for the greeting among the calls; no operation has it while the greeting is under way.
 const GREETING: u32 = u32::MAX;
@@ -78,18 +81,11 @@ pub struct Etcd {
 
 impl Etcd {
     pub fn new(host: &str) -> Result<Self, Fault> {
-        let request = |path: &str| {
-            Request::post(format!("http://{host}/etcdserverpb.{path}"))
-                .header("content-type", "application/grpc")
-                .header("te", "trailers")
-                .body(())
-                .map_err(|error| Fault::Internal(error.to_string()))
-        };
         Ok(Self {
             pipe: Pipe::default(),
-            put: request("KV/Put")?,
-            range: request("KV/Range")?,
-            status: request("Maintenance/Status")?,
+            put: request_to(host, "etcdserverpb.KV/Put")?,
+            range: request_to(host, "etcdserverpb.KV/Range")?,
+            status: request_to(host, "etcdserverpb.Maintenance/Status")?,
             session: None,
             calls: HashMap::new(),
             ready: Ready::default(),
@@ -157,10 +153,10 @@ impl Etcd {
         Ok(())
     }
 
-    /// Goes on with every call that has something new.
+    /// Goes on with every call that has something new; whether there were any.
     fn go_on(
         &mut self,
-        answer: &mut impl FnMut(u32, Outcome<'_>) -> Result<(), Fault>,
+        ended: &mut impl FnMut(u32, Ended) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
         let ids = mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
         for &id in &ids {
@@ -173,20 +169,34 @@ impl Etcd {
                 ready: Arc::clone(&self.ready),
             };
             let waker = Waker::from(Arc::new(note));
-            let Poll::Ready(ended) = call.poll(&mut Context::from_waker(&waker)) else {
+            let Poll::Ready(answered) = call.poll(&mut Context::from_waker(&waker)) else {
                 continue;
             };
             let is_read = call.is_read;
             self.calls.remove(&id);
-            let (body, status) = ended?;
+            let (body, status) = answered?;
             if id == GREETING && self.facts.is_none() {
                 self.facts = Some(greeted(&body, &status)?);
             } else {
-                answer(id, outcome_of(is_read, &body, &status)?)?;
+                ended(
+                    id,
+                    Ended {
+                        is_read,
+                        body,
+                        status,
+                    },
+                )?;
             }
         }
         Ok(!ids.is_empty())
     }
+}
+
+/// A call whose answer is whole.
+struct Ended {
+    is_read: bool,
+    body: Vec<u8>,
+    status: Status,
 }
 
 /// How gRPC says that a call ended.
@@ -231,6 +241,15 @@ impl Call {
             }
         }
     }
+}
+
+/// The head of a call.
+fn request_to(host: &str, method: &str) -> Result<Request<()>, Fault> {
+    Request::post(format!("http://{host}/{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .map_err(|error| Fault::Internal(error.to_string()))
 }
 
 fn body_of(head: Response<RecvStream>) -> Result<RecvStream, Fault> {
@@ -351,7 +370,10 @@ impl Protocol for Etcd {
         }
         self.pipe.0.borrow_mut().input.extend_from_slice(bytes);
         self.turn(out)?;
-        while self.go_on(answer)? {
+        let ended = &mut |id, ended: Ended| {
+            answer(id, outcome_of(ended.is_read, &ended.body, &ended.status)?)
+        };
+        while self.go_on(ended)? {
             // Windows that were given back are to be told.
             self.turn(out)?;
         }

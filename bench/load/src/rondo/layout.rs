@@ -4,7 +4,7 @@
 use flatbuffers::VerifierOptions;
 
 use crate::fault::{Fault, excerpt};
-use crate::generated::{Frame, FrameKind, frame_buffer_has_identifier};
+use crate::generated::{Frame, FrameKind, OperationCode, frame_buffer_has_identifier};
 
 /// struct Operation and struct OperationResult.
 pub const ELEMENT_BYTES: usize = 32;
@@ -73,6 +73,35 @@ pub fn usual_columns<'a>(
 #[inline]
 fn read_u32(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// A request of one operation.
+pub fn request_of(
+    id: u32,
+    code: OperationCode,
+    flags: u8,
+    limit: u32,
+    key: &[u8],
+    value: &[u8],
+) -> Vec<u8> {
+    let data_length_at = HEADER_BYTES + ELEMENT_BYTES;
+    let mut frame = vec![0; data_length_at + 4];
+    frame[..HEADER_BYTES].copy_from_slice(&REQUEST_HEADER);
+    let data_offset = (data_length_at - DATA_OFFSET_AT) as u32;
+    frame[DATA_OFFSET_AT..DATA_OFFSET_AT + 4].copy_from_slice(&data_offset.to_le_bytes());
+    frame[KIND_AT] = FrameKind::Request.0;
+    frame[VECTOR_LENGTH_AT..HEADER_BYTES].copy_from_slice(&1_u32.to_le_bytes());
+    let element = &mut frame[HEADER_BYTES..data_length_at];
+    element[..4].copy_from_slice(&id.to_le_bytes());
+    element[4..6].copy_from_slice(&[code.0, flags]);
+    element[6..8].copy_from_slice(&(key.len() as u16).to_le_bytes());
+    element[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
+    element[12..16].copy_from_slice(&limit.to_le_bytes());
+    let data_bytes = (key.len() + value.len()) as u32;
+    frame[data_length_at..].copy_from_slice(&data_bytes.to_le_bytes());
+    frame.extend_from_slice(key);
+    frame.extend_from_slice(value);
+    frame
 }
 
 /// What operation and result have at the same places; `code` is a result's status.

@@ -1,8 +1,9 @@
 //! Rondo's protocol over WebSocket, and the same requests to a server that echoes them. Requests are
 //! laid out as the node's clients do (see `ts/wire/layout.ts`).
 
-mod layout;
-mod reply;
+pub mod layout;
+mod locks;
+pub mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use crate::websocket::{
 };
 use crate::workload::{KEY_BYTES, Values};
 
+pub use locks::RondoLocks;
+
 const PROTOCOL_VERSION: u16 = 1;
 /// A close code of the node is this plus a Status.
 const CLOSE_CODE_BASE: u16 = 4000;
@@ -42,6 +45,8 @@ pub struct Rondo<const ECHO: bool> {
     stage: Stage,
     bounds: Bounds,
     facts: Option<Facts>,
+    /// Milliseconds; 0: no session is asked for.
+    session_ttl_ms: u64,
 }
 
 impl<const ECHO: bool> Rondo<ECHO> {
@@ -61,10 +66,11 @@ impl<const ECHO: bool> Rondo<ECHO> {
                 value_bytes: usize::MAX,
             },
             facts: None,
+            session_ttl_ms: 0,
         }
     }
 
-    fn send(&mut self, opcode: u8, payload: &[u8], out: &mut Outbox) {
+    pub fn send(&mut self, opcode: u8, payload: &[u8], out: &mut Outbox) {
         let key = (self.random.next() as u32).to_ne_bytes();
         let room = out.room(header_bytes(payload.len()) + payload.len());
         let at = write_header(room, opcode, payload.len(), key);
@@ -82,6 +88,8 @@ impl<const ECHO: bool> Rondo<ECHO> {
                 protocol: PROTOCOL_VERSION,
                 token: Some(token),
                 client: Some(client),
+                session_ttl_ms: self.session_ttl_ms,
+                ..HelloArgs::default()
             },
         );
         let frame = Frame::create(
@@ -95,6 +103,52 @@ impl<const ECHO: bool> Rondo<ECHO> {
         finish_frame_buffer(&mut builder, frame);
         let bytes = builder.finished_data().to_vec();
         self.send(OPCODE_BINARY, &bytes, out);
+    }
+
+    /// Takes whole messages from the front of `bytes`; `frame` gets the frames that follow the greeting.
+    #[inline]
+    pub fn take_frames(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Outbox,
+        frame: &mut impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<usize, Fault> {
+        let mut used = 0;
+        if let Stage::Upgrading(upgrade) = &self.stage {
+            let Some(length) = upgrade.check(bytes)? else {
+                return Ok(0);
+            };
+            used = length;
+            if ECHO {
+                self.stage = Stage::Open;
+                self.facts = Some(Facts::Named { name: "echo" });
+            } else {
+                self.stage = Stage::Greeting;
+                self.send_hello(out);
+            }
+        }
+        while let Some(message) = read_message(&bytes[used..])? {
+            match message.opcode {
+                OPCODE_BINARY if matches!(self.stage, Stage::Open) => frame(message.payload)?,
+                OPCODE_BINARY => {
+                    self.welcome(message.payload)?;
+                    self.stage = Stage::Open;
+                }
+                OPCODE_PING => {
+                    let payload = message.payload.to_vec();
+                    self.send(OPCODE_PONG, &payload, out);
+                }
+                OPCODE_PONG => {}
+                OPCODE_CLOSE => return Err(close_of(message.payload)),
+                OPCODE_TEXT => {
+                    let text = excerpt(message.payload);
+                    return Err(Fault::protocol(format!("it sent a text message: {text}")));
+                }
+                opcode => return Err(Fault::protocol(format!("opcode {opcode} is unknown"))),
+            }
+            used += message.length;
+        }
+        Ok(used)
     }
 
     fn welcome(&mut self, payload: &[u8]) -> Result<(), Fault> {
@@ -172,48 +226,13 @@ impl<const ECHO: bool> Protocol for Rondo<ECHO> {
         out: &mut Outbox,
         answer: &mut impl FnMut(u32, Outcome<'_>) -> Result<(), Fault>,
     ) -> Result<usize, Fault> {
-        let mut used = 0;
-        if let Stage::Upgrading(upgrade) = &self.stage {
-            let Some(length) = upgrade.check(bytes)? else {
-                return Ok(0);
-            };
-            used = length;
+        self.take_frames(bytes, out, &mut |payload| {
             if ECHO {
-                self.stage = Stage::Open;
-                self.facts = Some(Facts::Echo { name: "echo" });
+                read_echo(payload, answer)
             } else {
-                self.stage = Stage::Greeting;
-                self.send_hello(out);
+                read_reply(payload, answer)
             }
-        }
-        while let Some(message) = read_message(&bytes[used..])? {
-            match message.opcode {
-                OPCODE_BINARY if matches!(self.stage, Stage::Open) => {
-                    if ECHO {
-                        read_echo(message.payload, answer)?;
-                    } else {
-                        read_reply(message.payload, answer)?;
-                    }
-                }
-                OPCODE_BINARY => {
-                    self.welcome(message.payload)?;
-                    self.stage = Stage::Open;
-                }
-                OPCODE_PING => {
-                    let payload = message.payload.to_vec();
-                    self.send(OPCODE_PONG, &payload, out);
-                }
-                OPCODE_PONG => {}
-                OPCODE_CLOSE => return Err(close_of(message.payload)),
-                OPCODE_TEXT => {
-                    let text = excerpt(message.payload);
-                    return Err(Fault::protocol(format!("it sent a text message: {text}")));
-                }
-                opcode => return Err(Fault::protocol(format!("opcode {opcode} is unknown"))),
-            }
-            used += message.length;
-        }
-        Ok(used)
+        })
     }
 }
 

@@ -3,25 +3,29 @@
 use crate::fault::{Fault, excerpt};
 use crate::generated::{FrameKind, Status};
 use crate::protocol::Outcome;
-use crate::rondo::layout::{Element, REPLY_HEADER, frame_of, usual_columns};
+use crate::rondo::layout::{Columns, Element, REPLY_HEADER, frame_of, usual_columns};
+
+/// Results and data of a reply.
+#[inline]
+pub fn reply_columns(payload: &[u8]) -> Result<Columns<'_>, Fault> {
+    if let Some(columns) = usual_columns(payload, &REPLY_HEADER, FrameKind::Reply) {
+        return Ok(columns);
+    }
+    let frame = frame_of(payload)?;
+    let (FrameKind::Reply, Some(results), Some(data)) =
+        (frame.kind(), frame.results(), frame.data())
+    else {
+        return Err(Fault::protocol("a frame is not a reply"));
+    };
+    Ok((results.bytes().as_chunks().0, data.bytes()))
+}
 
 #[inline]
 pub fn read_reply(
     payload: &[u8],
     answer: &mut impl FnMut(u32, Outcome<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let (results, mut data) = match usual_columns(payload, &REPLY_HEADER, FrameKind::Reply) {
-        Some(columns) => columns,
-        None => {
-            let frame = frame_of(payload)?;
-            let (FrameKind::Reply, Some(results), Some(data)) =
-                (frame.kind(), frame.results(), frame.data())
-            else {
-                return Err(Fault::protocol("a frame is not a reply"));
-            };
-            (results.bytes().as_chunks().0, data.bytes())
-        }
-    };
+    let (results, mut data) = reply_columns(payload)?;
     for result in results {
         let head = Element::of(result);
         let length = head.key_bytes + head.value_bytes;

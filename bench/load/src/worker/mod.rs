@@ -44,6 +44,8 @@ pub struct Summary {
     pub read_back: u64,
     pub prefill_nanos: u64,
     pub facts: Option<Facts>,
+    /// Nanoseconds that locks took from a holder to the next, within the measured window.
+    pub handovers: Vec<u64>,
 }
 
 pub struct Worker<'a, P, F> {
@@ -130,7 +132,16 @@ impl<'a, P: Protocol, F: Fn(usize) -> Result<P, Fault>> Worker<'a, P, F> {
         let unsent = self.drop_backlog();
         self.drain(&mut events)?;
         let read_back = self.read_back(&mut events)?;
+        let window = begin..begin + plan.duration;
+        let handovers = self
+            .connections
+            .iter()
+            .flat_map(|connection| connection.protocol.handovers())
+            .filter(|handover| window.contains(&handover.at))
+            .map(|handover| handover.took)
+            .collect();
         Ok(Summary {
+            handovers,
             measure: self.context.measure,
             unsent,
             read_back,

@@ -2,6 +2,8 @@
 
 /* eslint-disable @typescript-eslint/no-unused-vars, @typescript-eslint/no-explicit-any, @typescript-eslint/no-non-null-assertion */
 
+export { Event } from './wire/event.js';
+export { EventKind } from './wire/event-kind.js';
 export { Frame } from './wire/frame.js';
 export { FrameKind } from './wire/frame-kind.js';
 export { Hello } from './wire/hello.js';

@@ -23,5 +23,10 @@ export enum FrameKind {
   /**
    * Node to client: `results` and `data`.
    */
-  Reply = 4
+  Reply = 4,
+
+  /**
+   * Node to client, whenever there is something: `events` and `data`, of the watches of the connection.
+   */
+  Push = 5
 }

@@ -4,6 +4,7 @@
 
 import * as flatbuffers from 'flatbuffers';
 
+import { Event } from './event.js';
 import { FrameKind } from './frame-kind.js';
 import { Hello } from './hello.js';
 import { Operation } from './operation.js';
@@ -83,8 +84,18 @@ welcome(obj?:Welcome):Welcome|null {
   return offset ? (obj || new Welcome()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
 }
 
+events(index: number, obj?:Event):Event|null {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? (obj || new Event()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 40, this.bb!) : null;
+}
+
+eventsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
 static startFrame(builder:flatbuffers.Builder) {
-  builder.startObject(6);
+  builder.startObject(7);
 }
 
 static addKind(builder:flatbuffers.Builder, kind:FrameKind) {
@@ -129,6 +140,14 @@ static addHello(builder:flatbuffers.Builder, helloOffset:flatbuffers.Offset) {
 
 static addWelcome(builder:flatbuffers.Builder, welcomeOffset:flatbuffers.Offset) {
   builder.addFieldOffset(5, welcomeOffset, 0);
+}
+
+static addEvents(builder:flatbuffers.Builder, eventsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(6, eventsOffset, 0);
+}
+
+static startEventsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(40, numElems, 8);
 }
 
 static endFrame(builder:flatbuffers.Builder):flatbuffers.Offset {

@@ -50,8 +50,42 @@ client(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * Milliseconds that a session outlives its last sign of life; 0: no session is asked for.
+ */
+sessionTtlMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * The session to resume; 0: a new one. Where it has ended, a new one is made, and Welcome says so.
+ */
+session():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * 16 bytes, from the Welcome that the session began with.
+ */
+sessionSecret(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+sessionSecretLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+sessionSecretArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startHello(builder:flatbuffers.Builder) {
-  builder.startObject(3);
+  builder.startObject(6);
 }
 
 static addProtocol(builder:flatbuffers.Builder, protocol:number) {
@@ -66,16 +100,43 @@ static addClient(builder:flatbuffers.Builder, clientOffset:flatbuffers.Offset) {
   builder.addFieldOffset(2, clientOffset, 0);
 }
 
+static addSessionTtlMs(builder:flatbuffers.Builder, sessionTtlMs:bigint) {
+  builder.addFieldInt64(3, sessionTtlMs, BigInt('0'));
+}
+
+static addSession(builder:flatbuffers.Builder, session:bigint) {
+  builder.addFieldInt64(4, session, BigInt('0'));
+}
+
+static addSessionSecret(builder:flatbuffers.Builder, sessionSecretOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(5, sessionSecretOffset, 0);
+}
+
+static createSessionSecretVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startSessionSecretVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
 static endHello(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createHello(builder:flatbuffers.Builder, protocol:number, tokenOffset:flatbuffers.Offset, clientOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createHello(builder:flatbuffers.Builder, protocol:number, tokenOffset:flatbuffers.Offset, clientOffset:flatbuffers.Offset, sessionTtlMs:bigint, session:bigint, sessionSecretOffset:flatbuffers.Offset):flatbuffers.Offset {
   Hello.startHello(builder);
   Hello.addProtocol(builder, protocol);
   Hello.addToken(builder, tokenOffset);
   Hello.addClient(builder, clientOffset);
+  Hello.addSessionTtlMs(builder, sessionTtlMs);
+  Hello.addSession(builder, session);
+  Hello.addSessionSecret(builder, sessionSecretOffset);
   return Hello.endHello(builder);
 }
 }

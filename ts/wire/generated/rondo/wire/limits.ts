@@ -52,8 +52,31 @@ scanEntriesMax():number {
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
 }
 
+sessionTtlMsMin():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+sessionTtlMsMax():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+watchesMax():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
+/**
+ * Answers that a session remembers: operations with the flag `once` that may be without an answer.
+ */
+answersRememberedMax():number {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
 static startLimits(builder:flatbuffers.Builder) {
-  builder.startObject(6);
+  builder.startObject(10);
 }
 
 static addFrameBytesMax(builder:flatbuffers.Builder, frameBytesMax:number) {
@@ -80,12 +103,28 @@ static addScanEntriesMax(builder:flatbuffers.Builder, scanEntriesMax:number) {
   builder.addFieldInt32(5, scanEntriesMax, 0);
 }
 
+static addSessionTtlMsMin(builder:flatbuffers.Builder, sessionTtlMsMin:bigint) {
+  builder.addFieldInt64(6, sessionTtlMsMin, BigInt('0'));
+}
+
+static addSessionTtlMsMax(builder:flatbuffers.Builder, sessionTtlMsMax:bigint) {
+  builder.addFieldInt64(7, sessionTtlMsMax, BigInt('0'));
+}
+
+static addWatchesMax(builder:flatbuffers.Builder, watchesMax:number) {
+  builder.addFieldInt32(8, watchesMax, 0);
+}
+
+static addAnswersRememberedMax(builder:flatbuffers.Builder, answersRememberedMax:number) {
+  builder.addFieldInt32(9, answersRememberedMax, 0);
+}
+
 static endLimits(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createLimits(builder:flatbuffers.Builder, frameBytesMax:number, keyBytesMax:number, valueBytesMax:number, operationsPerFrameMax:number, operationsOutstandingMax:number, scanEntriesMax:number):flatbuffers.Offset {
+static createLimits(builder:flatbuffers.Builder, frameBytesMax:number, keyBytesMax:number, valueBytesMax:number, operationsPerFrameMax:number, operationsOutstandingMax:number, scanEntriesMax:number, sessionTtlMsMin:bigint, sessionTtlMsMax:bigint, watchesMax:number, answersRememberedMax:number):flatbuffers.Offset {
   Limits.startLimits(builder);
   Limits.addFrameBytesMax(builder, frameBytesMax);
   Limits.addKeyBytesMax(builder, keyBytesMax);
@@ -93,6 +132,10 @@ static createLimits(builder:flatbuffers.Builder, frameBytesMax:number, keyBytesM
   Limits.addOperationsPerFrameMax(builder, operationsPerFrameMax);
   Limits.addOperationsOutstandingMax(builder, operationsOutstandingMax);
   Limits.addScanEntriesMax(builder, scanEntriesMax);
+  Limits.addSessionTtlMsMin(builder, sessionTtlMsMin);
+  Limits.addSessionTtlMsMax(builder, sessionTtlMsMax);
+  Limits.addWatchesMax(builder, watchesMax);
+  Limits.addAnswersRememberedMax(builder, answersRememberedMax);
   return Limits.endLimits(builder);
 }
 }

@@ -37,5 +37,57 @@ export enum OperationCode {
   /**
    * key = prefix (may be empty), value = cursor (empty at first) -> entries, then the closing result.
    */
-  Scan = 6
+  Scan = 6,
+
+  /**
+   * Session -> ttl of the session. Any operation renews it; this one does nothing else.
+   */
+  Renew = 16,
+
+  /**
+   * Ends the session: frees its locks and removes its ephemeral keys in one step.
+   */
+  EndSession = 17,
+
+  /**
+   * key = name, `flags` = mode and how, `limit` = wait in ms (0 try, 2^32 - 1 without end), ttl_ms =
+   * lease (0: the session's), expected_revision = permits or token -> revision = token, count = depth.
+   * Answered when granted, refused or given up, maybe long after operations behind it.
+   */
+  Lock = 18,
+
+  /**
+   * key = name, expected_revision = token -> revision of the release, count = depth left.
+   */
+  Unlock = 19,
+
+  /**
+   * key = name, expected_revision = token: exclusive becomes shared.
+   */
+  Downgrade = 20,
+
+  /**
+   * key = name, expected_revision = token, ttl_ms = new lease (0: the session's) -> ttl.
+   */
+  Extend = 21,
+
+  /**
+   * key = name, expected_revision = id of a Lock operation that waits.
+   */
+  CancelLock = 22,
+
+  /**
+   * key = prefix of names, value = cursor, `limit` = entries -> entries (value: see LockView), closing.
+   */
+  ListLocks = 23,
+
+  /**
+   * key = key or prefix; see WatchFlags; answered with the position, then with Push frames.
+   */
+  Watch = 24,
+
+  /**
+   * expected_revision = id of the Watch operation.
+   */
+  Unwatch = 25
 }

@@ -33,8 +33,15 @@ code():OperationCode {
 }
 
 /**
- * Bits 0-1 condition (0 always, 1 if absent, 2 if at `expected_revision`);
- * bits 2-3 time to live (0 none, 1 set to `ttl_ms`, 2 keep); bit 4 keys only.
+ * Key-value: bits 0-1 condition (0 always, 1 if absent, 2 if at `expected_revision`);
+ * bits 2-3 time to live (0 none, 1 set to `ttl_ms`, 2 keep); bit 4 keys only; bit 5 fenced (the value
+ * begins with u64 token, u16 length and name of a lock); bit 6 ephemeral (lives with the session).
+ * Lock: bits 0-1 mode (0 exclusive, 1 shared, 2 permit); bit 2 re-entrant; bit 3 upgrade.
+ * Watch: bit 0 prefix; bits 1-2 overflow (0 gap, 1 coalesce, 2 disconnect); bits 3-4 start (0 now,
+ * 1 snapshot, 2 after `expected_revision` of the key, 3 after the position in the value: u64 node,
+ * u32 partitions, u32 zero, u64 position); bit 5 keys only; `limit` has the classes of events
+ * (bit 0 keys, 1 locks, 2 sessions).
+ * All that write or hold: bit 7 once (answered from memory where the session has had it answered).
  */
 flags():number {
   return this.bb!.readUint8(this.bb_pos + 5);

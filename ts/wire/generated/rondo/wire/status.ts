@@ -23,6 +23,86 @@ export enum Status {
   Unavailable = 13,
   Internal = 14,
   DiskFull = 15,
+
+  /**
+   * The operation needs a session, and the connection has none.
+   */
+  SessionRequired = 16,
+
+  /**
+   * There is no such session: it has ended, or never was.
+   */
+  SessionUnknown = 17,
+
+  /**
+   * Not the secret of that session.
+   */
+  SessionForbidden = 18,
+
+  /**
+   * The session holds as much as can be freed in one step.
+   */
+  SessionFull = 19,
+
+  /**
+   * A lease or a session's time to live is out of range.
+   */
+  TtlOutOfRange = 20,
+
+  /**
+   * The lock is held, and the request does not wait.
+   */
+  LockHeld = 21,
+
+  /**
+   * The wait for the lock has come to its end.
+   */
+  LockTimeout = 22,
+
+  /**
+   * The wait was cancelled.
+   */
+  LockCancelled = 23,
+
+  /**
+   * Waiting would close a cycle; the value names it.
+   */
+  Deadlock = 24,
+
+  /**
+   * Another holder waits for the same upgrade: both would wait for ever.
+   */
+  UpgradeConflict = 25,
+
+  /**
+   * The session does not hold the lock under this token.
+   */
+  NotHolder = 26,
+
+  /**
+   * A newer holder of the lock has been seen: the write is refused.
+   */
+  Fenced = 27,
+
+  /**
+   * The watch cannot go on from there: the history does not reach back so far.
+   */
+  Compacted = 28,
+
+  /**
+   * The resume token is of another node or number of partitions.
+   */
+  TokenForeign = 29,
+
+  /**
+   * The connection, or the node, has as many watches as it may have.
+   */
+  WatchLimit = 30,
+
+  /**
+   * The peer did not take the events of a watch in time, and the watch was ended.
+   */
+  WatchOverflow = 31,
   Malformed = 32,
   FrameTooLarge = 33,
   TooManyOperations = 34,
@@ -34,5 +114,10 @@ export enum Status {
   TextNotSupported = 40,
   SlowReader = 41,
   TooManyConnections = 42,
-  LogFailed = 43
+  LogFailed = 43,
+
+  /**
+   * The session was resumed over another connection.
+   */
+  SessionMoved = 44
 }

@@ -112,8 +112,81 @@ connections():number {
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
 }
 
+/**
+ * Told apart from every other node and every log: part of a watch's resume token.
+ */
+node():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 30);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * The session of this connection; 0: none.
+ */
+session():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 32);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+sessionTtlMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 34);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * 16 bytes, where the session is new.
+ */
+sessionSecret(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 36);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+sessionSecretLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 36);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+sessionSecretArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 36);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
+/**
+ * The session that was asked for goes on, with all that it holds.
+ */
+sessionResumed():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 38);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+/**
+ * It goes on in the same process: answers are remembered, and unanswered operations may be repeated.
+ */
+answersRemembered():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 40);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+/**
+ * Sum of all revisions: where a watch that starts now begins.
+ */
+position():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 42);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+sessions():number {
+  const offset = this.bb!.__offset(this.bb_pos, 44);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
+watches():number {
+  const offset = this.bb!.__offset(this.bb_pos, 46);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
 static startWelcome(builder:flatbuffers.Builder) {
-  builder.startObject(13);
+  builder.startObject(22);
 }
 
 static addProtocol(builder:flatbuffers.Builder, protocol:number) {
@@ -166,6 +239,54 @@ static addMemoryBytesMax(builder:flatbuffers.Builder, memoryBytesMax:bigint) {
 
 static addConnections(builder:flatbuffers.Builder, connections:number) {
   builder.addFieldInt32(12, connections, 0);
+}
+
+static addNode(builder:flatbuffers.Builder, node:bigint) {
+  builder.addFieldInt64(13, node, BigInt('0'));
+}
+
+static addSession(builder:flatbuffers.Builder, session:bigint) {
+  builder.addFieldInt64(14, session, BigInt('0'));
+}
+
+static addSessionTtlMs(builder:flatbuffers.Builder, sessionTtlMs:bigint) {
+  builder.addFieldInt64(15, sessionTtlMs, BigInt('0'));
+}
+
+static addSessionSecret(builder:flatbuffers.Builder, sessionSecretOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(16, sessionSecretOffset, 0);
+}
+
+static createSessionSecretVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startSessionSecretVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
+static addSessionResumed(builder:flatbuffers.Builder, sessionResumed:boolean) {
+  builder.addFieldInt8(17, +sessionResumed, +false);
+}
+
+static addAnswersRemembered(builder:flatbuffers.Builder, answersRemembered:boolean) {
+  builder.addFieldInt8(18, +answersRemembered, +false);
+}
+
+static addPosition(builder:flatbuffers.Builder, position:bigint) {
+  builder.addFieldInt64(19, position, BigInt('0'));
+}
+
+static addSessions(builder:flatbuffers.Builder, sessions:number) {
+  builder.addFieldInt32(20, sessions, 0);
+}
+
+static addWatches(builder:flatbuffers.Builder, watches:number) {
+  builder.addFieldInt32(21, watches, 0);
 }
 
 static endWelcome(builder:flatbuffers.Builder):flatbuffers.Offset {

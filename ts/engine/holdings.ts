@@ -1,0 +1,116 @@
+// The tables behind sessions and locks, as one thing that calls and folds change.
+
+import { FENCE_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES } from '../wire/limits.js';
+import { Deadlines, Sequence } from './deadlines.js';
+import { Fences } from './fences.js';
+import type { Keyspace } from './keyspace.js';
+import { type Hold, holdBytes, type Lock, Locks, nameText, type Wait } from './locks.js';
+import { type Session, Sessions } from './sessions.js';
+
+export class Holdings {
+  readonly sessions = new Sessions();
+  readonly locks = new Locks();
+  readonly fences = new Fences();
+  private readonly sequence = new Sequence();
+  // Of what ends at a time, each kind by itself: waits end also while writes are refused.
+  readonly sessionDeadlines = new Deadlines<Session>(this.sequence);
+  readonly holdDeadlines = new Deadlines<Hold>(this.sequence);
+  readonly waitDeadlines = new Deadlines<Wait>(this.sequence);
+  /** Locks that could not be settled, in the order in which that was found. */
+  readonly unsettled = new Set<Lock>();
+
+  /** Sessions that restored keys live with, some of which may not be there. */
+  readonly restoredOwners = new Set<number>();
+
+  constructor(readonly keyspace: Keyspace) {}
+
+  /** Ends a restore: a key whose session was not among the records lives on as one without. */
+  releaseOrphans(): void {
+    for (const session of this.restoredOwners) {
+      if (this.sessions.find(session) === undefined) this.keyspace.ephemerals.release(session);
+    }
+    this.restoredOwners.clear();
+  }
+
+  addSession(session: Session): void {
+    this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
+    this.sessions.add(session);
+  }
+
+  /** Its holds and keys are gone, or will be by records of their own. */
+  removeSession(session: Session): void {
+    this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
+    this.sessionDeadlines.remove(session);
+    this.sessions.remove(session);
+  }
+
+  addHold(hold: Hold): void {
+    const { lock } = hold;
+    lock.addHold(hold);
+    this.locks.holds++;
+    this.keyspace.memoryBytes += holdBytes(lock.bytes.length);
+    this.sessions.find(hold.session)?.takeHold(hold);
+    this.holdDeadlines.set(hold);
+  }
+
+  removeHold(hold: Hold): void {
+    const { lock } = hold;
+    hold.isEnded = true;
+    lock.removeHold(hold);
+    this.locks.holds--;
+    this.keyspace.memoryBytes -= holdBytes(lock.bytes.length);
+    this.sessions.find(hold.session)?.dropHold(hold);
+    this.holdDeadlines.remove(hold);
+  }
+
+  /** Removes all holds of a session, which are of these locks: at once, since a lock may have many others. */
+  removeHoldsOf(session: Session, locks: Iterable<Lock>): void {
+    for (const hold of session.holds) {
+      hold.isEnded = true;
+      this.locks.holds--;
+      this.keyspace.memoryBytes -= holdBytes(hold.lock.bytes.length);
+      this.holdDeadlines.remove(hold);
+    }
+    for (const lock of locks) lock.removeEnded();
+    session.dropHolds();
+  }
+
+  addWait(wait: Wait): void {
+    wait.lock.enqueue(wait);
+    this.locks.waits++;
+    wait.session.waits.add(wait);
+    this.waitDeadlines.set(wait);
+  }
+
+  removeWait(wait: Wait): void {
+    wait.isOver = true;
+    wait.lock.dequeue(wait);
+    this.locks.waits--;
+    wait.session.waits.delete(wait);
+    this.waitDeadlines.remove(wait);
+  }
+
+  /** A lock whose holds have changed by records is settled by the next call. */
+  noteUnsettled(lock: Lock): void {
+    if (lock.waits > 0) this.unsettled.add(lock);
+    else this.dropLock(lock);
+  }
+
+  /** Forgets a lock that has neither holds nor waits. */
+  dropLock(lock: Lock): void {
+    if (lock.isGone || lock.holds.length > 0 || lock.waits > 0) return;
+    this.locks.drop(lock);
+    this.unsettled.delete(lock);
+  }
+
+  /** `key`: name of the lock, u32 partition. */
+  noteFence(partition: number, key: Uint8Array, nameLength: number, token: number): void {
+    const isNew = this.fences.note(partition, nameText(key, 0, nameLength), key, token);
+    if (isNew) this.keyspace.memoryBytes += nameLength + FENCE_OVERHEAD_BYTES;
+  }
+
+  /** Bytes of the records that the end of a session makes, but for the one of the session itself. */
+  endBytesOf(session: Session): number {
+    return session.holdEndBytes + this.keyspace.ephemerals.endBytesOf(session.id);
+  }
+}
