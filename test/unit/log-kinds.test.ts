@@ -163,7 +163,7 @@ describe('the bytes', () => {
 
 describe('the engines', () => {
   // To be enabled with the engines that know these kinds.
-  it.skip.each(ENGINES)('%s restores what it folds', async (_, create) => {
+  it.each(ENGINES)('%s restores what it folds', async (_, create) => {
     for (const runBytes of [200, 1 << 20]) {
       const directory = makeDataDirectory();
       new LogMaker(directory).write([everyKind(new RecordMaker()), []]);
