@@ -135,7 +135,7 @@ export const WATCH_COALESCED_OVERHEAD_BYTES = 256;
 /** Records that are read for watches in one turn of the event loop. */
 export const WATCH_TURN_RECORDS = 16_384;
 /** Events that are made in one turn of the event loop. */
-export const WATCH_TURN_EVENTS = 65_536;
+export const WATCH_TURN_EVENTS = 512 * 1024;
 /** Groups of watches that go through the history at a time; more wait for one to arrive. */
 export const WATCH_COHORTS_MAX = 8;
 /** Entries of a page of a watch's snapshot. */
