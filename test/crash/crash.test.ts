@@ -19,6 +19,8 @@ const ROUNDS_STEADY = 2;
 /** Rounds within which a canary must be found. */
 const CANARY_ROUNDS = 8;
 const LIMIT_MS = 120_000;
+/** Times that rounds which proved nothing are followed by more. */
+const ATTEMPTS_MAX = 4;
 
 const noShim = shimAbsence();
 
@@ -68,9 +70,15 @@ describe.each([
     `lose nothing in power cuts (${noShim ?? 'a disk that forgets'})`,
     async () => {
       const ground = volatileGround(disk(), { losses: LOSSES });
-      const report = await crashLoop({ engine, rounds: ROUNDS, random: random(), ground });
-      expect(report.faults).toEqual([]);
-      expect(report.operations).toBeGreaterThan(80);
+      let done = 0;
+      // On a busy machine little may be done, and cuts may come when nothing is unsynced: then as many more.
+      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        const report = await crashLoop({ engine, rounds: ROUNDS, random: random(), ground });
+        expect(report.faults).toEqual([]);
+        done += report.operations;
+        if (done > 80 && ground.lost.changes > 0) break;
+      }
+      expect(done).toBeGreaterThan(80);
       expect(ground.lost.changes).toBeGreaterThan(0);
     },
     LIMIT_MS,

@@ -37,6 +37,8 @@ const SOON: readonly Case[] = [
   { fault: 'forgets-directory', losses: ['everything'] },
 ];
 /** Found when chance has torn the right sector or killed at the right moment. */
+/** Times that cuts which took nothing are made again. */
+const ATTEMPTS_MAX = 6;
 const LATER: readonly Case[] = [
   { fault: 'reads-early', losses: ['everything'] },
   { fault: 'keeps-torn-tail', losses: ['tail', 'scattered'] },
@@ -74,10 +76,15 @@ export function describeFaults(seed: number, which: 'soon' | 'all'): void {
       it(
         'passes a log that is right',
         async () => {
-          const { faults, lost, rounds } = await loop(ROUNDS_RIGHT, LOSSES, {}, FAIL_SYNC_ONE_IN);
-          expect(faults).toEqual([]);
-          expect(rounds).toBe(ROUNDS_RIGHT);
-          expect(lost).toBeGreaterThan(0);
+          // On a busy machine a few cuts may all come when nothing is unsynced: then as many more.
+          let taken = 0;
+          for (let attempt = 0; attempt < ATTEMPTS_MAX && taken === 0; attempt++) {
+            const { faults, lost, rounds } = await loop(ROUNDS_RIGHT, LOSSES, {}, FAIL_SYNC_ONE_IN);
+            expect(faults).toEqual([]);
+            expect(rounds).toBe(ROUNDS_RIGHT);
+            taken += lost;
+          }
+          expect(taken).toBeGreaterThan(0);
         },
         LIMIT_MS,
       );
