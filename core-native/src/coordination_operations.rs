@@ -1,11 +1,11 @@
 //! The operations on sessions, locks and watches, in the order of checks that `ts/engine/coordination.ts`
 //! gives. Grants and ends themselves are in `settling`.
 
-use crate::coordination::Coordination;
 use crate::deadlock::{Asker, find_cycle};
 use crate::effects::{End, Full, Output, done, refused};
 use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
+use crate::holdings::Holdings;
 use crate::holds::Request;
 use crate::layout::{
     FLAG_REENTRANT, FLAG_UPGRADE, LOCK_EXCLUSIVE, LOCK_MODE_MASK, LOCK_SHARED, WAIT_FOREVER,
@@ -58,7 +58,7 @@ impl Engine {
         let end = match operation.code {
             OperationCode::Renew => {
                 self.see_session();
-                done(0, self.coordination.sessions.slab[owner].ttl_ms)
+                done(0, self.holdings.sessions.slab[owner].ttl_ms)
             }
             OperationCode::Lock => match self.lock(operation, owner, output)? {
                 Asked::Ended(end) => end,
@@ -88,7 +88,7 @@ impl Engine {
         if !scan_fits(operation, &output.reply, self.value_bytes_max) {
             return Err(Full);
         }
-        list_locks(&self.coordination, operation, &mut output.reply);
+        list_locks(&self.holdings, operation, &mut output.reply);
         self.gate.see_newest();
         output.effects.tally(operation.code, Status::Ok);
         Ok(())
@@ -103,7 +103,7 @@ impl Engine {
 
     /// The end of an operation that leaves its session with this hold.
     pub fn granted(&self, hold: u32) -> End {
-        let hold = &self.coordination.locks.holds[hold];
+        let hold = &self.holdings.locks.holds[hold];
         End {
             count: u32::from(hold.grant.depth),
             ..done(hold.token, self.ms_until(hold.grant.lease))
@@ -117,7 +117,7 @@ impl Engine {
         output: &mut Output<'_>,
     ) -> Result<Asked, Full> {
         let Operation { flags, key, .. } = *operation;
-        let lock = self.coordination.locks.find(key);
+        let lock = self.holdings.locks.find(key);
         if let Some(asked) = self.asked_before(lock, operation.id, owner) {
             self.see_lock(operation);
             return Ok(asked);
@@ -155,7 +155,7 @@ impl Engine {
         if lock == NONE {
             return None;
         }
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         let hold = locks.hold_of_request(lock, self.session, id);
         if hold != NONE {
             return Some(Asked::Ended(self.granted(hold)));
@@ -169,17 +169,17 @@ impl Engine {
         if lock == NONE {
             return None;
         }
-        let held = self.coordination.sessions.slab[owner].holds;
-        let locks = &self.coordination.locks;
+        let held = self.holdings.sessions.slab[owner].holds;
+        let locks = &self.holdings.locks;
         let hold = locks.covering_hold(lock, self.session, held, mode);
         if hold == NONE {
             return None;
         }
-        let grant = self.coordination.locks.holds[hold].grant;
+        let grant = self.holdings.locks.holds[hold].grant;
         if grant.depth == LOCK_DEPTH_MAX {
             return Some(refused(Status::ResourceExhausted, 0));
         }
-        self.coordination
+        self.holdings
             .change_hold(hold, grant.depth + 1, grant.mode, grant.lease);
         self.record_hold(hold, &mut output.effects);
         Some(self.granted(hold))
@@ -191,7 +191,7 @@ impl Engine {
         if hold == NONE {
             return Some(self.not_holder(lock));
         }
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         let mode = locks.holds[hold].grant.mode;
         if mode == LOCK_EXCLUSIVE {
             return Some(self.granted(hold));
@@ -215,7 +215,7 @@ impl Engine {
     ) -> Result<Asked, Full> {
         let ended = |status| Ok(Asked::Ended(refused(status, 0)));
         let fits = lock == NONE || {
-            let locks = &self.coordination.locks;
+            let locks = &self.holdings.locks;
             let is_first = request.upgrades != 0 || locks.get(lock).waits.is_empty();
             is_first && locks.fits(lock, &request)
         };
@@ -232,13 +232,13 @@ impl Engine {
 
         let wait_ms = operation.limit as u32;
         if wait_ms == WAIT_NONE {
-            let newest = self.coordination.locks.newest_token(lock);
+            let newest = self.holdings.locks.newest_token(lock);
             return Ok(Asked::Ended(refused(Status::LockHeld, newest)));
         }
         if request.upgrades == 0 && !self.session_takes_hold(owner, name_length) {
             return ended(Status::SessionFull);
         }
-        let session = &self.coordination.sessions.slab[owner];
+        let session = &self.holdings.sessions.slab[owner];
         if session.waits.count as usize >= SESSION_WAITS_MAX {
             return ended(Status::ResourceExhausted);
         }
@@ -248,12 +248,12 @@ impl Engine {
             mode: request.mode,
             is_upgrade: request.upgrades != 0,
         };
-        let Coordination {
+        let Holdings {
             sessions,
             locks,
             deadlock_notes,
             ..
-        } = &mut self.coordination;
+        } = &mut self.holdings;
         if let Some(text) = find_cycle(sessions, locks, deadlock_notes, asker) {
             if output.reply.data_room() < text.len() {
                 return Err(Full);
@@ -265,7 +265,7 @@ impl Engine {
         } else {
             self.time_after(u64::from(wait_ms))
         };
-        self.coordination
+        self.holdings
             .add_wait(lock, request, owner, self.now, deadline);
         Ok(Asked::Waits)
     }
@@ -276,13 +276,13 @@ impl Engine {
             return lock;
         }
         let partition = self.partition_of(name);
-        self.coordination.locks.find_or_add(name, partition)
+        self.holdings.locks.find_or_add(name, partition)
     }
 
     /// Unlock, Downgrade and Extend.
     fn change(&mut self, operation: &Operation<'_>, output: &mut Output<'_>) -> End {
         self.see_lock(operation);
-        let lock = self.coordination.locks.find(operation.key);
+        let lock = self.holdings.locks.find(operation.key);
         let hold = self.hold_of_session(lock, operation.expected_revision);
         if hold == NONE {
             return self.not_holder(lock);
@@ -290,22 +290,22 @@ impl Engine {
         let end = match operation.code {
             OperationCode::Unlock => self.unlock(lock, hold, output),
             OperationCode::Extend => {
-                let grant = self.coordination.locks.holds[hold].grant;
+                let grant = self.holdings.locks.holds[hold].grant;
                 let lease = self.lease_after(operation.ttl_ms);
-                self.coordination
+                self.holdings
                     .change_hold(hold, grant.depth, grant.mode, lease);
                 self.record_hold(hold, &mut output.effects);
                 self.granted(hold)
             }
             _ => {
-                let grant = self.coordination.locks.holds[hold].grant;
+                let grant = self.holdings.locks.holds[hold].grant;
                 if grant.mode == LOCK_SHARED {
                     return self.granted(hold);
                 }
                 if grant.mode != LOCK_EXCLUSIVE {
                     return refused(Status::InvalidArgument, 0);
                 }
-                self.coordination
+                self.holdings
                     .change_hold(hold, grant.depth, LOCK_SHARED, grant.lease);
                 self.record_hold(hold, &mut output.effects);
                 let end = self.granted(hold);
@@ -318,10 +318,10 @@ impl Engine {
     }
 
     fn unlock(&mut self, lock: u32, hold: u32, output: &mut Output<'_>) -> End {
-        let grant = self.coordination.locks.holds[hold].grant;
+        let grant = self.holdings.locks.holds[hold].grant;
         let depth = grant.depth - 1;
         let revision = if depth > 0 {
-            self.coordination
+            self.holdings
                 .change_hold(hold, depth, grant.mode, grant.lease);
             self.record_hold(hold, &mut output.effects)
         } else {
@@ -337,7 +337,7 @@ impl Engine {
 
     fn cancel(&mut self, operation: &Operation<'_>, owner: u32, output: &mut Output<'_>) -> End {
         self.see_lock(operation);
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         let lock = locks.find(operation.key);
         let Ok(id) = u32::try_from(operation.expected_revision) else {
             return refused(Status::NotFound, 0);
@@ -361,7 +361,7 @@ impl Engine {
         if lock == NONE {
             return NONE;
         }
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         let hold = locks.hold_of_token(lock, token);
         if hold == NONE || locks.holds[hold].grant.session != self.session {
             return NONE;
@@ -370,10 +370,7 @@ impl Engine {
     }
 
     fn not_holder(&self, lock: u32) -> End {
-        refused(
-            Status::NotHolder,
-            self.coordination.locks.newest_token(lock),
-        )
+        refused(Status::NotHolder, self.holdings.locks.newest_token(lock))
     }
 }
 

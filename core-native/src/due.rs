@@ -36,7 +36,7 @@ impl Engine {
     pub fn move_time(&mut self, now: u64, effects: &mut Effects<'_>) {
         self.now = self.now.max(now);
         self.more = false;
-        if self.now >= self.coordination.wake_at {
+        if self.now >= self.holdings.wake_at {
             self.wake(effects);
         }
     }
@@ -44,36 +44,36 @@ impl Engine {
     #[cold]
     fn wake(&mut self, effects: &mut Effects<'_>) {
         self.greet_newcomers();
-        if self.coordination.has_orphans {
+        if self.holdings.has_orphans {
             self.release_orphans();
         }
         if self.write_refusal == Status::Ok {
             self.settle_unsettled(effects);
         }
         self.do_due(effects);
-        self.coordination.plan_wake();
+        self.holdings.plan_wake();
     }
 
     /// The call is a sign of life of sessions that came by `fold` or `restore`.
     fn greet_newcomers(&mut self) {
-        for place in std::mem::take(&mut self.coordination.sessions.newcomers) {
-            self.coordination.sessions.slab[place].seen = self.now;
-            self.coordination.set_session_deadline(place);
+        for place in std::mem::take(&mut self.holdings.sessions.newcomers) {
+            self.holdings.sessions.slab[place].seen = self.now;
+            self.holdings.set_session_deadline(place);
         }
     }
 
     /// Keys that were restored without their sessions live on without.
     pub fn release_orphans(&mut self) {
-        let sessions = &self.coordination.sessions;
+        let sessions = &self.holdings.sessions;
         self.keyspace
             .release_orphans(|session| sessions.find(session) != NONE);
-        self.coordination.has_orphans = false;
+        self.holdings.has_orphans = false;
     }
 
     fn settle_unsettled(&mut self, effects: &mut Effects<'_>) {
-        let unsettled = std::mem::take(&mut self.coordination.unsettled);
+        let unsettled = std::mem::take(&mut self.holdings.unsettled);
         for &lock in &unsettled {
-            self.coordination.locks.get_mut(lock).is_unsettled = false;
+            self.holdings.locks.get_mut(lock).is_unsettled = false;
         }
         self.settle(&unsettled, effects);
     }
@@ -91,7 +91,7 @@ impl Engine {
                 return;
             }
             steps += 1;
-            self.coordination.deadlines.drop_first(deadline.target);
+            self.holdings.deadlines.drop_first(deadline.target);
             match deadline.target {
                 Target::Session => self.expire_session(deadline.place, effects),
                 Target::Hold => self.expire_hold(deadline.place, effects),
@@ -117,14 +117,14 @@ impl Engine {
 
     /// The first deadline of a target that stands; those before it that have moved are set again.
     fn first_due_of(&mut self, target: Target) -> Option<Deadline> {
-        while let Some(deadline) = self.coordination.deadlines.peek(target, self.now) {
-            let present = self.coordination.present_of(&deadline);
+        while let Some(deadline) = self.holdings.deadlines.peek(target, self.now) {
+            let present = self.holdings.present_of(&deadline);
             if present == Present::Stands {
                 return Some(deadline);
             }
-            self.coordination.deadlines.drop_first(target);
+            self.holdings.deadlines.drop_first(target);
             if present == Present::Moved {
-                self.coordination.set_again(&deadline);
+                self.holdings.set_again(&deadline);
             }
         }
         None

@@ -4,7 +4,6 @@
 //! entries and bytes prefetched, each step for the whole group before the next, so that the cache
 //! misses of a group overlap; then its operations run in order and find everything near.
 
-use crate::coordination::Coordination;
 use crate::effects::{Effects, End, Full, Output, done, refused};
 use crate::entries::Entry;
 use crate::ephemerals::Life;
@@ -12,6 +11,7 @@ use crate::fences::Fence;
 use crate::fold::{Unfit, check_fold, check_restore, fold, restore};
 use crate::gate::Gate;
 use crate::generated::{OperationCode, Status};
+use crate::holdings::Holdings;
 use crate::key_hash::Hashing;
 use crate::keyspace::{Keyspace, entry_bytes};
 use crate::layout::{OPERATION_BYTES, OPERATION_LIMIT, read_u32};
@@ -80,7 +80,7 @@ pub struct Buffers<'a> {
 
 pub struct Engine {
     pub keyspace: Keyspace,
-    pub coordination: Coordination,
+    pub holdings: Holdings,
     pub gate: Gate,
     pub value_bytes_max: usize,
     pub memory_bytes_max: usize,
@@ -103,7 +103,7 @@ impl Engine {
         let hashing = Hashing::new(options.hash_seed);
         Self {
             keyspace: Keyspace::new(options.partitions, hashing),
-            coordination: Coordination::new(hashing),
+            holdings: Holdings::new(hashing),
             gate: Gate::new(),
             value_bytes_max: options.value_bytes_max,
             memory_bytes_max: options.memory_bytes_max,
@@ -212,10 +212,10 @@ impl Engine {
             self.value_bytes_max,
             &mut self.newest,
         )?;
-        if self.coordination.has_orphans {
+        if self.holdings.has_orphans {
             self.release_orphans();
         }
-        let time = fold(&mut self.keyspace, &mut self.coordination, records);
+        let time = fold(&mut self.keyspace, &mut self.holdings, records);
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -224,12 +224,10 @@ impl Engine {
     pub fn restore(&mut self, records: &[u8], buffers: Buffers<'_>) -> Result<(), Unfit> {
         self.keyspace.settle_order();
         let Self {
-            keyspace,
-            coordination,
-            ..
+            keyspace, holdings, ..
         } = self;
-        check_restore(keyspace, coordination, records, self.value_bytes_max)?;
-        let time = restore(keyspace, coordination, records);
+        check_restore(keyspace, holdings, records, self.value_bytes_max)?;
+        let time = restore(keyspace, holdings, records);
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -309,17 +307,17 @@ impl Engine {
         outcome[OUTCOME_MEMORY_BYTES] = self.keyspace.memory_bytes as f64;
         outcome[OUTCOME_APPEND] = self.gate.appends() as f64;
         outcome[OUTCOME_POSITION] = self.keyspace.position() as f64;
-        if self.coordination.is_touched {
+        if self.holdings.is_touched {
             self.show_coordination(outcome);
         }
     }
 
     #[cold]
     fn show_coordination(&mut self, outcome: &mut [f64]) {
-        outcome[OUTCOME_SESSIONS] = self.coordination.sessions.slab.count() as f64;
-        outcome[OUTCOME_HOLDS] = self.coordination.locks.holds.count() as f64;
-        outcome[OUTCOME_WAITS] = self.coordination.locks.waits.count() as f64;
-        self.coordination.is_touched = false;
+        outcome[OUTCOME_SESSIONS] = self.holdings.sessions.slab.count() as f64;
+        outcome[OUTCOME_HOLDS] = self.holdings.locks.holds.count() as f64;
+        outcome[OUTCOME_WAITS] = self.holdings.locks.waits.count() as f64;
+        self.holdings.is_touched = false;
     }
 
     /// Hashes the keys of a group and starts loading what their lookups will need.

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::coordination::Coordination;
 use crate::ephemerals::Life;
+use crate::holdings::Holdings;
 use crate::holds::{Grant, split_hold_key};
 use crate::keyspace::Keyspace;
 use crate::layout::read_u64;
@@ -55,13 +55,13 @@ pub fn check_fold(
 }
 
 /// Applies records that `check_fold` has passed. Returns the newest time among them.
-pub fn fold(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &[u8]) -> u64 {
+pub fn fold(keyspace: &mut Keyspace, holdings: &mut Holdings, records: &[u8]) -> u64 {
     keyspace.defer_order(true);
     let time = for_each(keyspace, records, |keyspace, hash, record| {
-        apply(keyspace, coordination, hash, record);
+        apply(keyspace, holdings, hash, record);
     });
     keyspace.defer_order(false);
-    coordination.plan_wake();
+    holdings.plan_wake();
     time
 }
 
@@ -69,12 +69,12 @@ pub fn fold(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &
 /// above every one held of their kind.
 pub fn check_restore(
     keyspace: &Keyspace,
-    coordination: &Coordination,
+    holdings: &Holdings,
     records: &[u8],
     value_bytes_max: usize,
 ) -> Result<(), Unfit> {
     let mut space = Space::Keys;
-    let mut before = greatest_of(keyspace, coordination, space);
+    let mut before = greatest_of(keyspace, holdings, space);
     let mut rest = records;
     while !rest.is_empty() {
         let (record, after) = read_record(rest).ok_or(Unfit::Malformed)?;
@@ -88,7 +88,7 @@ pub fn check_restore(
         }
         if record.kind.space() != space {
             space = record.kind.space();
-            before = greatest_of(keyspace, coordination, space);
+            before = greatest_of(keyspace, holdings, space);
         }
         if record.key <= &*before {
             return Err(Unfit::Malformed);
@@ -101,34 +101,28 @@ pub fn check_restore(
 }
 
 /// The greatest key held of a space; empty where there is none.
-fn greatest_of<'a>(
-    keyspace: &'a Keyspace,
-    coordination: &'a Coordination,
-    space: Space,
-) -> Cow<'a, [u8]> {
+fn greatest_of<'a>(keyspace: &'a Keyspace, holdings: &'a Holdings, space: Space) -> Cow<'a, [u8]> {
     match space {
         Space::Keys => keyspace.greatest_key().into(),
-        Space::Sessions => session_text(coordination.sessions.greatest())
-            .to_vec()
-            .into(),
-        Space::Holds => coordination.locks.greatest_hold_key().into(),
-        Space::Fences => coordination.fences.greatest().into(),
+        Space::Sessions => session_text(holdings.sessions.greatest()).to_vec().into(),
+        Space::Holds => holdings.locks.greatest_hold_key().into(),
+        Space::Fences => holdings.fences.greatest().into(),
     }
 }
 
 /// Applies records that `check_restore` has passed. Returns the newest time among them.
-pub fn restore(keyspace: &mut Keyspace, coordination: &mut Coordination, records: &[u8]) -> u64 {
+pub fn restore(keyspace: &mut Keyspace, holdings: &mut Holdings, records: &[u8]) -> u64 {
     let time = for_each(keyspace, records, |keyspace, hash, record| {
         if record.kind == RecordKind::Put {
-            coordination.has_orphans |= Life::of_record(record).session().is_some();
+            holdings.has_orphans |= Life::of_record(record).session().is_some();
             keyspace.restore(hash, record);
         } else {
             let newest = keyspace.revision_of(record.partition);
-            apply(keyspace, coordination, hash, record);
+            apply(keyspace, holdings, hash, record);
             keyspace.set_revision(record.partition, newest.max(record.revision));
         }
     });
-    coordination.plan_wake();
+    holdings.plan_wake();
     time
 }
 
@@ -220,10 +214,10 @@ fn prefetch_group(keyspace: &Keyspace, records: &[u8]) -> ([u32; GROUP], usize) 
     (hashes, count)
 }
 
-fn apply(keyspace: &mut Keyspace, coordination: &mut Coordination, hash: u32, record: &Record<'_>) {
+fn apply(keyspace: &mut Keyspace, holdings: &mut Holdings, hash: u32, record: &Record<'_>) {
     if record.kind.space() != Space::Keys {
         keyspace.set_revision(record.partition, record.revision);
-        apply_other(keyspace, coordination, record);
+        apply_other(keyspace, holdings, record);
         return;
     }
     let Record {
@@ -233,7 +227,7 @@ fn apply(keyspace: &mut Keyspace, coordination: &mut Coordination, hash: u32, re
         value,
         ..
     } = *record;
-    let life = life_of(coordination, record);
+    let life = life_of(holdings, record);
     match (record.kind, keyspace.find(hash, key)) {
         (RecordKind::Put, Some(handle)) => {
             keyspace.replace(hash, handle, value, revision, life);
@@ -249,68 +243,68 @@ fn apply(keyspace: &mut Keyspace, coordination: &mut Coordination, hash: u32, re
 
 /// How long a record says that its key lives: for ever where its session is not there.
 #[inline]
-fn life_of(coordination: &Coordination, record: &Record<'_>) -> Life {
+fn life_of(holdings: &Holdings, record: &Record<'_>) -> Life {
     let life = Life::of_record(record);
     match life.session() {
-        Some(session) if coordination.sessions.find(session) == NONE => Life::FOR_EVER,
+        Some(session) if holdings.sessions.find(session) == NONE => Life::FOR_EVER,
         _ => life,
     }
 }
 
 /// Applies a record that is of no key.
 #[cold]
-fn apply_other(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+fn apply_other(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Record<'_>) {
     match record.kind {
-        RecordKind::Session => open_session(keyspace, coordination, record),
+        RecordKind::Session => open_session(keyspace, holdings, record),
         RecordKind::SessionEnd => {
             let session = session_of_text(record.key).unwrap_or(0);
-            let place = coordination.sessions.find(session);
+            let place = holdings.sessions.find(session);
             if place != NONE {
-                coordination.remove_session(keyspace, place);
+                holdings.remove_session(keyspace, place);
             }
         }
-        RecordKind::Hold | RecordKind::HoldEnd => change_hold(keyspace, coordination, record),
-        _ => coordination.note_fence(keyspace, record.key, read_u64(record.value, 0)),
+        RecordKind::Hold | RecordKind::HoldEnd => change_hold(keyspace, holdings, record),
+        _ => holdings.note_fence(keyspace, record.key, read_u64(record.value, 0)),
     }
 }
 
-fn open_session(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+fn open_session(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Record<'_>) {
     let Some(session) = session_of_text(record.key) else {
         return;
     };
     let (ttl_ms, digest) = (read_u64(record.value, 0), &record.value[8..]);
-    let place = coordination.sessions.find(session);
+    let place = holdings.sessions.find(session);
     if place == NONE {
-        let place = coordination.open_session(keyspace, session, ttl_ms, digest, 0);
-        coordination.sessions.newcomers.push(place);
+        let place = holdings.open_session(keyspace, session, ttl_ms, digest, 0);
+        holdings.sessions.newcomers.push(place);
     } else {
-        coordination.sessions.slab[place].change(ttl_ms, digest);
+        holdings.sessions.slab[place].change(ttl_ms, digest);
     }
 }
 
-fn change_hold(keyspace: &mut Keyspace, coordination: &mut Coordination, record: &Record<'_>) {
+fn change_hold(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Record<'_>) {
     let Some((name, token)) = split_hold_key(record.key) else {
         return;
     };
-    let lock = coordination.locks.find(name);
+    let lock = holdings.locks.find(name);
     let held = if lock == NONE {
         NONE
     } else {
-        coordination.locks.hold_of_token(lock, token)
+        holdings.locks.hold_of_token(lock, token)
     };
     match (Grant::of_record(record.value, record.expires_at), held) {
         (Some(grant), NONE) => {
-            let lock = coordination.locks.find_or_add(name, record.partition);
-            coordination.add_hold(keyspace, lock, token, grant);
+            let lock = holdings.locks.find_or_add(name, record.partition);
+            holdings.add_hold(keyspace, lock, token, grant);
         }
         (Some(grant), held) => {
-            coordination.change_hold(held, grant.depth, grant.mode, grant.lease);
-            coordination.note_changed(lock);
+            holdings.change_hold(held, grant.depth, grant.mode, grant.lease);
+            holdings.note_changed(lock);
         }
         (None, NONE) => {}
         (None, held) => {
-            coordination.remove_hold(keyspace, held);
-            coordination.note_changed(lock);
+            holdings.remove_hold(keyspace, held);
+            holdings.note_changed(lock);
         }
     }
 }

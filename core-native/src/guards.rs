@@ -2,11 +2,11 @@
 //! is there, an answer that is remembered, and whether its fence lets it pass.
 
 use crate::answers::{Answer, Answers};
-use crate::coordination::fence_memory_bytes;
 use crate::effects::{Effects, End, Full, Output, done, refused};
 use crate::engine::Engine;
 use crate::fences::{Fence, FenceKey};
 use crate::generated::Status;
+use crate::holdings::fence_memory_bytes;
 use crate::limits::SESSION_END_BYTES_MAX;
 use crate::operation::Operation;
 use crate::records::{Record, RecordKind, record_bytes};
@@ -25,7 +25,7 @@ impl Engine {
     }
 
     fn renew_session(&mut self) {
-        let sessions = &mut self.coordination.sessions;
+        let sessions = &mut self.holdings.sessions;
         let place = sessions.find(self.session);
         if place != NONE {
             sessions.slab[place].seen = self.now;
@@ -88,7 +88,7 @@ impl Engine {
         if !operation.is_once() {
             return None;
         }
-        let session = &self.coordination.sessions.slab[self.session_place];
+        let session = &self.holdings.sessions.slab[self.session_place];
         let answer = session.answers.as_ref()?.get(operation.id)?;
         if output.reply.data_room() < answer.value.len() {
             return Some(Err(Full));
@@ -115,7 +115,7 @@ impl Engine {
             value: value.into(),
             append: self.gate.appends() + 1,
         };
-        let session = &mut self.coordination.sessions.slab[self.session_place];
+        let session = &mut self.holdings.sessions.slab[self.session_place];
         let answers = session.answers.get_or_insert_with(Box::<Answers>::default);
         answers.remember(operation.id, answer);
     }
@@ -149,7 +149,7 @@ impl Engine {
             None => self.partition_of(key),
         };
         let of_lock = self.partition_of(name);
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         if of_lock == partition {
             let lock = locks.find(name);
             if lock != NONE && locks.hold_of_token(lock, token) != NONE {
@@ -161,8 +161,8 @@ impl Engine {
 
         let fence_key = FenceKey::new(name, partition);
         let fence_key = fence_key.as_bytes();
-        let hashing = self.coordination.hashing;
-        let seen = self.coordination.fences.token(hashing, fence_key);
+        let hashing = self.holdings.hashing;
+        let seen = self.holdings.fences.token(hashing, fence_key);
         if seen > token {
             return Err(self.fenced(seen));
         }
@@ -192,7 +192,7 @@ impl Engine {
             key,
             value: &token.to_le_bytes(),
         });
-        self.coordination.note_fence(&mut self.keyspace, key, token);
+        self.holdings.note_fence(&mut self.keyspace, key, token);
     }
 
     fn fenced(&mut self, revision: u64) -> End {

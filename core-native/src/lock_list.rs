@@ -1,8 +1,8 @@
 //! ListLocks: a page of locks in the byte order of their names, each with a view of who holds it and who
 //! waits. Pages are cut as those of a scan.
 
-use crate::coordination::Coordination;
 use crate::generated::Status;
+use crate::holdings::Holdings;
 use crate::layout::{FLAG_ENTRY, FLAG_MORE};
 use crate::limits::{LOCK_ITEMS_SHOWN_MAX, SCAN_BYTES_MAX};
 use crate::operation::Operation;
@@ -10,12 +10,8 @@ use crate::reply::{Head, ReplyWriter};
 use crate::slab::NONE;
 
 /// Writes a page and its closing result. The caller has seen that there is room for any page.
-pub fn list_locks(
-    coordination: &Coordination,
-    operation: &Operation<'_>,
-    reply: &mut ReplyWriter<'_>,
-) {
-    let locks = &coordination.locks;
+pub fn list_locks(holdings: &Holdings, operation: &Operation<'_>, reply: &mut ReplyWriter<'_>) {
+    let locks = &holdings.locks;
     let (prefix, cursor) = (operation.key, operation.value);
     let head = Head {
         id: operation.id,
@@ -38,7 +34,7 @@ pub fn list_locks(
         if name == cursor {
             continue;
         }
-        write_view(coordination, lock, &mut view);
+        write_view(holdings, lock, &mut view);
         bytes += name.len() + view.len();
         if count == operation.limit || (count > 0 && bytes > SCAN_BYTES_MAX) {
             more = true;
@@ -63,8 +59,8 @@ pub fn list_locks(
 }
 
 /// Who holds a lock and who waits for it.
-fn write_view(coordination: &Coordination, lock: u32, view: &mut Vec<u8>) {
-    let locks = &coordination.locks;
+fn write_view(holdings: &Holdings, lock: u32, view: &mut Vec<u8>) {
+    let locks = &holdings.locks;
     let (holds, waits) = (locks.get(lock).holds, locks.get(lock).waits);
     let shown_max = LOCK_ITEMS_SHOWN_MAX as u32;
     view.clear();
@@ -98,7 +94,7 @@ fn write_view(coordination: &Coordination, lock: u32, view: &mut Vec<u8>) {
             break;
         }
         let wait = &locks.waits[place];
-        let session = coordination.sessions.slab[wait.owner].id;
+        let session = holdings.sessions.slab[wait.owner].id;
         let request = wait.request;
         let is_upgrade = u8::from(request.upgrades != 0);
         write_item(

@@ -38,7 +38,7 @@ impl Engine {
             return Status::TtlOutOfRange;
         }
         let (id, ttl_ms) = (id as u64, ttl_ms as u64);
-        if self.coordination.sessions.find(id) != NONE {
+        if self.holdings.sessions.find(id) != NONE {
             return Status::AlreadyExists;
         }
         if self.write_refusal != Status::Ok {
@@ -53,13 +53,13 @@ impl Engine {
         digest_bytes.copy_from_slice(digest);
         self.record_session(RecordKind::Session, id, &value, effects);
         let Self {
-            coordination,
+            holdings,
             keyspace,
             now,
             ..
         } = self;
-        let place = coordination.open_session(keyspace, id, ttl_ms, digest, *now);
-        coordination.set_session_deadline(place);
+        let place = holdings.open_session(keyspace, id, ttl_ms, digest, *now);
+        holdings.set_session_deadline(place);
         Status::Ok
     }
 
@@ -76,7 +76,7 @@ impl Engine {
         self.begin(buffers.input);
         self.move_time(now, &mut effects);
         let place = if id.fract() == 0.0 && id >= 1.0 {
-            self.coordination.sessions.find(id as u64)
+            self.holdings.sessions.find(id as u64)
         } else {
             NONE
         };
@@ -84,7 +84,7 @@ impl Engine {
         let status = if place == NONE {
             Status::SessionUnknown
         } else {
-            let session = &mut self.coordination.sessions.slab[place];
+            let session = &mut self.holdings.sessions.slab[place];
             if session.digest == digest {
                 session.seen = self.now;
                 buffers.outcome[OUTCOME_COUNT] = session.ttl_ms as f64;

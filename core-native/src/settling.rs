@@ -35,13 +35,12 @@ impl Engine {
 
     /// Whether a session has come to its end. While writes are refused none has.
     pub fn is_session_due(&self, place: u32) -> bool {
-        self.write_refusal == Status::Ok
-            && self.coordination.sessions.slab[place].ends_at() <= self.now
+        self.write_refusal == Status::Ok && self.holdings.sessions.slab[place].ends_at() <= self.now
     }
 
     /// Bytes of the records that the end of a session makes beside its own.
     pub fn session_end_bytes(&self, place: u32) -> usize {
-        let session = &self.coordination.sessions.slab[place];
+        let session = &self.holdings.sessions.slab[place];
         session.end_bytes + self.keyspace.ephemerals.end_bytes(session.id)
     }
 
@@ -65,33 +64,28 @@ impl Engine {
         let mut depth = 1;
         let mut lease = self.lease_after(request.lease_ms);
         if request.upgrades != 0 {
-            let held = self
-                .coordination
-                .locks
-                .hold_of_token(lock, request.upgrades);
+            let held = self.holdings.locks.hold_of_token(lock, request.upgrades);
             if held != NONE {
-                let before = self.coordination.locks.holds[held].grant;
+                let before = self.holdings.locks.holds[held].grant;
                 (depth, lease) = (before.depth, before.lease);
                 // The lock keeps its place: the caller gives it a hold or it still has the wait.
                 self.end_hold(held, effects);
             }
         }
         let grant = Grant {
-            session: self.coordination.sessions.slab[place].id,
+            session: self.holdings.sessions.slab[place].id,
             since: self.now,
             lease,
             id: request.id,
             depth,
             mode: request.mode,
         };
-        let partition = self.coordination.locks.get(lock).partition;
+        let partition = self.holdings.locks.get(lock).partition;
         let token = self.keyspace.next_revision(partition);
         let Self {
-            coordination,
-            keyspace,
-            ..
+            holdings, keyspace, ..
         } = self;
-        let hold = coordination.add_hold(keyspace, lock, token, grant);
+        let hold = holdings.add_hold(keyspace, lock, token, grant);
         self.record_hold(hold, effects);
         hold
     }
@@ -100,7 +94,7 @@ impl Engine {
     pub fn record_hold(&mut self, place: u32, effects: &mut Effects<'_>) -> u64 {
         let Hold {
             grant, token, lock, ..
-        } = self.coordination.locks.holds[place];
+        } = self.holdings.locks.holds[place];
         self.record_of_lock(
             RecordKind::Hold,
             lock,
@@ -113,14 +107,12 @@ impl Engine {
 
     /// Ends a hold, with its record; its revision. The lock may be empty now and is not settled yet.
     pub fn end_hold(&mut self, place: u32, effects: &mut Effects<'_>) -> u64 {
-        let Hold { token, lock, .. } = self.coordination.locks.holds[place];
+        let Hold { token, lock, .. } = self.holdings.locks.holds[place];
         let revision = self.record_of_lock(RecordKind::HoldEnd, lock, token, 0, &[], effects);
         let Self {
-            coordination,
-            keyspace,
-            ..
+            holdings, keyspace, ..
         } = self;
-        coordination.remove_hold(keyspace, place);
+        holdings.remove_hold(keyspace, place);
         revision
     }
 
@@ -133,7 +125,7 @@ impl Engine {
         value: &[u8],
         effects: &mut Effects<'_>,
     ) -> u64 {
-        let partition = self.coordination.locks.get(lock).partition;
+        let partition = self.holdings.locks.get(lock).partition;
         let revision = self.next_record(partition);
         let record = Record {
             kind,
@@ -143,7 +135,7 @@ impl Engine {
             revision,
             time: self.now,
             expires_at,
-            key: self.coordination.locks.name(lock),
+            key: self.holdings.locks.name(lock),
             value,
         };
         effects
@@ -194,39 +186,37 @@ impl Engine {
 
     /// The lease of a hold has run out.
     pub fn expire_hold(&mut self, place: u32, effects: &mut Effects<'_>) {
-        let lock = self.coordination.locks.holds[place].lock;
+        let lock = self.holdings.locks.holds[place].lock;
         self.end_hold(place, effects);
         self.settle(&[lock], effects);
     }
 
     /// Ends a session with all that it owns. Puts the locks to be settled behind `freed`.
     pub fn end_session(&mut self, place: u32, freed: &mut Vec<u32>, effects: &mut Effects<'_>) {
-        let id = self.coordination.sessions.slab[place].id;
+        let id = self.holdings.sessions.slab[place].id;
         self.record_session(RecordKind::SessionEnd, id, &[], effects);
         while let Some(handle) = self.keyspace.ephemerals.first(id) {
             self.remove(handle, RecordKind::Expire, &mut effects.records);
         }
         loop {
-            let hold = self.coordination.sessions.slab[place].holds.first;
+            let hold = self.holdings.sessions.slab[place].holds.first;
             if hold == NONE {
                 break;
             }
-            freed.push(self.coordination.locks.holds[hold].lock);
+            freed.push(self.holdings.locks.holds[hold].lock);
             self.end_hold(hold, effects);
         }
         loop {
-            let wait = self.coordination.sessions.slab[place].waits.first;
+            let wait = self.holdings.sessions.slab[place].waits.first;
             if wait == NONE {
                 break;
             }
-            freed.push(self.coordination.remove_wait(wait));
+            freed.push(self.holdings.remove_wait(wait));
         }
         let Self {
-            coordination,
-            keyspace,
-            ..
+            holdings, keyspace, ..
         } = self;
-        coordination.remove_session(keyspace, place);
+        holdings.remove_session(keyspace, place);
         effects.notices.session_ended(id);
         if self.session_place == place {
             self.session_place = NONE;
@@ -235,15 +225,15 @@ impl Engine {
 
     /// Ends a wait with an answer, and settles its lock.
     pub fn end_wait(&mut self, place: u32, status: Status, effects: &mut Effects<'_>) {
-        let Wait { request, owner, .. } = self.coordination.locks.waits[place];
+        let Wait { request, owner, .. } = self.holdings.locks.waits[place];
         self.answer_later(owner, request.id, refused(status, 0), effects);
-        let lock = self.coordination.remove_wait(place);
+        let lock = self.holdings.remove_wait(place);
         self.settle(&[lock], effects);
     }
 
     /// Tells a session the end of an operation of an earlier frame.
     fn answer_later(&mut self, owner: u32, id: u32, end: End, effects: &mut Effects<'_>) {
-        let session = self.coordination.sessions.slab[owner].id;
+        let session = self.holdings.sessions.slab[owner].id;
         effects.notices.answer(session, end.head(id));
         effects.tally(OperationCode::Lock, end.status);
         self.gate.see_newest();
@@ -266,23 +256,23 @@ impl Engine {
     /// that this has freed. What is to be settled next.
     fn settle_one(&mut self, lock: u32, effects: &mut Effects<'_>) -> Vec<u32> {
         loop {
-            let first = self.coordination.locks.get(lock).waits.first;
+            let first = self.holdings.locks.get(lock).waits.first;
             if first == NONE {
-                self.coordination.drop_empty(lock);
+                self.holdings.drop_empty(lock);
                 return Vec::new();
             }
-            let wait = self.coordination.locks.waits[first];
+            let wait = self.holdings.locks.waits[first];
             let turn = self.turn_of(&wait);
             if matches!(turn, Turn::Waits) {
                 return Vec::new();
             }
             if self.write_refusal != Status::Ok {
-                self.coordination.leave_unsettled(lock);
+                self.holdings.leave_unsettled(lock);
                 return Vec::new();
             }
             let is_due = self.is_session_due(wait.owner);
             if !effects.has_room() || (is_due && !effects.has_session_room()) {
-                self.coordination.leave_unsettled(lock);
+                self.holdings.leave_unsettled(lock);
                 self.more = true;
                 return Vec::new();
             }
@@ -298,7 +288,7 @@ impl Engine {
 
     /// Whether it is the turn of the first wait of a lock.
     fn turn_of(&self, wait: &Wait) -> Turn {
-        let locks = &self.coordination.locks;
+        let locks = &self.holdings.locks;
         let upgrades = wait.request.upgrades;
         if upgrades != 0 && locks.hold_of_token(wait.lock, upgrades) == NONE {
             Turn::Orphaned
@@ -318,12 +308,9 @@ impl Engine {
             ..
         } = *wait;
         let end = if matches!(turn, Turn::Orphaned) {
-            refused(
-                Status::NotHolder,
-                self.coordination.locks.newest_token(lock),
-            )
+            refused(Status::NotHolder, self.holdings.locks.newest_token(lock))
         } else {
-            let name_length = self.coordination.locks.name(lock).len();
+            let name_length = self.holdings.locks.name(lock).len();
             match self.grant_status(name_length, owner, &request) {
                 Status::Ok => {
                     let hold = self.grant(lock, owner, &request, effects);
@@ -333,7 +320,7 @@ impl Engine {
             }
         };
         self.answer_later(owner, request.id, end, effects);
-        self.coordination.remove_wait(place);
+        self.holdings.remove_wait(place);
     }
 
     /// Whether the bounds of session and memory let a request be granted. An upgrade takes nothing more.

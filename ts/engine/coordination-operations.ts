@@ -19,7 +19,6 @@ import { Status } from '../wire/status.js';
 import { sessionText } from './coordination.js';
 import { cycleText, findCycle } from './deadlock.js';
 import type { Effects } from './effects.js';
-import type { Granting } from './granting.js';
 import type { Holdings } from './holdings.js';
 import { listLocks } from './lock-list.js';
 import { type Hold, holdEndBytes, type Lock, nameText, Wait } from './locks.js';
@@ -27,6 +26,7 @@ import { type NoticeWriter, noticeBytes } from './notices.js';
 import type { Operation } from './operation.js';
 import { scanFits } from './scan.js';
 import type { Session } from './sessions.js';
+import type { Settling } from './settling.js';
 
 /** No room: nothing was done, and the frame stops before the operation. */
 export const NO_ROOM = -1;
@@ -42,7 +42,7 @@ export class CoordinationOperations {
   constructor(
     private readonly effects: Effects,
     private readonly holdings: Holdings,
-    private readonly granting: Granting,
+    private readonly settling: Settling,
     private readonly operation: Operation,
     private readonly reply: ReplyWriter,
     private readonly notices: NoticeWriter,
@@ -103,7 +103,7 @@ export class CoordinationOperations {
    * result, which is written; NO_ROOM or NO_RESULT.
    */
   execute(operationAt: number): number {
-    const { operation, granting } = this;
+    const { operation, settling } = this;
     switch (operation.code) {
       case OperationCode.ListLocks:
         return this.list();
@@ -113,10 +113,10 @@ export class CoordinationOperations {
       case OperationCode.Renew:
         break;
       case OperationCode.EndSession:
-        if (!granting.hasRoomForEnd) return NO_ROOM;
+        if (!settling.hasRoomForEnd) return NO_ROOM;
         break;
       default:
-        if (!granting.hasRoom) return NO_ROOM;
+        if (!settling.hasRoom) return NO_ROOM;
     }
     const status = this.sessionStatus();
     const session = this.present;
@@ -137,7 +137,7 @@ export class CoordinationOperations {
     if (again !== NO_RESULT) return again;
     if (effects.refusesWrites) return this.end(effects.writeRefusal);
     if (code === OperationCode.EndSession) {
-      this.granting.endSession(session);
+      this.settling.endSession(session);
       return this.end(Status.Ok);
     }
     const { position } = effects.keyspace;
@@ -163,7 +163,7 @@ export class CoordinationOperations {
   }
 
   private lock(session: Session): number {
-    const { operation, effects, granting, holdings } = this;
+    const { operation, effects, settling, holdings } = this;
     const { id, flags, ttlMs, expectedRevision, limit: waitMs, keyAt, keyEnd } = operation;
     const name = nameText(this.frame, keyAt, keyEnd);
     const present = holdings.locks.find(name);
@@ -190,20 +190,20 @@ export class CoordinationOperations {
       if (upgradeOf.mode !== LOCK_SHARED) return this.endNotHolder(present);
       if (present.upgrade !== undefined) return this.end(Status.UpgradeConflict);
       if (present.holds.length === 1) {
-        return this.endGranted(granting.upgrade(upgradeOf, { session, id, mode, ttlMs }));
+        return this.endGranted(settling.upgrade(upgradeOf, { session, id, mode, ttlMs }));
       }
     } else if (present === undefined || (present.waits === 0 && present.fits(mode, permits))) {
-      const status = granting.grantStatus(session, keyEnd - keyAt);
+      const status = settling.grantStatus(session, keyEnd - keyAt);
       if (status !== Status.Ok) return this.end(status);
       const partition = this.partitionOfLock();
       const lock = holdings.locks.take(name, this.frame.subarray(keyAt, keyEnd), partition);
-      return this.endGranted(granting.grant(lock, { session, id, mode, ttlMs }));
+      return this.endGranted(settling.grant(lock, { session, id, mode, ttlMs }));
     }
 
     const lock = present;
     if (waitMs === WAIT_NONE) return this.end(Status.LockHeld, lock.newestToken);
     const endBytes = upgradeOf === undefined ? holdEndBytes(keyEnd - keyAt) : 0;
-    const status = granting.sessionStatus(session, endBytes);
+    const status = settling.sessionStatus(session, endBytes);
     if (status !== Status.Ok) return this.end(status);
     if (session.waits.size >= SESSION_WAITS_MAX) return this.end(Status.ResourceExhausted);
     const { now } = effects;
@@ -232,13 +232,13 @@ export class CoordinationOperations {
   private takeAgain(hold: Hold): number {
     if (hold.depth >= LOCK_DEPTH_MAX) return this.end(Status.ResourceExhausted);
     hold.depth++;
-    this.granting.recordHold(hold);
+    this.settling.recordHold(hold);
     return this.endGranted(hold);
   }
 
   /** Unlock, Downgrade, Extend. */
   private change(session: Session): number {
-    const { operation, granting, holdings } = this;
+    const { operation, settling, holdings } = this;
     this.seeLock();
     const lock = this.presentLock();
     const hold = lock?.holdOf(operation.expectedRevision);
@@ -247,23 +247,23 @@ export class CoordinationOperations {
     }
     switch (operation.code) {
       case OperationCode.Unlock: {
-        if (hold.depth === 1) return this.end(Status.Ok, granting.release(hold));
+        if (hold.depth === 1) return this.end(Status.Ok, settling.release(hold));
         hold.depth--;
-        return this.end(Status.Ok, granting.recordHold(hold), 0, hold.depth);
+        return this.end(Status.Ok, settling.recordHold(hold), 0, hold.depth);
       }
       case OperationCode.Downgrade: {
         if (hold.mode === LOCK_PERMIT) return this.end(Status.InvalidArgument);
         if (hold.mode === LOCK_EXCLUSIVE) {
           lock.setMode(hold, LOCK_SHARED);
-          granting.recordHold(hold);
-          granting.settle(lock);
+          settling.recordHold(hold);
+          settling.settle(lock);
         }
         return this.endGranted(hold);
       }
       default: {
-        hold.leaseAt = operation.ttlMs === 0 ? 0 : granting.leaseEnd(operation.ttlMs);
+        hold.leaseAt = operation.ttlMs === 0 ? 0 : settling.leaseEnd(operation.ttlMs);
         holdings.holdDeadlines.set(hold);
-        granting.recordHold(hold);
+        settling.recordHold(hold);
         return this.endGranted(hold);
       }
     }
@@ -275,7 +275,7 @@ export class CoordinationOperations {
     const lock = this.presentLock();
     const wait = waitOfRequest(session, lock, id);
     if (wait !== undefined) {
-      this.granting.giveUp(wait, Status.LockCancelled);
+      this.settling.giveUp(wait, Status.LockCancelled);
       return this.end(Status.Ok);
     }
     const hold = holdOfRequest(session, lock, id);
@@ -284,7 +284,7 @@ export class CoordinationOperations {
   }
 
   private endGranted(hold: Hold): number {
-    return this.end(Status.Ok, hold.token, this.granting.leaseLeft(hold), hold.depth);
+    return this.end(Status.Ok, hold.token, this.settling.leaseLeft(hold), hold.depth);
   }
 
   private endNotHolder(lock: Lock | undefined): number {

@@ -5,16 +5,16 @@ import { Status } from '../wire/status.js';
 import { DUE_PER_CALL_MAX } from './coordination.js';
 import { isBefore, type Timed } from './deadlines.js';
 import type { Effects } from './effects.js';
-import type { Granting } from './granting.js';
 import type { Holdings } from './holdings.js';
 import { type Hold, Wait } from './locks.js';
 import { Session } from './sessions.js';
+import type { Settling } from './settling.js';
 
 export class Due {
   constructor(
     private readonly effects: Effects,
     private readonly holdings: Holdings,
-    private readonly granting: Granting,
+    private readonly settling: Settling,
   ) {}
 
   /** Whether a call at this time has anything to do here. */
@@ -31,20 +31,20 @@ export class Due {
 
   /** Does what is due at the time of the call. */
   run(): void {
-    const { effects, granting } = this;
+    const { effects, settling } = this;
     this.signNewcomers();
-    if (!effects.refusesWrites) granting.settleUnsettled();
+    if (!effects.refusesWrites) settling.settleUnsettled();
     let steps = 0;
     for (let item = this.first(); item !== undefined; item = this.first()) {
-      const hasRoom = item instanceof Session ? granting.hasRoomForEnd : granting.hasRoom;
+      const hasRoom = item instanceof Session ? settling.hasRoomForEnd : settling.hasRoom;
       if (!hasRoom || steps === DUE_PER_CALL_MAX) {
         effects.isLeft = true;
         return;
       }
       steps++;
-      if (item instanceof Session) granting.endSession(item);
-      else if (item instanceof Wait) granting.giveUp(item, Status.LockTimeout);
-      else granting.release(item);
+      if (item instanceof Session) settling.endSession(item);
+      else if (item instanceof Wait) settling.giveUp(item, Status.LockTimeout);
+      else settling.release(item);
     }
   }
 

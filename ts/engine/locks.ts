@@ -1,5 +1,5 @@
 // The lock table: holds, queues, and what fits beside what. It decides nothing about time, sessions or
-// room and makes no records; `granting.ts` does.
+// room and makes no records; `settling.ts` does.
 
 import { compareBytes } from '../wire/bytes.js';
 import { LOCK_EXCLUSIVE, LOCK_PERMIT, LOCK_SHARED } from '../wire/layout.js';

@@ -34,7 +34,7 @@ import {
   TTL_MS_MAX,
 } from '../wire/limits.js';
 import { Status } from '../wire/status.js';
-import { checkCoordination } from './coordination-fields.js';
+import { checkCoordination } from './coordination-check.js';
 import { isValidKey } from './valid-key.js';
 
 /** Bytes of the delta of an increment. */

@@ -47,7 +47,6 @@ import {
 import { FencedWrites } from './fenced-writes.js';
 import { checkFold, checkRestore, checkRevisions, fold, restore } from './fold.js';
 import { Gate } from './gate.js';
-import { Granting } from './granting.js';
 import { Holdings } from './holdings.js';
 import { entryBytes, Keyspace } from './keyspace.js';
 import { NoticeWriter } from './notices.js';
@@ -65,6 +64,7 @@ import {
 import { scan, scanFits } from './scan.js';
 import { openSession, resumeSession } from './session-calls.js';
 import type { Session } from './sessions.js';
+import { Settling } from './settling.js';
 
 const NO_FRAME = new Uint8Array(0);
 
@@ -94,7 +94,7 @@ class TsEngine implements Engine {
   private readonly noticeWriter = new NoticeWriter(this.notices);
   private readonly effects: Effects;
   private readonly holdings: Holdings;
-  private readonly granting: Granting;
+  private readonly settling: Settling;
   private readonly due: Due;
   private readonly coordination: CoordinationOperations;
   private readonly fencedWrites: FencedWrites;
@@ -121,13 +121,13 @@ class TsEngine implements Engine {
     this.effects = new Effects(keyspace, gate, this.recordWriter, options.memoryBytesMax);
     this.holdings = new Holdings(keyspace);
     const { effects, holdings } = this;
-    this.granting = new Granting(effects, holdings, noticeWriter, this.counters);
-    this.due = new Due(effects, holdings, this.granting);
+    this.settling = new Settling(effects, holdings, noticeWriter, this.counters);
+    this.due = new Due(effects, holdings, this.settling);
     this.fencedWrites = new FencedWrites(effects, holdings, operation);
     this.coordination = new CoordinationOperations(
       effects,
       holdings,
-      this.granting,
+      this.settling,
       operation,
       replyWriter,
       noticeWriter,
@@ -422,7 +422,7 @@ class TsEngine implements Engine {
     const session = this.sessionAfter(handle);
     if (session !== 0 && session !== this.sessionBefore(handle)) {
       const owner = this.coordination.present as Session;
-      const status = this.granting.sessionStatus(owner, recordBytes(operation.keyLength, 0));
+      const status = this.settling.sessionStatus(owner, recordBytes(operation.keyLength, 0));
       if (status !== Status.Ok) return this.end(status, present, 0);
     }
     if (!this.memoryAllows(handle, operation.valueLength)) {

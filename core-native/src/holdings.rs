@@ -13,7 +13,7 @@ use crate::locks::Locks;
 use crate::sessions::Sessions;
 use crate::slab::NONE;
 
-pub struct Coordination {
+pub struct Holdings {
     pub hashing: Hashing,
     pub sessions: Sessions,
     pub locks: Locks,
@@ -30,7 +30,7 @@ pub struct Coordination {
     pub is_touched: bool,
 }
 
-impl Coordination {
+impl Holdings {
     pub fn new(hashing: Hashing) -> Self {
         Self {
             hashing,
@@ -285,9 +285,9 @@ mod tests {
     #[test]
     fn deadlines_of_what_has_ended_do_not_pile_up() {
         let mut keyspace = Keyspace::new(1, Hashing::new(1));
-        let mut coordination = Coordination::new(Hashing::new(1));
-        let session = coordination.open_session(&mut keyspace, 1, 1000, &[0; 16], 0);
-        let lock = coordination.locks.find_or_add(b"a", 0);
+        let mut holdings = Holdings::new(Hashing::new(1));
+        let session = holdings.open_session(&mut keyspace, 1, 1000, &[0; 16], 0);
+        let lock = holdings.locks.find_or_add(b"a", 0);
         for turn in 1..100_000 {
             let grant = Grant {
                 session: 1,
@@ -297,8 +297,8 @@ mod tests {
                 depth: 1,
                 mode: 0,
             };
-            let hold = coordination.add_hold(&mut keyspace, lock, turn, grant);
-            coordination.remove_hold(&mut keyspace, hold);
+            let hold = holdings.add_hold(&mut keyspace, lock, turn, grant);
+            holdings.remove_hold(&mut keyspace, hold);
             let request = Request {
                 id: 1,
                 mode: 0,
@@ -306,18 +306,15 @@ mod tests {
                 lease_ms: 0,
                 upgrades: 0,
             };
-            coordination.add_wait(lock, request, session, 0, 1_000_000);
-            let wait = coordination.locks.get(lock).waits.first;
-            coordination.remove_wait(wait);
-            let other = coordination.open_session(&mut keyspace, 2, 1000, &[0; 16], 0);
-            coordination.set_session_deadline(other);
-            coordination.remove_session(&mut keyspace, other);
+            holdings.add_wait(lock, request, session, 0, 1_000_000);
+            let wait = holdings.locks.get(lock).waits.first;
+            holdings.remove_wait(wait);
+            let other = holdings.open_session(&mut keyspace, 2, 1000, &[0; 16], 0);
+            holdings.set_session_deadline(other);
+            holdings.remove_session(&mut keyspace, other);
         }
         for target in [Target::Session, Target::Hold, Target::Wait] {
-            assert!(
-                coordination.deadlines.take(target).len() < 3000,
-                "{target:?}"
-            );
+            assert!(holdings.deadlines.take(target).len() < 3000, "{target:?}");
         }
     }
 }

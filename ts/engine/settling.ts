@@ -33,7 +33,7 @@ export interface Request {
   readonly ttlMs: number;
 }
 
-export class Granting {
+export class Settling {
   constructor(
     private readonly effects: Effects,
     private readonly holdings: Holdings,
