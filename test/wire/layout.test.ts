@@ -21,6 +21,14 @@ describe('layout', () => {
     expect(OperationResult.sizeOf()).toBe(layout.RESULT_BYTES);
   });
 
+  it('has the lengths of key and value at the same places in every struct', () => {
+    const keys = [layout.OPERATION_KEY_LENGTH, layout.RESULT_KEY_LENGTH, layout.EVENT_KEY_LENGTH];
+    const { OPERATION_VALUE_LENGTH, RESULT_VALUE_LENGTH, EVENT_VALUE_LENGTH } = layout;
+    const values = [OPERATION_VALUE_LENGTH, RESULT_VALUE_LENGTH, EVENT_VALUE_LENGTH];
+    expect(keys).toEqual(keys.map(() => layout.ELEMENT_KEY_LENGTH));
+    expect(values).toEqual(values.map(() => layout.ELEMENT_VALUE_LENGTH));
+  });
+
   it('has the slots of the generated table', () => {
     // A table with one field at a time tells which slot the generated code gives it.
     const slots: [number, (builder: Builder) => void][] = [

@@ -76,7 +76,6 @@ const OVERFLOWS = {
   disconnect: OVERFLOW_DISCONNECT,
 } as const;
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const NO_ORIGIN: Origin = { node: 0, partitions: 0 };
 
 export class WatchStream {
@@ -288,7 +287,7 @@ export class WatchStream {
     const { kind, position, partition, revision, previous } = reader;
     const { form, isPrefix, key: wanted } = this.subject;
     if (!isTold(kind)) return violation(`an event of the kind ${kind}, which this client lacks`);
-    const key = textOf(reader.key);
+    const key = reader.keyText();
     if (key === undefined) return violation('an event whose key is not text');
     const isOfSubject = isPrefix ? key.startsWith(wanted) : key === wanted;
     if (!isOfSubject && !isOfSession(kind)) {
@@ -296,7 +295,7 @@ export class WatchStream {
     }
     let value: Pushed['value'];
     if (kind === EventKind.Put && form !== 'none') {
-      value = form === 'text' ? textOf(reader.value) : reader.value.slice();
+      value = form === 'text' ? reader.valueText() : reader.value.slice();
     }
     const isSnapshot = (reader.flags & FLAG_SNAPSHOT) !== 0;
     this.hasTold = true;
@@ -317,15 +316,6 @@ export class WatchStream {
 
   private tell(event: Pushed, position: number | undefined): void {
     if (this.sink.take(event)) this.position = position;
-  }
-}
-
-/** Undefined where the bytes are not UTF-8. */
-function textOf(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
   }
 }
 

@@ -18,6 +18,10 @@ export const SLOT_HELLO = 12;
 export const SLOT_WELCOME = 14;
 export const SLOT_EVENTS = 16;
 
+// Of every struct in a columnar frame, at the same places.
+export const ELEMENT_KEY_LENGTH = 6;
+export const ELEMENT_VALUE_LENGTH = 8;
+
 // struct Operation
 export const OPERATION_BYTES = 32;
 export const OPERATION_ID = 0;

@@ -2,7 +2,7 @@
 // watches, in order, with their keys and values in one blob.
 
 import { copyBytes } from './bytes.js';
-import { Columns, findColumns } from './columns.js';
+import { ElementReader } from './element-reader.js';
 import { EventKind } from './generated/rondo/wire/event-kind.js';
 import { FrameKind } from './generated/rondo/wire/frame-kind.js';
 import { Status } from './generated/rondo/wire/status.js';
@@ -119,7 +119,7 @@ export class PushWriter {
  * hold the current event; `key` and `value` are views of the frame. A kind that this version does not know
  * is handed out like any other.
  */
-export class PushReader {
+export class PushReader extends ElementReader {
   id = 0;
   kind: EventKind = EventKind.None;
   flags = 0;
@@ -128,41 +128,16 @@ export class PushReader {
   revision = 0;
   previous = 0;
   position = 0;
-  private readonly columns = new Columns();
-  private view = new DataView(new ArrayBuffer(0));
-  private eventAt = 0;
-  private eventsEnd = 0;
-  private keyLength = 0;
-  private valueLength = 0;
-  private dataAt = 0;
-  private dataNext = 0;
 
-  /** Whether `frame` is a valid push. */
-  open(frame: ArrayBuffer): boolean {
-    const view = new DataView(frame);
-    const { columns } = this;
-    this.view = view;
-    this.eventAt = this.eventsEnd = 0;
-    if (!findColumns(view, FrameKind.Push, SLOT_EVENTS, EVENT_BYTES, columns)) return false;
-
-    const eventsEnd = columns.elementsAt + columns.count * EVENT_BYTES;
-    let bytes = 0;
-    for (let at = columns.elementsAt; at < eventsEnd; at += EVENT_BYTES) {
-      bytes += view.getUint16(at + EVENT_KEY_LENGTH, true);
-      bytes += view.getUint32(at + EVENT_VALUE_LENGTH, true);
-    }
-    if (bytes !== columns.dataBytes) return false;
-
-    this.eventAt = columns.elementsAt;
-    this.eventsEnd = eventsEnd;
-    this.dataNext = columns.dataAt;
-    return true;
+  constructor() {
+    super(FrameKind.Push, SLOT_EVENTS, EVENT_BYTES);
   }
 
   /** Moves to the next event; false after the last. */
   next(): boolean {
-    const { view, eventAt: at } = this;
-    if (at >= this.eventsEnd) return false;
+    const at = this.advance();
+    if (at < 0) return false;
+    const { view } = this;
     this.id = view.getUint32(at + EVENT_ID, true);
     this.kind = view.getUint8(at + EVENT_KIND);
     this.flags = view.getUint8(at + EVENT_FLAGS);
@@ -171,20 +146,6 @@ export class PushReader {
     this.revision = readU64(view, at + EVENT_REVISION);
     this.previous = readU64(view, at + EVENT_PREVIOUS);
     this.position = readU64(view, at + EVENT_POSITION);
-    this.keyLength = view.getUint16(at + EVENT_KEY_LENGTH, true);
-    this.valueLength = view.getUint32(at + EVENT_VALUE_LENGTH, true);
-    this.dataAt = this.dataNext;
-    this.dataNext += this.keyLength + this.valueLength;
-    this.eventAt = at + EVENT_BYTES;
     return true;
-  }
-
-  get key(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.view.buffer as ArrayBuffer, this.dataAt, this.keyLength);
-  }
-
-  get value(): Uint8Array<ArrayBuffer> {
-    const at = this.dataAt + this.keyLength;
-    return new Uint8Array(this.view.buffer as ArrayBuffer, at, this.valueLength);
   }
 }

@@ -2,7 +2,7 @@
 // the reader that clients use.
 
 import { copyBytes } from './bytes.js';
-import { Columns, findColumns } from './columns.js';
+import { ElementReader } from './element-reader.js';
 import { FrameKind } from './generated/rondo/wire/frame-kind.js';
 import { Status } from './generated/rondo/wire/status.js';
 import {
@@ -193,119 +193,33 @@ export class ReplyWriter {
   }
 }
 
-/** Blobs up to this many bytes are decoded once for all the texts in them. */
-const SHARED_TEXT_BYTES_MAX = 64 * 1024;
-
-// A byte order mark is part of the text, and what is not UTF-8 is not text.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /**
  * Reads one reply after another: `open` checks the frame, then `next` goes through its results. The
  * fields hold the current result; `key` and `value` are views of the frame.
  */
-export class ReplyReader {
+export class ReplyReader extends ElementReader {
   id = 0;
   status: Status = Status.Ok;
   flags = 0;
   count = 0;
   revision = 0;
   ttlMs = 0;
-  private readonly columns = new Columns();
-  private keyLength = 0;
-  private valueLength = 0;
-  private view = new DataView(new ArrayBuffer(0));
-  private resultAt = 0;
-  private resultsEnd = 0;
-  private dataAt = 0;
-  private dataNext = 0;
-  /** The blob as text where it is ASCII, `''` where it is not, undefined until it is asked for. */
-  private sharedText: string | undefined;
 
-  /** Whether `frame` is a valid reply. */
-  open(frame: ArrayBuffer): boolean {
-    const view = new DataView(frame);
-    const { columns } = this;
-    this.view = view;
-    this.sharedText = undefined;
-    this.resultAt = this.resultsEnd = 0;
-    if (!findColumns(view, FrameKind.Reply, SLOT_RESULTS, RESULT_BYTES, columns)) return false;
-
-    const resultsEnd = columns.elementsAt + columns.count * RESULT_BYTES;
-    let bytes = 0;
-    for (let at = columns.elementsAt; at < resultsEnd; at += RESULT_BYTES) {
-      bytes += view.getUint16(at + RESULT_KEY_LENGTH, true);
-      bytes += view.getUint32(at + RESULT_VALUE_LENGTH, true);
-    }
-    if (bytes !== columns.dataBytes) return false;
-
-    this.resultAt = columns.elementsAt;
-    this.resultsEnd = resultsEnd;
-    this.dataNext = columns.dataAt;
-    return true;
+  constructor() {
+    super(FrameKind.Reply, SLOT_RESULTS, RESULT_BYTES);
   }
 
   /** Moves to the next result; false after the last. */
   next(): boolean {
-    const { view, resultAt: at } = this;
-    if (at >= this.resultsEnd) return false;
+    const at = this.advance();
+    if (at < 0) return false;
+    const { view } = this;
     this.id = view.getUint32(at + RESULT_ID, true);
     this.status = view.getUint8(at + RESULT_STATUS);
     this.flags = view.getUint8(at + RESULT_FLAGS);
     this.count = view.getUint32(at + RESULT_COUNT, true);
     this.revision = readU64(view, at + RESULT_REVISION);
     this.ttlMs = readU64(view, at + RESULT_TTL_MS);
-    this.keyLength = view.getUint16(at + RESULT_KEY_LENGTH, true);
-    this.valueLength = view.getUint32(at + RESULT_VALUE_LENGTH, true);
-    this.dataAt = this.dataNext;
-    this.dataNext += this.keyLength + this.valueLength;
-    this.resultAt = at + RESULT_BYTES;
     return true;
-  }
-
-  get key(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.view.buffer as ArrayBuffer, this.dataAt, this.keyLength);
-  }
-
-  get value(): Uint8Array<ArrayBuffer> {
-    const at = this.dataAt + this.keyLength;
-    return new Uint8Array(this.view.buffer as ArrayBuffer, at, this.valueLength);
-  }
-
-  /** The key as text, or undefined where it is not UTF-8. */
-  keyText(): string | undefined {
-    return this.textAt(this.dataAt, this.keyLength);
-  }
-
-  /** The value as text, or undefined where it is not UTF-8. */
-  valueText(): string | undefined {
-    return this.textAt(this.dataAt + this.keyLength, this.valueLength);
-  }
-
-  /**
-   * A decoder costs as much for a small value as for a kilobyte. So the blob of a frame is decoded
-   * once, and where it is as many characters as bytes, which only ASCII is, texts are cut from it.
-   */
-  private textAt(at: number, length: number): string | undefined {
-    if (length === 0) return '';
-    const { dataAt: blobAt, dataBytes } = this.columns;
-    this.sharedText ??= dataBytes > SHARED_TEXT_BYTES_MAX ? '' : this.asciiAt(blobAt, dataBytes);
-    if (this.sharedText !== '') {
-      return this.sharedText.substring(at - blobAt, at - blobAt + length);
-    }
-    return this.decodeAt(at, length);
-  }
-
-  private asciiAt(at: number, length: number): string {
-    const text = this.decodeAt(at, length);
-    return text?.length === length ? text : '';
-  }
-
-  private decodeAt(at: number, length: number): string | undefined {
-    try {
-      return decoder.decode(new Uint8Array(this.view.buffer as ArrayBuffer, at, length));
-    } catch {
-      // The decoder's only complaint: these bytes are not UTF-8.
-      return undefined;
-    }
   }
 }
