@@ -27,6 +27,7 @@ export interface WelcomeSession {
 }
 
 const NO_SECRET = new Uint8Array(0);
+const NO_ROUTING = new Uint8Array(0);
 
 export const NO_SESSION: WelcomeSession = {
   session: 0,
@@ -81,5 +82,7 @@ export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
     position: worker.outcomeOf(OUTCOME_POSITION),
     sessions: worker.outcomeOf(OUTCOME_SESSIONS),
     watches: worker.watches.count,
+    worker: 0,
+    routing: NO_ROUTING,
   });
 }

@@ -211,6 +211,8 @@ export class ScriptedNode {
         position: 11,
         sessions: 12,
         watches: 13,
+        worker: 0,
+        routing: new Uint8Array(0),
         ...this.sessionOf(hello),
         ...more,
       }),

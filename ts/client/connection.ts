@@ -137,7 +137,7 @@ export class Connection {
     socket.onopen = () => {
       if (socket !== this.socket) return;
       this.helloAt = performance.now();
-      const hello = { protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME };
+      const hello = { protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME, group: 0 };
       socket.send(encodeHello({ ...hello, ...this.session.hello() }));
     };
     socket.onmessage = (event: { readonly data: unknown }) => {

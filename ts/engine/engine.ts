@@ -37,6 +37,7 @@
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
 //
 // Sessions, locks, fences, ephemeral keys and watches: `coordination.ts` has their part of this contract.
+// Several engines that share the partitions among them: `workers.ts` has theirs.
 //
 // What lies outside an operation reaches the engine through `input`:
 //
@@ -71,6 +72,20 @@ export interface EngineOptions {
   readonly memoryBytesMax: number;
   /** 32 random bits against chosen hash collisions. Shows in no output. */
   readonly hashSeed: number;
+  /** Where the partitions are shared among several engines; undefined: this one has them all. */
+  readonly routing?: EngineRouting | undefined;
+  /** The memory of `Engine.counters`, zeros at first, such as shared memory; undefined: memory of its own. */
+  readonly counters?: Float64Array | undefined;
+}
+
+/** The place of an engine among several; `workers.ts` says what it makes of it. */
+export interface EngineRouting {
+  /** Its index. */
+  readonly worker: number;
+  /** The routing table (`ts/shared/layout.ts`): ROUTING_BYTES of shared memory. */
+  readonly table: Uint32Array;
+  /** The newest revision of each partition, in shared memory: written by the partition's engine. */
+  readonly revisions: BigUint64Array;
 }
 
 // Indices into `Engine.outcome`.
@@ -98,6 +113,8 @@ export const OUTCOME_POSITION = 9;
 export const OUTCOME_SESSIONS = 10;
 export const OUTCOME_HOLDS = 11;
 export const OUTCOME_WAITS = 12;
+/** After `execute`: bytes in `forwards`. */
+export const OUTCOME_FORWARD_BYTES = 13;
 export const OUTCOME_LENGTH = 16;
 
 // Indices into `Engine.input`.
@@ -111,6 +128,8 @@ export const INPUT_DURABLE = 0;
 export const INPUT_WRITE_REFUSAL = 1;
 /** The session whose frame `execute` gets; 0: none. */
 export const INPUT_SESSION = 2;
+/** 1: another worker has forwarded the frame that `execute` gets. */
+export const INPUT_FORWARDED = 3;
 export const INPUT_LENGTH = 8;
 
 /** `Engine.input` as an engine starts with it. */
@@ -131,6 +150,8 @@ export interface Engine {
   readonly records: Uint8Array<ArrayBuffer>;
   /** What the last call tells the node beside the reply; see NOTICE_* in `coordination.ts`. */
   readonly notices: Uint8Array<ArrayBuffer>;
+  /** What the last `execute` left to other workers; see FORWARD_* in `workers.ts`. Empty without routing. */
+  readonly forwards: Uint8Array<ArrayBuffer>;
   /** Scalars of the last call; see OUTCOME_*. */
   readonly outcome: Float64Array;
   /** What the caller sets between calls and `execute` and `advance` read; see INPUT_*. */
@@ -169,6 +190,34 @@ export interface Engine {
    * sign of life); due work first. The outcome has the ttl in OUTCOME_COUNT.
    */
   resumeSession(id: number, digest: Uint8Array, now: number): Status;
+
+  /**
+   * Makes a session of another worker's known here, as a guest (`workers.ts`). Ok, also where it is one
+   * already; INVALID_ARGUMENT: the id is not 1..2^53 - 1, or is of a partition of this engine.
+   */
+  admitSession(id: number): Status;
+
+  /**
+   * Ends a guest, or what a session has left here that is not there any more: a step like the end of a
+   * session (`coordination.ts`), but without a SESSION_END record. Ok, also where nothing is left; a write
+   * refusal; INVALID_ARGUMENT: it is a session of this engine that is there.
+   */
+  endGuest(id: number, now: number): Status;
+
+  /** All guests, and all sessions of own partitions that are not there but have holds or keys here; ascending. */
+  guests(): Float64Array;
+
+  /**
+   * Whom these sessions wait for here: NOTICE_BLOCKER notices (`workers.ts`), by session in the order given.
+   * Returns how many; -1 where they had no room: ask for fewer sessions.
+   */
+  listBlockers(sessions: Float64Array): number;
+
+  /**
+   * Ends the wait of a session under this operation id with DEADLOCK and `detail` as deferred answer, and
+   * settles the lock. False: there is no such wait.
+   */
+  refuseWait(session: number, id: number, detail: Uint8Array, now: number): boolean;
 
   /**
    * Applies records made by an engine of the same number of partitions, in their order. Takes no
