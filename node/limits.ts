@@ -149,3 +149,20 @@ export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
 export const WATCH_HEARTBEAT_MS = 3_000;
 /** Steps of that time, among which connections are spread, so that not all are told at once. */
 export const WATCH_HEARTBEAT_STEPS = 20;
+/** Bytes written to a ring after which they are made visible within the turn; otherwise at its end. */
+export const LINK_PUBLISH_BYTES = 32 * 1024;
+/** Messages that are taken from one ring in a turn of the event loop. */
+export const LINK_TURN_MESSAGES = 512;
+/** Milliseconds that a worker looks for messages in every turn, once one was sent or has come, before it parks. */
+export const LINK_SPIN_MS = 0.05;
+/** Milliseconds between two looks for room in a ring that is full, and for workers that came or went. */
+export const LINK_RETRY_MS = 1;
+export const LINK_LOOK_INTERVAL_MS = 100;
+/** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */
+export const LINK_WAITING_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes that a channel has on their way to its socket before they count as unread there. */
+export const CHANNEL_WINDOW_BYTES = 256 * 1024;
+/** Bytes that a socket has taken of a channel after which the other side is told. */
+export const CHANNEL_CREDIT_BYTES = 64 * 1024;
+/** Milliseconds that a graceful stop waits for answers from other workers. */
+export const FORWARDS_DEADLINE_MS = 5_000;
