@@ -19,8 +19,8 @@ const SENT_BYTES = 2;
 const RECORD_BYTES = 3;
 const CONNECTIONS_ACCEPTED = 4;
 const OPERATIONS_OVERLOADED = 5;
-const FORWARDED_FRAMES = 6;
-const FORWARDED_OPERATIONS = 7;
+const FRAMES_FORWARDED = 6;
+const OPERATIONS_FORWARDED = 7;
 /** Buckets, then the sum in milliseconds. */
 const FRAME_DURATIONS = 8;
 const REFUSED = FRAME_DURATIONS + DURATION_BUCKET_COUNT + 1;
@@ -147,18 +147,18 @@ export class Counters {
   }
 
   /** Frames, and the operations in them, that were sent on to the workers whose they are. */
-  get forwardedFrames(): number {
-    return this.block[FORWARDED_FRAMES] as number;
+  get framesForwarded(): number {
+    return this.block[FRAMES_FORWARDED] as number;
   }
-  set forwardedFrames(value: number) {
-    this.block[FORWARDED_FRAMES] = value;
+  set framesForwarded(value: number) {
+    this.block[FRAMES_FORWARDED] = value;
   }
 
-  get forwardedOperations(): number {
-    return this.block[FORWARDED_OPERATIONS] as number;
+  get operationsForwarded(): number {
+    return this.block[OPERATIONS_FORWARDED] as number;
   }
-  set forwardedOperations(value: number) {
-    this.block[FORWARDED_OPERATIONS] = value;
+  set operationsForwarded(value: number) {
+    this.block[OPERATIONS_FORWARDED] = value;
   }
 }
 

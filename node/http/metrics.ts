@@ -187,12 +187,12 @@ export class Metrics {
     this.counter(
       'rondo_forwarded_frames_total',
       'Frames that were sent on to another worker.',
-      () => counters.forwardedFrames,
+      () => counters.framesForwarded,
     );
     this.counter(
       'rondo_forwarded_operations_total',
       'Operations that were sent on to another worker.',
-      () => counters.forwardedOperations,
+      () => counters.operationsForwarded,
     );
   }
 
