@@ -155,8 +155,7 @@ export const LINK_PUBLISH_BYTES = 32 * 1024;
 export const LINK_TURN_MESSAGES = 512;
 /** Milliseconds that a worker looks for messages in every turn, once one was sent or has come, before it parks. */
 export const LINK_SPIN_MS = 0.05;
-/** Milliseconds between two looks for room in a ring that is full, and for workers that came or went. */
-export const LINK_RETRY_MS = 1;
+/** Milliseconds between two looks whether workers have come or gone, beside those when something comes. */
 export const LINK_LOOK_INTERVAL_MS = 100;
 /** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */
 export const LINK_WAITING_BYTES_MAX = 64 * 1024 * 1024;

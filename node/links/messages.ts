@@ -4,8 +4,8 @@
 //
 // A CHANNEL carries one client connection on to another worker: there it is a connection like any other. Its
 // number is the connection's id at the worker that has the socket. `a` is the channel, from either side:
-//   OPEN     b: session, 0: none; bytes: u64 group, 16 bytes that stand for the secret (where there is a session),
-//            then the client's name: without a session, the name alone. Frames behind it wait until the session is known there.
+//   OPEN     b: session, 0: none; bytes: u64 group and 16 bytes that stand for the secret, only where there is a
+//            session; then the client's name. Frames behind it wait until the session is known there.
 //   FRAME    bytes: a request frame. Towards the socket: DATA, bytes: a reply or push frame.
 //   CREDIT   b: bytes of DATA that the socket has taken; until then they count as unread.
 //   CLOSE    b: close code; bytes: reason. From the socket's side, with b = 0: the connection is gone.
