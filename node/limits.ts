@@ -106,6 +106,8 @@ export const COMPACTION_RATIO = 1.0;
 /** Milliseconds from a compaction that failed to the next attempt, doubled each time up to the bound. */
 export const COMPACTION_RETRY_MS = 10_000;
 export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;
+/** Bytes of the file WORKERS: more than the most workers and partitions take. */
+export const WORKERS_FILE_BYTES_MAX = 1024 * 1024;
 /** Bytes of batches that are gathered before they are written to a copy of a log. */
 export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 /** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */

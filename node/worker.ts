@@ -17,10 +17,11 @@ import { Status } from '../ts/wire/status.js';
 import { Backlogs } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
 import { ConnectionState, logClose, type Peer } from './connection.js';
-import { Counters } from './counters.js';
+import type { Counters } from './counters.js';
 import { Delivery } from './delivery.js';
 import { Effects } from './effects.js';
 import { Expiry } from './expiry.js';
+import { Figures } from './figures.js';
 import { Gate } from './gate.js';
 import { Greeting } from './greeting.js';
 import { Endpoints } from './http/endpoints.js';
@@ -57,7 +58,10 @@ const CLOSE_GOING_AWAY = 1001;
 export class Worker implements TransportHandler<ConnectionState> {
   phase: WorkerPhase = 'starting';
   readonly engine: Engine;
-  readonly counters = new Counters();
+  readonly figures: Figures;
+  readonly counters: Counters;
+  /** Where it listens; 0 before that. */
+  port = 0;
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
   readonly sessions = new SessionRegistry();
@@ -86,6 +90,9 @@ export class Worker implements TransportHandler<ConnectionState> {
   constructor(readonly options: WorkerOptions) {
     const { settings, clock, logger } = options;
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
+    const figures = new Figures(this, options.fabric);
+    this.figures = figures;
+    this.counters = figures.counters;
     const { engine, log, isWaiting } = options.state;
     this.engine = engine;
     this.node = options.state.node;
@@ -146,7 +153,9 @@ export class Worker implements TransportHandler<ConnectionState> {
       registry: this.sessions,
       backlogs: this.backlogs,
       tokens: options.tokens,
-      sessionsMax: settings.sessionsMax,
+      get sessionsMax() {
+        return settings.sessionsMax - figures.sessionsElsewhere();
+      },
       clock,
       logger,
       welcome: (session) => welcomeOf(this, session),
@@ -170,9 +179,8 @@ export class Worker implements TransportHandler<ConnectionState> {
     const afterStep = () => this.afterCall();
     const expiry = new Expiry(this.engine, clock, afterStep, (error) => this.fail(error));
     this.expiry = expiry;
-    let port: number;
     try {
-      port = await this.transport.listen(settings.host, settings.port);
+      this.port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
       this.watches.stop();
@@ -188,7 +196,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
-    return port;
+    return this.port;
   }
 
   /**
@@ -272,7 +280,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     const { settings } = this.options;
     const refusal = judgeUpgrade(request, {
       isServing: this.phase === 'serving',
-      connections: this.connections.size,
+      connections: this.figures.connections(),
       connectionsMax: settings.connectionsMax,
       allowOrigin: settings.allowOrigin,
     });

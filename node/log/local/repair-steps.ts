@@ -4,14 +4,15 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { LogError } from '../log.js';
-import { type DataPaths, syncFile, syncFolder } from './data-directory.js';
 import { unreadable } from './data-errors.js';
 import { FileCopy } from './file-copy.js';
 import { encodeSegmentHeader, FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
+import type { DataPaths } from './format-file.js';
 import type { Piece, RepairPlan } from './repair-plan.js';
 import type { RepairSide } from './repair-sides.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SegmentFinding } from './segment-walk.js';
+import { syncFile, syncFolder } from './sync.js';
 import { absentFile } from './verification.js';
 
 export interface RepairStep {
