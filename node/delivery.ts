@@ -48,9 +48,7 @@ export class Delivery {
 
   /** Closes with `CLOSE_CODE_BASE + status`, and one line for the operator. */
   readonly refuse: Refuse = (peer, status) => {
-    const { sendBufferBytesMax, helloDeadlineMs } = this.settings;
-    const { frameBytesMax } = this;
-    const reason = closeReason(status, { frameBytesMax, sendBufferBytesMax, helloDeadlineMs });
+    const reason = this.reasonOf(status);
     const name = statusName(status);
     this.counters.refused[status] = (this.counters.refused[status] ?? 0) + 1;
     const fields = { event: 'connection_refused', status: name, reason, ...describe(peer) };
@@ -58,6 +56,17 @@ export class Delivery {
     this.logger[level](fields, `connection refused: ${name}`);
     peer.close(CLOSE_CODE_BASE + status, reason);
   };
+
+  /** The same where the client has asked for it: nothing is refused. */
+  readonly dismiss: Refuse = (peer, status) => {
+    peer.close(CLOSE_CODE_BASE + status, this.reasonOf(status));
+  };
+
+  private reasonOf(status: Status): string {
+    const { sendBufferBytesMax, helloDeadlineMs } = this.settings;
+    const { frameBytesMax } = this;
+    return closeReason(status, { frameBytesMax, sendBufferBytesMax, helloDeadlineMs });
+  }
 
   /** A reply waits for the peer to read: counts its operations and bounds its bytes. */
   private await(peer: Peer, sent: SendOutcome, operations: number): void {
