@@ -33,6 +33,14 @@ export const CONNECTIONS_MAX_DEFAULT = 16_384;
 export const SESSIONS_MAX_DEFAULT = 65_536;
 /** Times that the id of a new session is drawn; one that is in use has odds of 2^-37 and less. */
 export const SESSION_DRAWS_MAX = 4;
+/** Times that it is drawn until its partition is this worker's, which may have few of very many. */
+export const SESSION_HOME_DRAWS_MAX = 16_384;
+/** Milliseconds until the end of a guest is tried again that was refused as a write. */
+export const GUEST_END_RETRY_MS = 500;
+/** Guests that are ended in one turn, of those that a start finds or that were refused before. */
+export const GUEST_ENDS_PER_TURN = 64;
+/** Sessions in one message that asks their home whether they are there. */
+export const SESSIONS_PER_CHECK = 1024;
 /** Milliseconds from the opening of a connection to its hello. */
 export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
 /** Bytes that a connection may leave unread before it is closed as a slow reader. */
@@ -157,8 +165,7 @@ export const LINK_PUBLISH_BYTES = 32 * 1024;
 export const LINK_TURN_MESSAGES = 512;
 /** Milliseconds that a worker looks for messages in every turn, once one was sent or has come, before it parks. */
 export const LINK_SPIN_MS = 0.05;
-/** Milliseconds between two looks for room in a ring that is full, and for workers that came or went. */
-export const LINK_RETRY_MS = 1;
+/** Milliseconds between two looks whether workers have come or gone, beside those when something comes. */
 export const LINK_LOOK_INTERVAL_MS = 100;
 /** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */
 export const LINK_WAITING_BYTES_MAX = 64 * 1024 * 1024;

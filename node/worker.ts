@@ -99,7 +99,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.replies = new ReplyViews(engine.reply);
     this.replyView = new DataView(engine.reply.buffer, engine.reply.byteOffset);
     this.delivery = new Delivery(settings, this.frameBytesMax, this.counters, logger);
-    const { send, refuse } = this.delivery;
+    const { send, refuse, dismiss } = this.delivery;
     const afterCall = () => this.afterCall();
     const fail = (error: unknown) => this.fail(error);
     const makeWatches = options.watches ?? watchHubOf;
@@ -145,12 +145,16 @@ export class Worker implements TransportHandler<ConnectionState> {
       logger,
       send,
       refuse,
+      dismiss,
+      homes: () => undefined,
       onMore: () => this.expiry?.hasten(),
     });
     this.greeting = new Greeting({
       engine,
       effects: this.effects,
       registry: this.sessions,
+      homes: undefined,
+      worker: 0,
       backlogs: this.backlogs,
       tokens: options.tokens,
       get sessionsMax() {

@@ -4,8 +4,8 @@
 //
 // A CHANNEL carries one client connection on to another worker: there it is a connection like any other. Its
 // number is the connection's id at the worker that has the socket. `a` is the channel, from either side:
-//   OPEN     b: session, 0: none; bytes: u64 group, 16 bytes that stand for the secret (where there is a session),
-//            then the client's name: without a session, the name alone. Frames behind it wait until the session is known there.
+//   OPEN     b: session, 0: none; bytes: u64 group and 16 bytes that stand for the secret, only where there is a
+//            session; then the client's name. Frames behind it wait until the session is known there.
 //   FRAME    bytes: a request frame. Towards the socket: DATA, bytes: a reply or push frame.
 //   CREDIT   b: bytes of DATA that the socket has taken; until then they count as unread.
 //   CLOSE    b: close code; bytes: reason. From the socket's side, with b = 0: the connection is gone.
@@ -13,13 +13,15 @@
 //             but not behind what waits for a lock.
 //
 // SESSIONS. The home of a session is the worker of its partition; see `../session-homes.ts`.
-//   ATTACH    to the home; a: request; b: session; bytes: u64 group, 16 bytes that stand for the secret.
+//   ATTACH    to the home; a: request; b: session; bytes: u64 group, 16 bytes that stand for the secret, u8 1 for a
+//             hello, which takes the session over from other groups; 0 for a channel, which does not.
 //   ATTACHED  a: request; b: ttl in ms; bytes: u8 status, u8 1 where no worker has lost remembered answers since the
-//             session was first heard.
-//   ENDED     from the home to all; b: session. It has ended, and that is durable: what it has elsewhere ends.
+//             session was made.
+//   ENDED     from the home to all; b: session; bytes: u8 1 where its client has ended it. It has ended, and that is
+//             durable: what it has elsewhere ends.
 //   MOVED     from the home to all; b: session; bytes: u64 group. Connections of other groups are to be closed.
 //   CHECK     to the home; bytes: f64 each, sessions that have something at the sender; those that are not there
-//             are answered with ENDED.
+//             are answered with ENDED. No bytes: asks for those of the other's that have their home here.
 //
 // DEADLOCK; see `../deadlock-search.ts`.
 //   BLOCKERS  a: request; bytes: f64 each, sessions.   EDGES  a: request; b: 1 where it was too much; bytes: notices.

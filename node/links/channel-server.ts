@@ -1,0 +1,131 @@
+// The serving side of channels: the connections of other workers whose operations are of this one's partitions.
+// Each is a `LinkPeer`; a frame of it is executed in the turn in which it comes, like one from a socket.
+
+import { Status } from '../../ts/wire/status.js';
+import type { Backlogs } from '../backlog.js';
+import type { Clock } from '../clock.js';
+import { ConnectionState } from '../connection.js';
+import type { Refuse } from '../delivery.js';
+import { FORWARDS_DEADLINE_MS } from '../limits.js';
+import { decodeOpen } from './channel-open.js';
+import { FrameBuffers } from './frame-buffers.js';
+import { LINK_PEER_ID_FIRST, LinkPeer, type LinkPeerHandler } from './link-peer.js';
+import type { Links } from './links.js';
+import { MessageKind } from './messages.js';
+
+/** The close code of a connection that was lost (RFC 6455). */
+const CLOSE_LOST = 1006;
+/** Milliseconds between two looks whether all that a worker forwarded is answered. */
+const SETTLE_LOOK_MS = 1;
+
+export interface ChannelServerOptions {
+  readonly links: Links;
+  readonly clock: Clock;
+  readonly backlogs: Backlogs;
+  readonly refuse: Refuse;
+  /** Executes a frame, which is valid during the call. */
+  readonly serve: (peer: LinkPeer, frame: ArrayBuffer) => void;
+  /** Makes the peer's session known here, by the session's home, and has it speak for it. */
+  readonly attach: (
+    peer: LinkPeer,
+    session: number,
+    digest: Uint8Array,
+    group: number,
+    done: (status: Status) => void,
+  ) => void;
+  readonly onDrain: (peer: LinkPeer) => void;
+  readonly onClose: (peer: LinkPeer, code: number, reason: string) => void;
+}
+
+export class ChannelServer implements LinkPeerHandler {
+  /** By worker, then by channel. */
+  private readonly peers: Map<number, LinkPeer>[];
+  private readonly frames = new FrameBuffers();
+  private lastId = LINK_PEER_ID_FIRST;
+
+  constructor(private readonly options: ChannelServerOptions) {
+    this.peers = Array.from({ length: options.links.workers }, () => new Map());
+  }
+
+  /** Channels that are open. */
+  get count(): number {
+    return this.peers.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  onOpen(worker: number, channel: number, session: number, bytes: Uint8Array): void {
+    const { links, backlogs, attach, refuse } = this.options;
+    const open = decodeOpen(session, bytes);
+    const state = new ConnectionState(undefined);
+    state.isGreeted = true;
+    state.forwarded = 1;
+    state.client = open.client;
+    state.group = open.group;
+    const peer = new LinkPeer(++this.lastId, state, worker, channel, links, this);
+    this.ofWorker(worker).set(channel, peer);
+    if (open.digest === undefined) return;
+    backlogs.block(peer);
+    attach(peer, session, open.digest, open.group, (status) => {
+      if (!peer.isOpen) return;
+      if (status === Status.Ok) backlogs.unblock(peer);
+      else refuse(peer, status);
+    });
+  }
+
+  onFrame(worker: number, channel: number, bytes: Uint8Array): void {
+    const peer = this.ofWorker(worker).get(channel);
+    // One that was closed here: its socket's side does not know yet.
+    if (peer !== undefined) this.options.serve(peer, this.frames.copy(bytes).buffer);
+  }
+
+  onCredit(worker: number, channel: number, bytes: number): void {
+    this.ofWorker(worker).get(channel)?.credit(bytes);
+  }
+
+  /** The connection is gone at its socket. */
+  onGone(worker: number, channel: number): void {
+    this.ofWorker(worker).get(channel)?.end(CLOSE_LOST, '');
+  }
+
+  onDown(worker: number): void {
+    for (const peer of [...this.ofWorker(worker).values()]) peer.end(CLOSE_LOST, '');
+  }
+
+  /** Answers behind all replies to what the worker has forwarded. */
+  onSettle(worker: number, request: number): void {
+    const { links, clock } = this.options;
+    const deadline = clock.monotonic() + FORWARDS_DEADLINE_MS;
+    const look = () => {
+      if (this.hasUnanswered(worker) && clock.monotonic() < deadline) {
+        clock.after(SETTLE_LOOK_MS, look);
+      } else {
+        links.send(worker, MessageKind.Settled, request, 0);
+      }
+    };
+    look();
+  }
+
+  /** Ends all channels here; their sockets hear it from the end of the link. */
+  close(): void {
+    for (const worker of this.peers.keys()) this.onDown(worker);
+  }
+
+  onDrain(peer: LinkPeer): void {
+    this.options.onDrain(peer);
+  }
+
+  onClose(peer: LinkPeer, code: number, reason: string): void {
+    this.ofWorker(peer.worker).delete(peer.channel);
+    this.options.onClose(peer, code, reason);
+  }
+
+  private hasUnanswered(worker: number): boolean {
+    for (const { data } of this.ofWorker(worker).values()) {
+      if (data.held > 0 || data.backlog !== undefined) return true;
+    }
+    return false;
+  }
+
+  private ofWorker(worker: number): Map<number, LinkPeer> {
+    return this.peers[worker] as Map<number, LinkPeer>;
+  }
+}
