@@ -1,7 +1,7 @@
 // The node's log: pino, JSON lines on standard error, or the same as text for people.
 
-import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino';
 import { isatty } from 'node:tty';
+import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Settings } from './config/settings.js';
 
 const COLOURS: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@
 import { EngineError } from '../ts/engine/engine.js';
 import type { SharedMemory } from '../ts/shared/memory.js';
 import type { Settings } from './config/settings.js';
-import { type NodeErrorCode, NodeError } from './errors.js';
+import { NodeError, type NodeErrorCode } from './errors.js';
 import { LogError, type LogErrorCode } from './log/log.js';
 import type { RecoveryProgress } from './log/open-log.js';
 

@@ -33,8 +33,9 @@ class WorkerThread {
   private transport: Transport | undefined;
   private worker: Worker | undefined;
   private logFailure: LogError | undefined;
-  /** Set by whatever ends the thread first. */
-  private isEnding = false;
+  /** `leaving` is the last: nothing is waited for any more but the log. */
+  private phase: 'running' | 'stopping' | 'leaving' = 'running';
+  private closing: Promise<void> | undefined;
 
   constructor(
     private readonly port: MessagePort,
@@ -77,8 +78,6 @@ class WorkerThread {
         },
       },
     });
-    // Told to end meanwhile: whoever did so could not close what was not open yet.
-    if (this.isEnding) return this.leave();
     const worker = new Worker({
       // The worker's own port; the one that clients know comes with `accept`.
       settings: { ...settings, port: 0 },
@@ -95,7 +94,7 @@ class WorkerThread {
     if (this.logFailure !== undefined) throw this.logFailure;
     const port = await worker.start();
     if (this.logFailure !== undefined) throw this.logFailure;
-    if (this.isEnding) return this.leave();
+    if (this.phase !== 'running') return;
     worker.figures.beat();
     realClock.every(FIGURES_INTERVAL_MS, () => worker.figures.beat());
     this.post({ kind: 'started', port, node: this.state.node });
@@ -110,7 +109,7 @@ class WorkerThread {
         void this.stop();
         break;
       case 'end':
-        this.end();
+        void this.leave();
         break;
       case 'die':
         this.die(message.how);
@@ -128,15 +127,14 @@ class WorkerThread {
     }
   }
 
-  /** Gently, once it serves; the supervisor does not ask for it before. */
+  /** Gently; the supervisor asks for it once the worker serves. */
   private async stop(): Promise<void> {
-    if (this.isEnding) return;
-    this.isEnding = true;
+    if (this.phase !== 'running') return;
+    this.phase = 'stopping';
     let failure: unknown;
     try {
       await this.worker?.stop();
-      this.links.close();
-      await this.state?.close();
+      await this.closeState();
       failure = this.logFailure;
     } catch (error) {
       failure = error;
@@ -146,30 +144,29 @@ class WorkerThread {
   }
 
   private fail(error: unknown): void {
-    if (this.isEnding) {
-      this.logger.error({ event: 'worker_ends_badly', err: error }, 'an error while a worker ends');
-      return;
+    if (this.phase === 'running') {
+      this.post({ kind: 'failed', failure: failureOf(error) });
+      void this.leave();
+    } else {
+      this.logger.error({ event: 'worker_end', err: error }, 'an error while the worker ends');
     }
-    this.post({ kind: 'failed', failure: failureOf(error) });
-    this.end();
   }
 
-  private end(): void {
-    if (this.isEnding) return;
-    this.isEnding = true;
-    // Before it has a state, nothing is open; it leaves when that is there.
-    if (this.state !== undefined || this.logFailure !== undefined) void this.leave();
-    else this.port.unref();
-  }
-
-  /** Closes all that is open. The thread ends when nothing is left to wait for, or by the deadline. */
+  /** Closes all that is open, and ends the thread. */
   private async leave(): Promise<void> {
-    setTimeout(() => process.exit(), THREAD_END_DEADLINE_MS).unref();
+    if (this.phase === 'leaving') return;
+    this.phase = 'leaving';
+    setTimeout(() => process.exit(), THREAD_END_DEADLINE_MS);
     this.links.close();
     await this.transport?.close(0);
     // What failed before fails here again.
-    await this.state?.close().catch(() => undefined);
+    await this.closeState().catch(() => undefined);
     process.exit();
+  }
+
+  private closeState(): Promise<void> {
+    this.closing ??= this.state?.close() ?? Promise.resolve();
+    return this.closing;
   }
 
   private die(how: Death): void {

@@ -187,12 +187,12 @@ export class Metrics {
     this.counter(
       'rondo_forwarded_frames_total',
       'Frames that were sent on to another worker.',
-      () => counters.framesForwarded,
+      () => counters.forwardedFrames,
     );
     this.counter(
       'rondo_forwarded_operations_total',
       'Operations that were sent on to another worker.',
-      () => counters.operationsForwarded,
+      () => counters.forwardedOperations,
     );
   }
 
