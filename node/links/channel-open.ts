@@ -4,10 +4,10 @@ import { readU64, writeU64 } from '../../ts/wire/layout.js';
 import { SESSION_SECRET_BYTES } from '../../ts/wire/limits.js';
 
 export interface ChannelOpen {
-  /** 0: none; `group` and `digest` are then none either. */
+  /** 0: none. */
   readonly session: number;
   readonly group: number;
-  /** What stands for the session's secret. */
+  /** What stands for the session's secret; undefined where there is no session. */
   readonly digest: Uint8Array | undefined;
   /** Name and version of the client library. */
   readonly client: string;
@@ -17,7 +17,7 @@ const HEAD_BYTES = 8 + SESSION_SECRET_BYTES;
 
 export function encodeOpen({ session, group, digest, client }: ChannelOpen): Uint8Array {
   const name = Buffer.from(client);
-  if (session === 0 || digest === undefined) return name;
+  if (digest === undefined) return name;
   const bytes = new Uint8Array(HEAD_BYTES + name.length);
   writeU64(new DataView(bytes.buffer), 0, group);
   bytes.set(digest, 8);
