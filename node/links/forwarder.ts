@@ -181,7 +181,7 @@ export class Forwarder {
     const { session, sessionDigest: digest, client } = data;
     // Of a session that has ended nothing more is known; its home refuses the channel.
     const group = registry.bindingOf(peer)?.group ?? 0;
-    const bytes = encodeOpen({ session, group, digest, client });
+    const bytes = encodeOpen({ group, digest, client });
     if (!links.send(worker, MessageKind.Open, peer.id, session, bytes)) return false;
     data.outgoing ??= new Outgoing(peer, workers);
     data.outgoing.isOpen[worker] = true;
