@@ -13,7 +13,8 @@
 //    mode that it does not take; ttl set outside 1..TTL_MS_MAX; expected_revision of 2^53 or more; a
 //    limit outside 1..SCAN_ENTRIES_MAX: INVALID_ARGUMENT. Used are: get: keys_only. put: condition,
 //    ttl, value. delete: condition always or if_revision. increment: ttl, value (8 bytes exactly).
-//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most).
+//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most), ttl_ms
+//    (an address, see `workers.ts`).
 // 3. Key longer than KEY_BYTES_MAX: KEY_TOO_LONG. Empty key (scan: allowed) or invalid UTF-8 (scan:
 //    not checked, a prefix may end inside a character): INVALID_KEY.
 // 4. put: value over the configured bound: VALUE_TOO_LARGE.
