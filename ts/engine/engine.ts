@@ -59,8 +59,9 @@
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
 // `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
-import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
-import type { Status } from '../wire/status.js';
+import { ROUTING_BYTES } from '../shared/layout.js';
+import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX, WORKERS_MAX } from '../wire/limits.js';
+import { STATUS_COUNT, type Status } from '../wire/status.js';
 
 export type EngineKind = 'native' | 'ts';
 
@@ -142,6 +143,8 @@ export function initialInput(): Float64Array {
 
 /** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
 export const OPERATION_CODE_COUNT = 32;
+/** Figures in `Engine.counters`. */
+export const COUNTERS = OPERATION_CODE_COUNT * STATUS_COUNT;
 
 export interface Engine {
   readonly kind: EngineKind;
@@ -276,7 +279,7 @@ export class EngineError extends Error {
 
 /** Throws `EngineError` (`OPTIONS_INVALID`) where an option is out of range. */
 export function checkOptions(options: EngineOptions): void {
-  const { partitions, valueBytesMax, memoryBytesMax, hashSeed } = options;
+  const { partitions, valueBytesMax, memoryBytesMax, hashSeed, routing, counters } = options;
   if (!isWithin(partitions, 1, PARTITIONS_MAX) || (partitions & (partitions - 1)) !== 0) {
     throw invalid('partitions', partitions, `a power of two from 1 to ${PARTITIONS_MAX}`);
   }
@@ -288,6 +291,22 @@ export function checkOptions(options: EngineOptions): void {
   }
   if (!isWithin(hashSeed, 0, 2 ** 32 - 1)) {
     throw invalid('hashSeed', hashSeed, 'an unsigned 32-bit integer');
+  }
+  if (routing !== undefined) checkRouting(routing, partitions);
+  if (counters !== undefined && counters.length !== COUNTERS) {
+    throw invalid('counters.length', counters.length, `${COUNTERS}`);
+  }
+}
+
+function checkRouting({ worker, table, revisions }: EngineRouting, partitions: number): void {
+  if (!isWithin(worker, 0, WORKERS_MAX - 1)) {
+    throw invalid('routing.worker', worker, `0 to ${WORKERS_MAX - 1}`);
+  }
+  if (table.byteLength !== ROUTING_BYTES) {
+    throw invalid('routing.table.byteLength', table.byteLength, `${ROUTING_BYTES}`);
+  }
+  if (revisions.length !== partitions) {
+    throw invalid('routing.revisions.length', revisions.length, 'one a partition');
   }
 }
 
