@@ -319,8 +319,12 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   private greet(peer: Peer, message: ArrayBuffer): void {
-    // Of a later one it is told when it matters.
-    peer.data.routingVersion = this.options.fabric?.routing.version ?? 0;
+    const routing = this.options.fabric?.routing;
+    if (routing !== undefined) {
+      routing.refresh();
+      // The welcome has this version or a later one, of which the peer may be told once more.
+      peer.data.routingVersion = routing.version;
+    }
     try {
       this.greeting.greet(peer, message);
     } catch (error) {

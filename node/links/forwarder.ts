@@ -158,8 +158,10 @@ export class Forwarder {
 
   private sendOn(peer: Peer, worker: number, operations: number, frame: Uint8Array): void {
     const { fabric, counters, answerAll } = this.options;
-    const { links } = fabric;
-    if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
+    const { links, routing } = fabric;
+    if (!routing.isServing(worker)) {
+      answerAll(peer, frame, Status.Unavailable);
+    } else if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
       answerAll(peer, frame, Status.Overloaded);
     } else if (
       this.open(peer, worker) &&
