@@ -34,8 +34,6 @@ export class ConnectionState {
   sessionDigest: Uint8Array | undefined;
   /** It has sent nothing since it resumed its session, so that it may not know that it has. */
   isUnheard = false;
-  /** Of the connections that share its session, as the client drew it; 0: of none. */
-  group = 0;
   /** 1: its socket is at another worker, which forwards its frames; see `links/link-peer.ts`. */
   forwarded = 0;
   /** Its channels to other workers; undefined where nothing was forwarded yet. */

@@ -4,10 +4,9 @@ import { readU64, writeU64 } from '../../ts/wire/layout.js';
 import { SESSION_SECRET_BYTES } from '../../ts/wire/limits.js';
 
 export interface ChannelOpen {
-  /** 0: none; `group` and `digest` are then none either. */
-  readonly session: number;
+  /** Of the session's connections; 0 where there is none. */
   readonly group: number;
-  /** What stands for the session's secret. */
+  /** What stands for the session's secret; undefined where there is no session. */
   readonly digest: Uint8Array | undefined;
   /** Name and version of the client library. */
   readonly client: string;
@@ -15,9 +14,9 @@ export interface ChannelOpen {
 
 const HEAD_BYTES = 8 + SESSION_SECRET_BYTES;
 
-export function encodeOpen({ session, group, digest, client }: ChannelOpen): Uint8Array {
+export function encodeOpen({ group, digest, client }: ChannelOpen): Uint8Array {
   const name = Buffer.from(client);
-  if (session === 0 || digest === undefined) return name;
+  if (digest === undefined) return name;
   const bytes = new Uint8Array(HEAD_BYTES + name.length);
   writeU64(new DataView(bytes.buffer), 0, group);
   bytes.set(digest, 8);
@@ -27,8 +26,8 @@ export function encodeOpen({ session, group, digest, client }: ChannelOpen): Uin
 
 export function decodeOpen(session: number, bytes: Uint8Array): ChannelOpen {
   const text = (from: number) => Buffer.from(bytes.slice(from)).toString();
-  if (session === 0) return { session, group: 0, digest: undefined, client: text(0) };
+  if (session === 0) return { group: 0, digest: undefined, client: text(0) };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const group = readU64(view, 0);
-  return { session, group, digest: bytes.slice(8, HEAD_BYTES), client: text(HEAD_BYTES) };
+  return { group, digest: bytes.slice(8, HEAD_BYTES), client: text(HEAD_BYTES) };
 }

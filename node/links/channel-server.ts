@@ -7,14 +7,16 @@ import type { Clock } from '../clock.js';
 import { ConnectionState } from '../connection.js';
 import type { Refuse } from '../delivery.js';
 import { FORWARDS_DEADLINE_MS } from '../limits.js';
+import type { SessionHomes } from '../session-homes.js';
+import type { SessionRegistry } from '../session-registry.js';
 import { decodeOpen } from './channel-open.js';
 import { FrameBuffers } from './frame-buffers.js';
 import { LINK_PEER_ID_FIRST, LinkPeer, type LinkPeerHandler } from './link-peer.js';
 import type { Links } from './links.js';
 import { MessageKind } from './messages.js';
 
-/** The close code of a connection that was lost (RFC 6455). */
-const CLOSE_LOST = 1006;
+/** The close code of a channel whose socket's side has ended (RFC 6455: normal). */
+const CLOSE_ENDED = 1000;
 /** Milliseconds between two looks whether all that a worker forwarded is answered. */
 const SETTLE_LOOK_MS = 1;
 
@@ -25,14 +27,8 @@ export interface ChannelServerOptions {
   readonly refuse: Refuse;
   /** Executes a frame, which is valid during the call. */
   readonly serve: (peer: LinkPeer, frame: ArrayBuffer) => void;
-  /** Makes the peer's session known here, by the session's home, and has it speak for it. */
-  readonly attach: (
-    peer: LinkPeer,
-    session: number,
-    digest: Uint8Array,
-    group: number,
-    done: (status: Status) => void,
-  ) => void;
+  readonly registry: SessionRegistry;
+  readonly homes: SessionHomes;
   readonly onDrain: (peer: LinkPeer) => void;
   readonly onClose: (peer: LinkPeer, code: number, reason: string) => void;
 }
@@ -53,21 +49,25 @@ export class ChannelServer implements LinkPeerHandler {
   }
 
   onOpen(worker: number, channel: number, session: number, bytes: Uint8Array): void {
-    const { links, backlogs, attach, refuse } = this.options;
+    const { links, backlogs, registry, homes, refuse } = this.options;
     const open = decodeOpen(session, bytes);
     const state = new ConnectionState(undefined);
     state.isGreeted = true;
     state.forwarded = 1;
     state.client = open.client;
-    state.group = open.group;
     const peer = new LinkPeer(++this.lastId, state, worker, channel, links, this);
     this.ofWorker(worker).set(channel, peer);
-    if (open.digest === undefined) return;
+    const { digest, group } = open;
+    if (digest === undefined) return;
     backlogs.block(peer);
-    attach(peer, session, open.digest, open.group, (status) => {
+    homes.attach(session, digest, group, (status) => {
       if (!peer.isOpen) return;
-      if (status === Status.Ok) backlogs.unblock(peer);
-      else refuse(peer, status);
+      if (status !== Status.Ok) {
+        refuse(peer, status);
+        return;
+      }
+      registry.bind(peer, { session, digest, group, isChannel: true });
+      backlogs.unblock(peer);
     });
   }
 
@@ -83,11 +83,11 @@ export class ChannelServer implements LinkPeerHandler {
 
   /** The connection is gone at its socket. */
   onGone(worker: number, channel: number): void {
-    this.ofWorker(worker).get(channel)?.end(CLOSE_LOST, '');
+    this.ofWorker(worker).get(channel)?.end(CLOSE_ENDED, '');
   }
 
   onDown(worker: number): void {
-    for (const peer of [...this.ofWorker(worker).values()]) peer.end(CLOSE_LOST, '');
+    for (const peer of [...this.ofWorker(worker).values()]) peer.end(CLOSE_ENDED, '');
   }
 
   /** Answers behind all replies to what the worker has forwarded. */

@@ -11,6 +11,7 @@ import type { Peer, Send } from '../connection.js';
 import type { Counters } from '../counters.js';
 import { type Fabric, routingBytesOf } from '../fabric.js';
 import { CHANNEL_CREDIT_BYTES, FORWARDS_DEADLINE_MS, LINK_WAITING_BYTES_MAX } from '../limits.js';
+import type { SessionRegistry } from '../session-registry.js';
 import { encodeOpen } from './channel-open.js';
 import { FrameBuffers } from './frame-buffers.js';
 import { NOTHING } from './links.js';
@@ -36,6 +37,7 @@ export interface ForwarderOptions {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly counters: Counters;
+  readonly registry: SessionRegistry;
   readonly send: Send;
   /** Hands a frame of another worker to a peer. */
   readonly relay: (peer: Peer, frame: Uint8Array) => void;
@@ -156,8 +158,10 @@ export class Forwarder {
 
   private sendOn(peer: Peer, worker: number, operations: number, frame: Uint8Array): void {
     const { fabric, counters, answerAll } = this.options;
-    const { links } = fabric;
-    if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
+    const { links, routing } = fabric;
+    if (!routing.isServing(worker)) {
+      answerAll(peer, frame, Status.Unavailable);
+    } else if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
       answerAll(peer, frame, Status.Overloaded);
     } else if (
       this.open(peer, worker) &&
@@ -172,14 +176,15 @@ export class Forwarder {
 
   /** Opens the channel to a worker where it is not. False: the worker is not there. */
   private open(peer: Peer, worker: number): boolean {
-    const { links, workers } = this.options.fabric;
+    const { fabric, registry } = this.options;
+    const { links, workers } = fabric;
     const { data } = peer;
     if (data.outgoing?.isOpen[worker]) return true;
-    const { session, group, sessionDigest: digest, client } = data;
-    const bytes = encodeOpen({ session, group, digest, client });
-    if (!links.send(worker, MessageKind.Open, peer.id, digest === undefined ? 0 : session, bytes)) {
-      return false;
-    }
+    const { session, sessionDigest: digest, client } = data;
+    // Of a session that has ended nothing more is known; its home refuses the channel.
+    const group = registry.bindingOf(peer)?.group ?? 0;
+    const bytes = encodeOpen({ group, digest, client });
+    if (!links.send(worker, MessageKind.Open, peer.id, session, bytes)) return false;
     data.outgoing ??= new Outgoing(peer, workers);
     data.outgoing.isOpen[worker] = true;
     data.outgoing.uncredited[worker] = 0;

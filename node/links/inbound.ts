@@ -18,7 +18,7 @@ export class Inbound {
   a = 0;
   b = 0;
   /** Valid until the next call of `next`. */
-  bytes = NOTHING;
+  bytes: Uint8Array = NOTHING;
   private partial: Partial | undefined;
 
   constructor(private readonly ring: RingReader) {
