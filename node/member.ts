@@ -27,6 +27,8 @@ export class Member {
   isServing = false;
   /** When the thread is gone; with what its log failed while it stopped. */
   ended: Promise<Error | undefined> = Promise.resolve(undefined);
+  /** Ends when it serves again, or has died in the attempt; undefined: it never died. */
+  revival: Promise<void> | undefined;
   private thread: Thread | undefined;
   private isAsked = false;
   private hasFailed = false;

@@ -143,7 +143,7 @@ export class Supervisor {
     await this.within(ABANDON_DEADLINE_MS, ended);
   }
 
-  /** One worker after the other: those that do not serve are being started anyway. */
+  /** One worker after the other, each while all others serve. */
   async restartAll(): Promise<void> {
     for (const { index } of this.members) await this.restart(index);
   }
@@ -246,7 +246,7 @@ export class Supervisor {
       void this.fail(error);
       return;
     }
-    void member.ended.then(() => this.revive(member));
+    member.revival = member.ended.then(() => this.revive(member));
   }
 
   /** A start that fails is a death of its own. */
@@ -268,7 +268,8 @@ export class Supervisor {
 
   private async restartOnce(member: Member): Promise<void> {
     const { index } = member;
-    if (!member.isServing || this.phase !== 'serving') return;
+    for (const other of this.members) await this.whenServing(other);
+    if (this.phase !== 'serving') return;
     this.options.logger.info(
       { event: 'worker_restarts', worker: index },
       `restarting worker ${index}`,
@@ -279,6 +280,15 @@ export class Supervisor {
     this.tell(index, { state: WORKER_DOWN });
     if (failure !== undefined) this.died(member, failure);
     else await this.revive(member);
+  }
+
+  /** Waits for a worker that has died to serve again, or for the end of all. */
+  private async whenServing(member: Member): Promise<void> {
+    let awaited: Promise<void> | undefined;
+    while (!member.isServing && member.revival !== awaited) {
+      awaited = member.revival;
+      await awaited;
+    }
   }
 
   /** Whether each event loop has turned since the last look. */
