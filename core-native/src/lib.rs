@@ -43,6 +43,7 @@ mod records;
 mod removals;
 mod reply;
 mod request;
+pub mod routing_table;
 mod scan;
 mod session_calls;
 mod sessions;
@@ -76,7 +77,7 @@ use crate::fold::Unfit;
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 44] = [
+    let figures: [u64; 53] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -121,6 +122,15 @@ pub fn abi() -> String {
         due::DUE_PER_CALL_MAX as u64,
         due::DUE_SESSION_ROOM_BYTES as u64,
         due::DUE_ROOM_BYTES as u64,
+        limits::WORKERS_MAX as u64,
+        routing_table::ROUTING_SEQUENCE as u64,
+        routing_table::ROUTING_VERSION as u64,
+        routing_table::ROUTING_WORKERS as u64,
+        routing_table::ROUTING_PARTITIONS as u64,
+        routing_table::ROUTING_STATES as u64,
+        routing_table::ROUTING_OWNERS as u64,
+        routing_table::ROUTING_BYTES as u64,
+        routing_table::WORKER_SERVING.into(),
     ];
     figures.map(|figure| figure.to_string()).join(" ")
 }

@@ -34,6 +34,7 @@ pub const DEADLOCK_STEPS_SHOWN_MAX: usize = 16;
 pub const LOCK_ITEMS_SHOWN_MAX: usize = 64;
 pub const NOTICES_BYTES: usize = 1024 * 1024;
 pub const PARTITIONS_MAX: usize = 65_536;
+pub const WORKERS_MAX: usize = 64;
 
 /// The frame bound that goes with a value bound: a reply must hold the largest value.
 pub fn frame_bytes_max_for(value_bytes_max: usize) -> usize {

@@ -1,6 +1,16 @@
 // The Rust engine behind the contract of `engine.ts`. Buffers are made here, registered once and
 // written in place by the addon; a call passes a frame and numbers and returns a number.
 
+import {
+  ROUTING_BYTES,
+  ROUTING_OWNERS,
+  ROUTING_PARTITIONS,
+  ROUTING_SEQUENCE,
+  ROUTING_STATES,
+  ROUTING_VERSION,
+  ROUTING_WORKERS,
+  WORKER_SERVING,
+} from '../shared/layout.js';
 import { HEADER_BYTES, OPERATION_BYTES, PROTOCOL_VERSION, RESULT_BYTES } from '../wire/layout.js';
 import {
   ANSWERS_REMEMBERED_MAX,
@@ -35,6 +45,7 @@ import {
   SESSION_WAITS_MAX,
   TTL_MS_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
+  WORKERS_MAX,
 } from '../wire/limits.js';
 import { STATUS_COUNT, type Status } from '../wire/status.js';
 import {
@@ -102,6 +113,15 @@ export const ADDON_ABI = [
   DUE_PER_CALL_MAX,
   DUE_SESSION_ROOM_BYTES,
   DUE_ROOM_BYTES,
+  WORKERS_MAX,
+  ROUTING_SEQUENCE,
+  ROUTING_VERSION,
+  ROUTING_WORKERS,
+  ROUTING_PARTITIONS,
+  ROUTING_STATES,
+  ROUTING_OWNERS,
+  ROUTING_BYTES,
+  WORKER_SERVING,
 ].join(' ');
 
 /** What the addon exports. */
