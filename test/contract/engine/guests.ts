@@ -153,7 +153,7 @@ export function guestsContract(create: CreateEngine): void {
       d.as(guest, ephemeral(put(key('k'), 'v')), ephemeral(put(key('j'), 'v')));
       d.as(second, lock(key('c'), { id: 1 }));
       d.as(guest, waitFor(key('c'), 5));
-      d.as(second, waitFor(key('b'), 3));
+      d.as(third, waitFor(key('b'), 3));
       d.as(third, waitFor(key('a'), 4));
       d.as(third, waitFor(key('c'), 6));
       const ended = d.endGuest(guest);
@@ -169,7 +169,7 @@ export function guestsContract(create: CreateEngine): void {
       expect(told(ended)).toEqual([
         `${guest} ended`,
         expect.stringMatching(`^${third}#4 OK`),
-        expect.stringMatching(`^${second}#3 OK`),
+        expect.stringMatching(`^${third}#3 OK`),
       ]);
       expect([...d.engine.guests()]).toEqual([second, third]);
       expect([d.figure(OUTCOME_HOLDS), d.figure(OUTCOME_WAITS)]).toEqual([3, 1]);
