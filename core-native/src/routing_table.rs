@@ -33,7 +33,14 @@ pub const WORKER_SERVING: u32 = 1;
 
 /// Copies that are begun in one call before the old one serves on: the writer is a thread that may have lost
 /// its core in the middle of a change.
+#[cfg(not(all(test, loom)))]
 const COPIES_TRIED_MAX: usize = 64;
+/// Each more multiplies the orders that the checker goes through.
+#[cfg(all(test, loom))]
+const COPIES_TRIED_MAX: usize = 2;
+
+/// In place of a copy's sequence, which is even.
+const NO_COPY: u32 = 1;
 
 /// A reader with a copy of what the engine needs.
 pub struct RoutingTable<'a> {
@@ -51,11 +58,9 @@ pub struct RoutingTable<'a> {
 
 impl<'a> RoutingTable<'a> {
     /// None where the words are no filled table of this number of partitions. The supervisor fills it before a
-    /// worker starts; neither the partitions nor the workers change from then on.
+    /// worker starts; neither the partitions nor the workers change from then on. Waits for a change under way.
     pub fn new(words: &'a [AtomicU32], partitions: usize) -> Option<Self> {
-        if words.len() < ROUTING_OWNERS + partitions
-            || words[ROUTING_SEQUENCE].load(Ordering::Acquire) == 0
-        {
+        if words.len() < ROUTING_OWNERS + partitions {
             return None;
         }
         let workers = words[ROUTING_WORKERS].load(Ordering::Acquire) as usize;
@@ -65,14 +70,13 @@ impl<'a> RoutingTable<'a> {
         }
         let mut table = Self {
             words,
-            sequence: 0,
+            sequence: NO_COPY,
             version: 0,
             workers,
             owners: vec![0; partitions],
             spare: vec![0; partitions],
             serving: 0,
         };
-        // Every change ends, so that there is a whole copy in the end.
         while !table.refresh() {}
         table
             .owners
