@@ -25,22 +25,12 @@ impl Engine {
     }
 
     fn renew_session(&mut self) {
-        let place = self.place_of_session(self.session);
+        let sessions = &mut self.holdings.sessions;
+        let place = sessions.find(self.session);
         if place != NONE {
-            self.holdings.sessions.slab[place].seen = self.now;
+            sessions.slab[place].seen = self.now;
         }
         self.session_place = place;
-    }
-
-    /// The place of a session that is there; NONE where there is none of that id. What one of this engine has
-    /// left is not there.
-    fn place_of_session(&self, id: u64) -> u32 {
-        let sessions = &self.holdings.sessions;
-        let place = sessions.find(id);
-        if place != NONE && sessions.slab[place].is_guest && self.has_session(id) {
-            return NONE;
-        }
-        place
     }
 
     /// Whether sessions of this id are this engine's.

@@ -164,6 +164,7 @@ impl Sessions {
         let session = &mut self.slab[place];
         session.serial = self.serial;
         session.is_guest = true;
+        session.ttl_ms = 0;
         session.answers = None;
         self.drop_newcomer(place);
     }
