@@ -139,7 +139,13 @@ class MemoryLinks implements WorkerLinks {
     return this.isOpen && worker !== this.worker && this.network.isOpen(worker);
   }
 
-  send(worker: number, kind: MessageKind, a: number, b: number, bytes = NOTHING): boolean {
+  send(
+    worker: number,
+    kind: MessageKind,
+    a: number,
+    b: number,
+    bytes: Uint8Array = NOTHING,
+  ): boolean {
     if (!this.isUp(worker)) return false;
     this.network.send(this.worker, worker, kind, a, b, bytes);
     return true;

@@ -112,7 +112,13 @@ export class RingLinks implements WorkerLinks {
     return this.links[worker]?.outbound.waitingBytes ?? 0;
   }
 
-  send(worker: number, kind: MessageKind, a: number, b: number, bytes = NOTHING): boolean {
+  send(
+    worker: number,
+    kind: MessageKind,
+    a: number,
+    b: number,
+    bytes: Uint8Array = NOTHING,
+  ): boolean {
     const link = this.links[worker];
     if (link === undefined || !link.isUp) return false;
     link.outbound.send(kind, a, b, bytes);

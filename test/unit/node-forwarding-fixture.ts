@@ -14,6 +14,7 @@ import { chooseTransport } from '../../node/transport/load.js';
 import type { Transport } from '../../node/transport/transport.js';
 import { History, WATCH_HISTORY } from '../../node/watch/history.js';
 import { Worker } from '../../node/worker.js';
+import { chooseEngine } from '../../ts/engine/load.js';
 import { placePartitions } from '../../ts/engine/ring.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
 import { Doorbell } from '../../ts/shared/doorbell.js';
@@ -121,7 +122,7 @@ export class Cluster {
     if (log !== undefined) this.logs[index] = log;
     worker = new Worker({
       settings,
-      engine: { kind: 'ts', reason: 'test', create: createTsEngine },
+      engine: chooseEngine('ts'),
       transport: chooseTransport('ws'),
       tokens: undefined,
       clock: this.clock,
