@@ -146,8 +146,9 @@ class Redistribution {
       this.discard();
       throw this.faultOf(error);
     }
-    this.step('remove');
-    // Nothing depends on it: what stays, the next start removes.
+    // It holds: from here on nothing ends it, and what was told to stop does so later.
+    options.onStep?.('remove');
+    // Nothing depends on the rest: what stays, the next start removes.
     try {
       removeLeftovers(next);
     } catch (error) {
@@ -180,11 +181,11 @@ class Redistribution {
     });
     this.step('verify');
     for (const log of next.logs) {
-      this.advance(0);
       for (const file of listLogFiles(log).snapshots) {
         await verifySnapshot(file.path, { ...log, gather });
       }
     }
+    this.advance(this.bytesTotal - this.bytesDone);
     return divided;
   }
 
