@@ -290,9 +290,11 @@ describe('the death of a worker', () => {
     await stage.supervisor.start();
     await stage.kill(0);
     await stage.kill(1);
+    stage.holds.add('stop');
     stage.thread(0).fail(new LogError('LOG_FAILED', 'the disk is gone'));
-    await until(() => stage.events.includes('workers_die'), 'the end');
+    await until(() => stage.thread(0).hasEnded, 'the end of worker 0');
     expect(stage.fatal).toEqual([]);
+    stage.thread(1).exit();
     await until(() => stage.fatal.length > 0, 'the end');
     expect(stage.fatal).toMatchObject([{ name: 'LogError', code: 'LOG_FAILED' }]);
     expect(stage.kinds(1).at(-1)).toBe('stop');
