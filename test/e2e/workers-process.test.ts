@@ -70,7 +70,7 @@ afterEach(async () => {
   }
 });
 
-describe('rondo serve --workers 2', () => {
+describe('rondo serve --workers 2', { timeout: 120_000 }, () => {
   it('says when it is ready, and stops on SIGTERM', async () => {
     const node = run();
     const ready = await node.ready();
