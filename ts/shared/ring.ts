@@ -35,8 +35,11 @@ const READ = 32;
 const STARVED = 64;
 
 const PADDING = -1;
-/** Bytes from which the engine's own copy is faster than a loop over words, where both sides are aligned. */
-const BULK_BYTES_MIN = 128;
+/** Bytes from which the engine's own copy is faster than a loop, from where it lies aligned or askew. */
+const BULK_BYTES_MIN = 80;
+const BULK_ASKEW_BYTES_MIN = 192;
+/** Bytes that are moved straight at a time. */
+const STRAIGHTEN_BYTES = 16 * 1024;
 
 /** The views of a ring; throws where its memory is none. */
 class RingMemory {
@@ -74,6 +77,7 @@ export class RingWriter {
   private published: number;
   /** The reader's position as last seen. */
   private read: number;
+  private readonly straight = new Uint8Array(STRAIGHTEN_BYTES);
 
   constructor(buffer: SharedArrayBuffer) {
     const { control, words, doubles, bytes, capacity } = new RingMemory(buffer);
@@ -149,13 +153,25 @@ export class RingWriter {
     return ((this.position - this.read) | 0) <= limit;
   }
 
+  /** `set` into shared memory takes words where both sides are aligned alike, and else single bytes. */
   private copy(at: number, bytes: Uint8Array, start: number, end: number): void {
-    if (end - start >= BULK_BYTES_MIN && ((bytes.byteOffset + start) & 7) === 0) {
+    const length = end - start;
+    const isAskew = ((bytes.byteOffset + start) & 7) !== 0;
+    if (length < (isAskew ? BULK_ASKEW_BYTES_MIN : BULK_BYTES_MIN)) {
+      this.copyWords(at, bytes, start, end);
+    } else if (isAskew) {
+      for (let done = 0; done < length; done += STRAIGHTEN_BYTES) {
+        const part = bytes.subarray(start + done, Math.min(start + done + STRAIGHTEN_BYTES, end));
+        this.straight.set(part);
+        this.bytes.set(this.straight.subarray(0, part.length), at + done);
+      }
+    } else {
       const isWhole = start === 0 && end === bytes.length;
       this.bytes.set(isWhole ? bytes : bytes.subarray(start, end), at);
-      return;
     }
-    // `set` copies what lies askew byte by byte, because the target is shared.
+  }
+
+  private copyWords(at: number, bytes: Uint8Array, start: number, end: number): void {
     const { words } = this;
     let word = at >> 2;
     let from = start;
