@@ -30,9 +30,9 @@ export const RING_CONTROL_BYTES = 384;
 export const RING_HEAD_BYTES = 24;
 
 // Indices of the control words.
-const WRITTEN = 0;
-const READ = 32;
-const STARVED = 64;
+export const RING_WRITTEN = 0;
+export const RING_READ = 32;
+const RING_STARVED = 64;
 
 const PADDING = -1;
 /** Bytes from which the engine's own copy is faster than a loop, from where it lies aligned or askew. */
@@ -88,9 +88,9 @@ export class RingWriter {
     this.capacity = capacity;
     this.mask = capacity - 1;
     this.messageBytesMax = capacity / 4 - RING_HEAD_BYTES;
-    this.position = Atomics.load(control, WRITTEN);
+    this.position = Atomics.load(control, RING_WRITTEN);
     this.published = this.position;
-    this.read = Atomics.load(control, READ);
+    this.read = Atomics.load(control, RING_READ);
   }
 
   /**
@@ -135,21 +135,21 @@ export class RingWriter {
   publish(): void {
     if (this.position === this.published) return;
     this.published = this.position;
-    Atomics.store(this.control, WRITTEN, this.position);
+    Atomics.store(this.control, RING_WRITTEN, this.position);
   }
 
   /** Whether the reader has given anything back since `tryWrite` found no room: to be asked before waiting for it. */
   hasMoreRoom(): boolean {
-    return Atomics.load(this.control, READ) !== this.read;
+    return Atomics.load(this.control, RING_READ) !== this.read;
   }
 
   private findRoom(limit: number): boolean {
-    this.read = Atomics.load(this.control, READ);
+    this.read = Atomics.load(this.control, RING_READ);
     if (((this.position - this.read) | 0) <= limit) return true;
     // The reader gives back only what it can see.
     this.publish();
-    Atomics.store(this.control, STARVED, 1);
-    this.read = Atomics.load(this.control, READ);
+    Atomics.store(this.control, RING_STARVED, 1);
+    this.read = Atomics.load(this.control, RING_READ);
     return ((this.position - this.read) | 0) <= limit;
   }
 
@@ -223,16 +223,16 @@ export class RingReader {
     this.capacity = capacity;
     this.mask = capacity - 1;
     this.releaseBytes = capacity / 8;
-    this.position = Atomics.load(control, READ);
+    this.position = Atomics.load(control, RING_READ);
     this.released = this.position;
     this.givenBack = this.position;
-    this.written = Atomics.load(control, WRITTEN);
+    this.written = Atomics.load(control, RING_WRITTEN);
   }
 
   /** Whether there is a message behind the current one. */
   hasNext(): boolean {
     if (this.position !== this.written) return true;
-    this.written = Atomics.load(this.control, WRITTEN);
+    this.written = Atomics.load(this.control, RING_WRITTEN);
     return this.position !== this.written;
   }
 
@@ -268,7 +268,7 @@ export class RingReader {
 
   /** Passes over all messages: a new incarnation of the reader is not meant by what is there. */
   skipAll(): void {
-    this.written = Atomics.load(this.control, WRITTEN);
+    this.written = Atomics.load(this.control, RING_WRITTEN);
     this.position = this.written;
     this.released = this.position;
     this.giveBack();
@@ -276,9 +276,9 @@ export class RingReader {
 
   private giveBack(): void {
     this.givenBack = this.released;
-    Atomics.store(this.control, READ, this.released);
-    if (Atomics.load(this.control, STARVED) === 0) return;
-    Atomics.store(this.control, STARVED, 0);
+    Atomics.store(this.control, RING_READ, this.released);
+    if (Atomics.load(this.control, RING_STARVED) === 0) return;
+    Atomics.store(this.control, RING_STARVED, 0);
     this.onRoom();
   }
 }
