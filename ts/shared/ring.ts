@@ -30,13 +30,16 @@ export const RING_CONTROL_BYTES = 384;
 export const RING_HEAD_BYTES = 24;
 
 // Indices of the control words.
-const WRITTEN = 0;
-const READ = 32;
-const STARVED = 64;
+export const RING_WRITTEN = 0;
+export const RING_READ = 32;
+const RING_STARVED = 64;
 
 const PADDING = -1;
-/** Bytes from which the engine's own copy is faster than a loop over words, where both sides are aligned. */
-const BULK_BYTES_MIN = 128;
+/** Bytes from which the engine's own copy is faster than a loop, from where it lies aligned or askew. */
+const BULK_BYTES_MIN = 80;
+const BULK_ASKEW_BYTES_MIN = 192;
+/** Bytes that are moved straight at a time. */
+const STRAIGHTEN_BYTES = 16 * 1024;
 
 /** The views of a ring; throws where its memory is none. */
 class RingMemory {
@@ -74,6 +77,7 @@ export class RingWriter {
   private published: number;
   /** The reader's position as last seen. */
   private read: number;
+  private readonly straight = new Uint8Array(STRAIGHTEN_BYTES);
 
   constructor(buffer: SharedArrayBuffer) {
     const { control, words, doubles, bytes, capacity } = new RingMemory(buffer);
@@ -84,9 +88,9 @@ export class RingWriter {
     this.capacity = capacity;
     this.mask = capacity - 1;
     this.messageBytesMax = capacity / 4 - RING_HEAD_BYTES;
-    this.position = Atomics.load(control, WRITTEN);
+    this.position = Atomics.load(control, RING_WRITTEN);
     this.published = this.position;
-    this.read = Atomics.load(control, READ);
+    this.read = Atomics.load(control, RING_READ);
   }
 
   /**
@@ -131,31 +135,43 @@ export class RingWriter {
   publish(): void {
     if (this.position === this.published) return;
     this.published = this.position;
-    Atomics.store(this.control, WRITTEN, this.position);
+    Atomics.store(this.control, RING_WRITTEN, this.position);
   }
 
   /** Whether the reader has given anything back since `tryWrite` found no room: to be asked before waiting for it. */
   hasMoreRoom(): boolean {
-    return Atomics.load(this.control, READ) !== this.read;
+    return Atomics.load(this.control, RING_READ) !== this.read;
   }
 
   private findRoom(limit: number): boolean {
-    this.read = Atomics.load(this.control, READ);
+    this.read = Atomics.load(this.control, RING_READ);
     if (((this.position - this.read) | 0) <= limit) return true;
     // The reader gives back only what it can see.
     this.publish();
-    Atomics.store(this.control, STARVED, 1);
-    this.read = Atomics.load(this.control, READ);
+    Atomics.store(this.control, RING_STARVED, 1);
+    this.read = Atomics.load(this.control, RING_READ);
     return ((this.position - this.read) | 0) <= limit;
   }
 
+  /** `set` into shared memory takes words where both sides are aligned alike, and else single bytes. */
   private copy(at: number, bytes: Uint8Array, start: number, end: number): void {
-    if (end - start >= BULK_BYTES_MIN && ((bytes.byteOffset + start) & 7) === 0) {
+    const length = end - start;
+    const isAskew = ((bytes.byteOffset + start) & 7) !== 0;
+    if (length < (isAskew ? BULK_ASKEW_BYTES_MIN : BULK_BYTES_MIN)) {
+      this.copyWords(at, bytes, start, end);
+    } else if (isAskew) {
+      for (let done = 0; done < length; done += STRAIGHTEN_BYTES) {
+        const part = bytes.subarray(start + done, Math.min(start + done + STRAIGHTEN_BYTES, end));
+        this.straight.set(part);
+        this.bytes.set(this.straight.subarray(0, part.length), at + done);
+      }
+    } else {
       const isWhole = start === 0 && end === bytes.length;
       this.bytes.set(isWhole ? bytes : bytes.subarray(start, end), at);
-      return;
     }
-    // `set` copies what lies askew byte by byte, because the target is shared.
+  }
+
+  private copyWords(at: number, bytes: Uint8Array, start: number, end: number): void {
     const { words } = this;
     let word = at >> 2;
     let from = start;
@@ -207,16 +223,16 @@ export class RingReader {
     this.capacity = capacity;
     this.mask = capacity - 1;
     this.releaseBytes = capacity / 8;
-    this.position = Atomics.load(control, READ);
+    this.position = Atomics.load(control, RING_READ);
     this.released = this.position;
     this.givenBack = this.position;
-    this.written = Atomics.load(control, WRITTEN);
+    this.written = Atomics.load(control, RING_WRITTEN);
   }
 
   /** Whether there is a message behind the current one. */
   hasNext(): boolean {
     if (this.position !== this.written) return true;
-    this.written = Atomics.load(this.control, WRITTEN);
+    this.written = Atomics.load(this.control, RING_WRITTEN);
     return this.position !== this.written;
   }
 
@@ -252,7 +268,7 @@ export class RingReader {
 
   /** Passes over all messages: a new incarnation of the reader is not meant by what is there. */
   skipAll(): void {
-    this.written = Atomics.load(this.control, WRITTEN);
+    this.written = Atomics.load(this.control, RING_WRITTEN);
     this.position = this.written;
     this.released = this.position;
     this.giveBack();
@@ -260,9 +276,9 @@ export class RingReader {
 
   private giveBack(): void {
     this.givenBack = this.released;
-    Atomics.store(this.control, READ, this.released);
-    if (Atomics.load(this.control, STARVED) === 0) return;
-    Atomics.store(this.control, STARVED, 0);
+    Atomics.store(this.control, RING_READ, this.released);
+    if (Atomics.load(this.control, RING_STARVED) === 0) return;
+    Atomics.store(this.control, RING_STARVED, 0);
     this.onRoom();
   }
 }
