@@ -22,11 +22,13 @@ import {
   OUTCOME_SESSIONS,
 } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
-import { Status } from '../../ts/wire/status.js';
+import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 import { helloOf } from '../drive/hello.js';
 import { answersOf, FakeEngine, FakeGate, FakePeer, FakeTurns } from './node-fakes.js';
 
 const SECRET = new Uint8Array(16).fill(9);
+/** Where an engine counts the sessions that their clients have ended. */
+const ENDS_ASKED = OperationCode.EndSession * STATUS_COUNT + Status.Ok;
 
 class Bench {
   readonly engine = new FakeEngine();
@@ -47,6 +49,7 @@ class Bench {
     unwatch: (_: unknown, request: WatchRequest) => this.watched.push(`unwatch ${request.id}`),
   } as unknown as Watches;
   more = 0;
+  dismissed = 0;
   /** Drawn before the system's bytes. */
   readonly drawn: Buffer[] = [];
   readonly gate = new FakeGate(this.engine, (peer, bytes) => this.send(peer as never, bytes));
@@ -75,6 +78,11 @@ class Bench {
       logger,
       send,
       refuse,
+      dismiss: (peer, status) => {
+        this.dismissed++;
+        refuse(peer, status);
+      },
+      homes: () => undefined,
       onMore: () => this.more++,
     });
     this.backlogs = new Backlogs({
@@ -91,6 +99,8 @@ class Bench {
       engine: this.engine.asEngine,
       effects: this.effects,
       registry: this.registry,
+      homes: undefined,
+      worker: 0,
       backlogs: this.backlogs,
       tokens: undefined,
       sessionsMax: 2,
@@ -121,11 +131,11 @@ class Bench {
   }
 
   /** As a call of `advance` that leaves `notices`. */
-  step(notices: FakeEngine['nextNotices'], recordBytes = 64): void {
+  step(notices: FakeEngine['nextNotices'], recordBytes = 64, peer?: FakePeer): void {
     this.engine.nextNotices = notices;
     this.engine.made(recordBytes);
     this.effects.store();
-    this.effects.tell(undefined);
+    this.effects.tell(peer?.asPeer);
   }
 
   private send(peer: FakePeer, bytes: Uint8Array): void {
@@ -248,6 +258,15 @@ describe('a resume', () => {
     expect(bench.registry.peerOf(42)).toBe(peer);
   });
 
+  it('over a connection of the same group takes the place of the older one', () => {
+    const bench = new Bench();
+    const group = 77;
+    const former = bench.resume(42, { group });
+    const peer = bench.resume(42, { group });
+    expect([former.closedWith, peer.closedWith]).toEqual([Status.SessionMoved, undefined]);
+    expect(bench.registry.peerOf(42)).toBe(peer);
+  });
+
   it('with a wrong secret leaves the session where it is', () => {
     const bench = new Bench();
     const former = bench.resume(42);
@@ -317,6 +336,25 @@ describe('a session', () => {
     bench.gate.settle(1);
     expect(peer.sent).toHaveLength(2);
     expect(peer.closedWith).toBe(Status.SessionUnknown);
+  });
+
+  it('that its client has ended closes quietly; one that ends beside it does not', () => {
+    const bench = new Bench();
+    const [peer, other] = [bench.resume(42), bench.resume(43)];
+    const ended = (session: number) => ({ kind: NOTICE_SESSION_ENDED, session });
+    bench.engine.counters[ENDS_ASKED] = 1;
+    bench.step([ended(43), ended(42)], 64, peer);
+    bench.gate.settle(1);
+    expect([peer.closedWith, other.closedWith, bench.dismissed]).toEqual([
+      Status.SessionUnknown,
+      Status.SessionUnknown,
+      1,
+    ]);
+    // Due when its frame came: nobody asked for that.
+    const late = bench.resume(44);
+    bench.step([ended(44)], 64, late);
+    bench.gate.settle(2);
+    expect([late.closedWith, bench.dismissed]).toEqual([Status.SessionUnknown, 1]);
   });
 
   it('that moved is not taken from its new connection when the old one goes', () => {

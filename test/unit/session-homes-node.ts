@@ -1,0 +1,528 @@
+// Several workers as their sessions see them: real homes, registries and greetings over engines and links that are
+// models. Whatever happens next is chosen from outside, so that a test can go through every order of it. A model
+// engine throws where it frees something of a session that is not known, durably, to have ended.
+
+import { createHash } from 'node:crypto';
+import { pino } from 'pino';
+import { Backlogs } from '../../node/backlog.js';
+import { SimulatedClock } from '../../node/clock.js';
+import type { Peer } from '../../node/connection.js';
+import type { Effects } from '../../node/effects.js';
+import { Greeting } from '../../node/greeting.js';
+import type { Links } from '../../node/links/links.js';
+import type { MessageKind } from '../../node/links/messages.js';
+import { type HomesRouting, livesOf, SessionHomes } from '../../node/session-homes.js';
+import { SessionRegistry } from '../../node/session-registry.js';
+import type { WelcomeSession } from '../../node/welcome.js';
+import { sessionText } from '../../ts/engine/coordination.js';
+import { type Engine, OUTCOME_COUNT, OUTCOME_LENGTH } from '../../ts/engine/engine.js';
+import { WORKER_DOWN, WORKER_SERVING, WORKER_STARTING } from '../../ts/shared/layout.js';
+import { partitionOfKey } from '../../ts/wire/partition.js';
+import { Status } from '../../ts/wire/status.js';
+import { helloOf } from '../drive/hello.js';
+import { FakePeer } from './node-fakes.js';
+
+const PARTITIONS = 8;
+export const SECRET = new Uint8Array(16).fill(9);
+/** What stands for it. */
+export const DIGEST = new Uint8Array(createHash('sha256').update(SECRET).digest().subarray(0, 16));
+const TTL_MS = 5_000;
+
+/** A session whose home is this one of so many workers; another for each `number`. */
+export function sessionAt(home: number, workers: number, number = 1): number {
+  let found = 0;
+  for (let session = 1; ; session++) {
+    const text = Buffer.from(sessionText(session));
+    if (partitionOfKey(text, 0, text.length, PARTITIONS) % workers !== home) continue;
+    if (++found === number) return session;
+  }
+}
+
+/** What a log says of a worker: its sessions, and what sessions hold there. */
+interface Logged {
+  readonly sessions: ReadonlyMap<number, Uint8Array>;
+  readonly holds: ReadonlyMap<number, number>;
+}
+
+/** A worker's state that outlives its process, as of each append. */
+class ModelLog {
+  readonly states: Logged[] = [{ sessions: new Map(), holds: new Map() }];
+  durable = 0;
+}
+
+class ModelEngine {
+  readonly outcome = new Float64Array(OUTCOME_LENGTH);
+  readonly sessions: Map<number, Uint8Array>;
+  readonly holds: Map<number, number>;
+  readonly known = new Set<number>();
+  refusesWrites = false;
+  /** Of the last call. */
+  ended: number[] = [];
+
+  constructor(
+    private readonly log: ModelLog,
+    private readonly node: Node,
+    private readonly worker: number,
+  ) {
+    const { sessions, holds } = log.states.at(-1) as Logged;
+    this.sessions = new Map(sessions);
+    this.holds = new Map(holds);
+    for (const session of holds.keys()) if (!sessions.has(session)) this.known.add(session);
+  }
+
+  openSession(id: number, _ttlMs: number, digest: Uint8Array): Status {
+    if (this.node.homeOf(id) !== this.worker) return Status.InvalidArgument;
+    this.sessions.set(id, digest.slice());
+    this.append();
+    return Status.Ok;
+  }
+
+  resumeSession(id: number, digest: Uint8Array): Status {
+    const known = this.sessions.get(id);
+    this.outcome[OUTCOME_COUNT] = known === undefined ? 0 : TTL_MS;
+    if (known === undefined) return Status.SessionUnknown;
+    return Buffer.compare(known, digest) === 0 ? Status.Ok : Status.SessionForbidden;
+  }
+
+  admitSession(id: number): Status {
+    if (this.node.homeOf(id) === this.worker) return Status.InvalidArgument;
+    this.known.add(id);
+    return Status.Ok;
+  }
+
+  endGuest(id: number): Status {
+    if (this.sessions.has(id)) return Status.InvalidArgument;
+    if (this.refusesWrites) return Status.DiskFull;
+    const home = this.node.logs[this.node.homeOf(id)] as ModelLog;
+    if (home.states[home.durable]?.sessions.has(id)) {
+      throw new Error(
+        `what session ${id} has at ${this.worker} was freed before its end was durable`,
+      );
+    }
+    if (this.known.delete(id)) this.ended.push(id);
+    if (this.holds.delete(id)) {
+      this.node.freed++;
+      this.append();
+    }
+    return Status.Ok;
+  }
+
+  guests(): Float64Array {
+    const left = [...this.holds.keys()].filter((id) => !this.sessions.has(id));
+    return Float64Array.from(new Set([...this.known, ...left])).sort();
+  }
+
+  /** As a lock taken by a frame of the session. False: SESSION_UNKNOWN. */
+  hold(id: number): boolean {
+    if (!this.sessions.has(id) && !this.known.has(id)) return false;
+    this.holds.set(id, (this.holds.get(id) ?? 0) + 1);
+    this.append();
+    return true;
+  }
+
+  /** As a session that falls due: one step, and one append. */
+  end(id: number): void {
+    if (!this.sessions.delete(id)) return;
+    this.holds.delete(id);
+    this.ended.push(id);
+    this.append();
+  }
+
+  private append(): void {
+    this.log.states.push({ sessions: new Map(this.sessions), holds: new Map(this.holds) });
+  }
+}
+
+interface Message {
+  /** The lives of both ends as the sender sees them. */
+  readonly epochs: readonly [from: number, to: number];
+  readonly kind: MessageKind;
+  readonly a: number;
+  readonly b: number;
+  readonly bytes: Uint8Array;
+}
+
+/** One life of a worker. */
+export class ModelWorker {
+  readonly engine: ModelEngine;
+  readonly registry: SessionRegistry;
+  readonly homes: SessionHomes;
+  readonly peers: FakePeer[] = [];
+  readonly welcomes = new Map<FakePeer, WelcomeSession>();
+  /** Of the others as this one sees them: their lives, and whether they can be sent to. */
+  readonly seen: { epoch: number; isUp: boolean }[];
+  private readonly greeting: Greeting;
+  private readonly waiting: { append: number; act: () => void }[] = [];
+
+  constructor(
+    readonly node: Node,
+    readonly index: number,
+    readonly epoch: number,
+  ) {
+    this.engine = new ModelEngine(this.log, node, index);
+    this.seen = node.epochs.map((seen) => ({ epoch: seen, isUp: false }));
+    this.registry = new SessionRegistry(livesOf(node.routing));
+    const engine = this.engine as unknown as Engine;
+    const effects = this.effects();
+    const logger = pino({ level: 'silent' });
+    const refuse = (peer: Peer, status: Status) => this.refuse(peer, status);
+    const { registry } = this;
+    const { clock, routing } = node;
+    const fail = (error: unknown) => {
+      throw error;
+    };
+    const parts = { engine, effects, registry, clock, logger, worker: index, refuse };
+    this.homes = new SessionHomes({
+      ...parts,
+      partitions: PARTITIONS,
+      links: this.links(),
+      routing,
+      fail,
+    });
+    const execute = () => 0;
+    const isExecuting = () => true;
+    const backlogs = new Backlogs({ clock, bytesMax: 1_000, isExecuting, execute, refuse });
+    this.greeting = new Greeting({
+      ...parts,
+      homes: this.homes,
+      backlogs,
+      tokens: undefined,
+      sessionsMax: 100,
+      welcome: (session) => {
+        this.welcome = session;
+        return new Uint8Array(1);
+      },
+      send: (peer) => {
+        if (this.welcome !== undefined) {
+          this.welcomes.set(peer as unknown as FakePeer, this.welcome);
+        }
+      },
+    });
+  }
+
+  private welcome: WelcomeSession | undefined;
+
+  get log(): ModelLog {
+    return this.node.logs[this.index] as ModelLog;
+  }
+
+  get isSettled(): boolean {
+    return this.log.durable === this.log.states.length - 1;
+  }
+
+  connect(): FakePeer {
+    const peer = new FakePeer(this.node.nextPeer++);
+    this.peers.push(peer);
+    return peer;
+  }
+
+  /** A connection that resumes the session. */
+  hello(session: number, group = 0, sessionTtlMs = 0): FakePeer {
+    const peer = this.connect();
+    const hello = helloOf({ session, group, sessionTtlMs, sessionSecret: SECRET });
+    this.greeting.answer(peer.asPeer, hello);
+    return peer;
+  }
+
+  open(group = 0): FakePeer {
+    const peer = this.connect();
+    this.greeting.answer(peer.asPeer, helloOf({ group, sessionTtlMs: TTL_MS }));
+    return peer;
+  }
+
+  /** A channel for a connection of another worker. */
+  channel(session: number, digest: Uint8Array, group: number): FakePeer {
+    const peer = this.connect();
+    this.homes.attach(session, digest, group, (status) => {
+      if (!peer.isOpen) return;
+      if (status !== Status.Ok) this.refuse(peer.asPeer, status);
+      else this.registry.bind(peer.asPeer, { session, digest, group, isChannel: true });
+    });
+    return peer;
+  }
+
+  close(peer: FakePeer): void {
+    peer.isOpen = false;
+    this.registry.unbind(peer.asPeer);
+  }
+
+  /** All that was appended is durable. */
+  settle(): void {
+    this.log.durable = this.log.states.length - 1;
+    for (const { act } of this.waiting.splice(0)) act();
+  }
+
+  end(session: number): void {
+    this.engine.end(session);
+    this.tell();
+  }
+
+  private refuse(peer: Peer, status: Status): void {
+    const fake = peer as unknown as FakePeer;
+    fake.refuse(status);
+    this.registry.unbind(peer);
+  }
+
+  private after(act: () => void): void {
+    if (this.isSettled) act();
+    else this.waiting.push({ append: this.log.states.length - 1, act });
+  }
+
+  private disconnect(session: number): void {
+    for (const peer of this.registry.end(session)) {
+      this.after(() => this.refuse(peer, Status.SessionUnknown));
+    }
+  }
+
+  private tell(): void {
+    for (const session of this.engine.ended.splice(0)) {
+      if (!this.homes.isHome(session)) continue;
+      this.disconnect(session);
+      this.after(() => this.homes.onEnded(session, false));
+    }
+  }
+
+  private effects(): Effects {
+    return {
+      store: () => undefined,
+      tell: () => this.tell(),
+      after: (_: unknown, __: number, act: () => void) => this.after(act),
+      afterAll: (act: () => void) => this.after(act),
+      disconnect: (session: number) => this.disconnect(session),
+    } as unknown as Effects;
+  }
+
+  private links(): Links {
+    const { node, index } = this;
+    return {
+      worker: index,
+      workers: node.workers,
+      isUp: (worker) => this.seen[worker]?.isUp === true,
+      send: (worker, kind, a, b, bytes = new Uint8Array(0)) => {
+        const seen = this.seen[worker];
+        if (seen?.isUp !== true) return false;
+        const epochs = [this.epoch, seen.epoch] as const;
+        node.queue(index, worker).push({ epochs, kind, a, b, bytes: bytes.slice() });
+        return true;
+      },
+      waitingBytes: () => 0,
+    };
+  }
+}
+
+export class Node {
+  readonly clock = new SimulatedClock();
+  readonly logs: ModelLog[];
+  readonly epochs: number[];
+  readonly states: number[];
+  readonly alive: (ModelWorker | undefined)[];
+  readonly routing: HomesRouting;
+  /** Guests whose holds were freed. */
+  freed = 0;
+  nextPeer = 1;
+  private readonly queues: Message[][];
+
+  constructor(readonly workers: number) {
+    const each = <T>(make: (index: number) => T) =>
+      Array.from({ length: workers }, (_, i) => make(i));
+    this.logs = each(() => new ModelLog());
+    this.epochs = each(() => 1);
+    this.states = each(() => WORKER_SERVING);
+    this.queues = Array.from({ length: workers * workers }, () => []);
+    this.routing = {
+      workers,
+      owners: Uint16Array.from({ length: PARTITIONS }, (_, partition) => partition % workers),
+      refresh: () => true,
+      stateOf: (worker) => this.states[worker] as number,
+      epochOf: (worker) => this.epochs[worker] as number,
+    };
+    this.alive = each((index) => new ModelWorker(this, index, 1));
+    for (const worker of this.alive) worker?.homes.start();
+    this.drain();
+  }
+
+  homeOf(session: number): number {
+    const text = Buffer.from(sessionText(session));
+    return this.routing.owners[partitionOfKey(text, 0, text.length, PARTITIONS)] as number;
+  }
+
+  worker(index: number): ModelWorker {
+    const worker = this.alive[index];
+    if (worker === undefined) throw new Error(`worker ${index} is not there`);
+    return worker;
+  }
+
+  queue(from: number, to: number): Message[] {
+    return this.queues[from * this.workers + to] as Message[];
+  }
+
+  /** A session that lasts, whose secret is SECRET, made over a connection that is gone. */
+  session(home: number, number = 1): number {
+    const worker = this.worker(home);
+    const id = sessionAt(home, this.workers, number);
+    worker.engine.openSession(id, TTL_MS, DIGEST);
+    worker.settle();
+    return id;
+  }
+
+  /** What can happen by itself: a message arrives, a log gets on, a worker sees how another one is. */
+  steps(): (() => void)[] {
+    const steps: (() => void)[] = [];
+    for (const worker of this.alive) {
+      if (worker === undefined) continue;
+      if (!worker.isSettled) steps.push(() => worker.settle());
+      for (let other = 0; other < this.workers; other++) {
+        if (other === worker.index) continue;
+        if (this.queue(other, worker.index).length > 0)
+          steps.push(() => this.deliver(other, worker));
+        if (this.isStale(worker, other)) steps.push(() => this.look(worker, other));
+      }
+    }
+    return steps;
+  }
+
+  /** All of it, and what timers bring, until nothing is left. */
+  drain(): void {
+    for (let quiet = 0; quiet < 3; quiet++) {
+      for (let steps = this.steps(); steps.length > 0; steps = this.steps()) {
+        quiet = 0;
+        (steps[0] as () => void)();
+      }
+      this.clock.advance(1_000);
+    }
+  }
+
+  crash(index: number): void {
+    const log = this.logs[index] as ModelLog;
+    log.states.length = log.durable + 1;
+    this.alive[index]?.homes.stop();
+    this.alive[index] = undefined;
+    this.states[index] = WORKER_DOWN;
+  }
+
+  /** It comes back in two steps: it runs, and it serves. */
+  restart(index: number): void {
+    this.epochs[index] = (this.epochs[index] as number) + 1;
+    this.states[index] = WORKER_STARTING;
+    // A reader that starts anew passes over what was for the old one.
+    for (let from = 0; from < this.workers; from++) this.queue(from, index).length = 0;
+    const worker = new ModelWorker(this, index, this.epochs[index] as number);
+    this.alive[index] = worker;
+    worker.homes.start();
+  }
+
+  serve(index: number): void {
+    if (this.alive[index] !== undefined) this.states[index] = WORKER_SERVING;
+  }
+
+  private isStale({ seen }: ModelWorker, other: number): boolean {
+    const { epoch, isUp } = seen[other] as { epoch: number; isUp: boolean };
+    const serves = this.states[other] === WORKER_SERVING;
+    return epoch !== this.epochs[other] || isUp !== serves;
+  }
+
+  private look(worker: ModelWorker, other: number): void {
+    this.lose(worker, other);
+    const seen = worker.seen[other] as { epoch: number; isUp: boolean };
+    if (this.states[other] !== WORKER_SERVING) return;
+    seen.isUp = true;
+    worker.homes.onUp(other);
+  }
+
+  /** The link to an earlier life is over. */
+  private lose(worker: ModelWorker, other: number): void {
+    const seen = worker.seen[other] as { epoch: number; isUp: boolean };
+    const { isUp } = seen;
+    seen.epoch = this.epochs[other] as number;
+    seen.isUp = false;
+    if (isUp) worker.homes.onDown(other);
+  }
+
+  private deliver(from: number, to: ModelWorker): void {
+    const message = this.queue(from, to.index).shift() as Message;
+    const [sent, meant] = message.epochs;
+    if (meant !== to.epoch) return;
+    const seen = to.seen[from] as { epoch: number; isUp: boolean };
+    if (sent < seen.epoch) return;
+    if (sent > seen.epoch) this.lose(to, from);
+    const { kind, a, b, bytes } = message;
+    to.homes.onMessage(from, kind, a, b, bytes);
+  }
+}
+
+/** What must be so of a session when nothing is under way any more. */
+export function check(node: Node, session: number): string[] {
+  const faults: string[] = [];
+  const isThere = node.worker(node.homeOf(session)).engine.sessions.has(session);
+  const groups = new Set<number>();
+  for (const { engine, registry, peers, index, welcomes } of node.alive as ModelWorker[]) {
+    if (!isThere && engine.holds.has(session)) faults.push(`holds at ${index} are left`);
+    if (!isThere && engine.known.has(session)) faults.push(`a guest at ${index} is left`);
+    let direct = 0;
+    for (const peer of peers) {
+      if (!peer.isOpen) continue;
+      const binding = registry.bindingOf(peer.asPeer);
+      if (binding === undefined) {
+        faults.push(`connection ${peer.id} at ${index} was not answered`);
+      } else if (binding.session === session) {
+        if (!isThere) faults.push(`connection ${peer.id} at ${index} is of no session`);
+        groups.add(binding.group);
+        if (!binding.isChannel && ++direct > 1) faults.push(`more than one connection at ${index}`);
+        if (!binding.isChannel && !welcomes.has(peer)) faults.push(`no welcome at ${index}`);
+      }
+    }
+  }
+  if (groups.size > 1) faults.push(`groups ${[...groups]} share the session`);
+  return faults;
+}
+
+/**
+ * Runs a scenario in every order of its own steps, each after the one before it in its list, and of what happens
+ * by itself. Returns how many runs that were.
+ */
+export function everyOrder(
+  make: () => { node: Node; lists: (() => void)[][]; check: () => string[] },
+  runsMax = 60_000,
+): number {
+  let runs = 0;
+  /** How far the choices of the last run went, and how many there were. */
+  let path: { chosen: number; of: number }[] = [];
+  for (;;) {
+    runs++;
+    if (runs > runsMax) throw new Error(`more than ${runsMax} orders`);
+    const { node, lists, check: faultsOf } = make();
+    const trail: { chosen: number; of: number }[] = [];
+    const next = lists.map(() => 0);
+    for (;;) {
+      const choices = node.steps();
+      for (const [at, list] of lists.entries()) {
+        const step = list[next[at] as number];
+        if (step === undefined) continue;
+        choices.push(() => {
+          next[at] = (next[at] as number) + 1;
+          step();
+        });
+      }
+      if (choices.length === 0) break;
+      const chosen = path[trail.length]?.chosen ?? 0;
+      trail.push({ chosen, of: choices.length });
+      (choices[chosen] as () => void)();
+    }
+    node.drain();
+    const faults = faultsOf();
+    if (faults.length > 0) {
+      const order = trail.map(({ chosen }) => chosen).join(' ');
+      throw new Error(`order ${order}: ${faults.join('; ')}`);
+    }
+    for (
+      let end = trail.at(-1);
+      end !== undefined && end.chosen + 1 >= end.of;
+      end = trail.at(-1)
+    ) {
+      trail.pop();
+    }
+    const last = trail.at(-1);
+    if (last === undefined) return runs;
+    path = [...trail.slice(0, -1), { chosen: last.chosen + 1, of: last.of }];
+  }
+}
