@@ -5,6 +5,7 @@
 // more the counters: what earlier threads of the worker had counted when they died. So sums never shrink.
 
 import { OPERATION_CODE_COUNT } from '../ts/engine/engine.js';
+import { FigureLayout, type FigureReader, type FigureRow } from '../ts/shared/figures.js';
 import { STATUS_COUNT } from '../ts/wire/status.js';
 
 /** Buckets of a duration histogram: 2^0 to 2^23 microseconds, and one for what is longer. */
@@ -12,54 +13,54 @@ export const DURATION_BUCKET_COUNT = 25;
 /** HTTP statuses with which an upgrade request is refused. */
 export const UPGRADE_REFUSALS = [403, 404, 503] as const;
 
-// Places of counters.
-const FRAMES = 0;
-const RECEIVED_BYTES = 1;
-const SENT_BYTES = 2;
-const RECORD_BYTES = 3;
-const CONNECTIONS_ACCEPTED = 4;
-const OPERATIONS_OVERLOADED = 5;
-const FORWARDED_FRAMES = 6;
-const FORWARDED_OPERATIONS = 7;
+const layout = new FigureLayout();
+const place = () => layout.row().start;
+
+// Counters.
+const FRAMES = place();
+const RECEIVED_BYTES = place();
+const SENT_BYTES = place();
+const RECORD_BYTES = place();
+const CONNECTIONS_ACCEPTED = place();
+const OPERATIONS_OVERLOADED = place();
+const FORWARDED_FRAMES = place();
+const FORWARDED_OPERATIONS = place();
 /** Buckets, then the sum in milliseconds. */
-const FRAME_DURATIONS = 8;
-const REFUSED = FRAME_DURATIONS + DURATION_BUCKET_COUNT + 1;
-const UPGRADES_REFUSED = REFUSED + STATUS_COUNT;
-/** `Engine.counters`. */
-const OPERATIONS = UPGRADES_REFUSED + UPGRADE_REFUSALS.length;
-const OPERATIONS_LENGTH = OPERATION_CODE_COUNT * STATUS_COUNT;
-const LOG_COUNTERS = OPERATIONS + OPERATIONS_LENGTH;
+const FRAME_DURATIONS = layout.row(DURATION_BUCKET_COUNT + 1);
+const REFUSED = layout.row(STATUS_COUNT);
+const UPGRADES_REFUSED = layout.row(UPGRADE_REFUSALS.length);
+const OPERATIONS = layout.row(OPERATION_CODE_COUNT * STATUS_COUNT);
+export const LOG_APPENDS = place();
+export const LOG_DURABLE_APPENDS = place();
+export const COMPACTIONS = place();
+export const COMPACTIONS_FAILED = place();
+const COUNTERS_COUNT = layout.length;
 
-/** Counters that the log and its compactor keep, and gauges. Written now and then: see `Figures.publish`. */
-export const LOG_APPENDS = LOG_COUNTERS;
-export const LOG_DURABLE_APPENDS = LOG_COUNTERS + 1;
-export const COMPACTIONS = LOG_COUNTERS + 2;
-export const COMPACTIONS_FAILED = LOG_COUNTERS + 3;
-
-const GAUGES = LOG_COUNTERS + 4;
-export const CONNECTIONS = GAUGES;
-export const KEYS = GAUGES + 1;
-export const MEMORY_BYTES = GAUGES + 2;
+// Gauges.
+export const CONNECTIONS = place();
+export const KEYS = place();
+export const MEMORY_BYTES = place();
 /** Sum of the revisions of its partitions. */
-export const RECORDS = GAUGES + 3;
-export const SESSIONS = GAUGES + 4;
-export const SESSIONS_CONNECTED = GAUGES + 5;
-export const LOCK_HOLDS = GAUGES + 6;
-export const LOCK_WAITS = GAUGES + 7;
-export const WATCHES = GAUGES + 8;
-export const LOG_BATCHES = GAUGES + 9;
-export const LOG_PENDING_BYTES = GAUGES + 10;
-export const LOG_SEALED_BYTES = GAUGES + 11;
-export const SNAPSHOT_BYTES = GAUGES + 12;
-export const HELD_REPLIES = GAUGES + 13;
-export const HELD_BYTES = GAUGES + 14;
-export const WRITES_REFUSED = GAUGES + 15;
+export const RECORDS = place();
+export const SESSIONS = place();
+export const SESSIONS_CONNECTED = place();
+export const LOCK_HOLDS = place();
+export const LOCK_WAITS = place();
+export const WATCHES = place();
+export const LOG_BATCHES = place();
+export const LOG_PENDING_BYTES = place();
+export const LOG_SEALED_BYTES = place();
+export const SNAPSHOT_BYTES = place();
+export const HELD_REPLIES = place();
+export const HELD_BYTES = place();
+export const WRITES_REFUSED = place();
 /** Moves on as long as the worker's event loop turns. */
-export const BEATS = GAUGES + 16;
-const EARLIER = GAUGES + 17;
+export const BEATS = place();
+
+const EARLIER = layout.row(COUNTERS_COUNT).start;
 
 /** Numbers of a block. */
-export const FIGURES_LENGTH = EARLIER + GAUGES;
+export const FIGURES_LENGTH = layout.length;
 
 /** Durations in buckets of powers of two. An observation is two additions. */
 export class Durations {
@@ -96,10 +97,11 @@ export class Counters {
 
   /** `block`: FIGURES_LENGTH numbers, written by this worker alone. */
   constructor(private readonly block: Float64Array = new Float64Array(FIGURES_LENGTH)) {
-    this.refused = block.subarray(REFUSED, REFUSED + STATUS_COUNT);
-    this.frameDurations = new Durations(block.subarray(FRAME_DURATIONS, REFUSED));
-    this.upgradesRefused = block.subarray(UPGRADES_REFUSED, OPERATIONS);
-    this.operations = block.subarray(OPERATIONS, OPERATIONS + OPERATIONS_LENGTH);
+    const row = ({ start, count }: FigureRow) => block.subarray(start, start + count);
+    this.refused = row(REFUSED);
+    this.frameDurations = new Durations(row(FRAME_DURATIONS));
+    this.upgradesRefused = row(UPGRADES_REFUSED);
+    this.operations = row(OPERATIONS);
   }
 
   /** Request frames that came after a hello. */
@@ -164,19 +166,16 @@ export class Counters {
 
 /** Puts aside what a worker that has died had counted, so that the next one begins with zeros. */
 export function retire(block: Float64Array): void {
-  for (let index = 0; index < GAUGES; index++) {
+  for (let index = 0; index < COUNTERS_COUNT; index++) {
     block[EARLIER + index] = (block[EARLIER + index] as number) + (block[index] as number);
   }
   block.fill(0, 0, EARLIER);
 }
 
-/** Makes `total`, a block too, the sum of all blocks. */
-export function sumBlocks(blocks: readonly Float64Array[], total: Float64Array): void {
-  total.fill(0);
-  for (const block of blocks) {
-    for (let index = 0; index < EARLIER; index++) {
-      const earlier = index < GAUGES ? (block[EARLIER + index] as number) : 0;
-      total[index] = (total[index] as number) + (block[index] as number) + earlier;
-    }
+/** Makes `total`, a block too, the sums of all blocks. */
+export function sumInto(total: Float64Array, blocks: FigureReader): void {
+  for (let index = 0; index < EARLIER; index++) {
+    const earlier = index < COUNTERS_COUNT ? blocks.sumOf(EARLIER + index) : 0;
+    total[index] = blocks.sumOf(index) + earlier;
   }
 }

@@ -8,6 +8,7 @@ import {
   OUTCOME_SESSIONS,
   OUTCOME_WAITS,
 } from '../ts/engine/engine.js';
+import { FigureReader } from '../ts/shared/figures.js';
 import { Status } from '../ts/wire/status.js';
 import {
   BEATS,
@@ -31,12 +32,14 @@ import {
   SESSIONS,
   SESSIONS_CONNECTED,
   SNAPSHOT_BYTES,
-  sumBlocks,
+  sumInto,
   WATCHES,
   WRITES_REFUSED,
 } from './counters.js';
 import type { Fabric } from './fabric.js';
 import type { Worker } from './worker.js';
+
+const BLOCK_BYTES = FIGURES_LENGTH * Float64Array.BYTES_PER_ELEMENT;
 
 export class Figures {
   readonly counters: Counters;
@@ -44,16 +47,15 @@ export class Figures {
   readonly totals = new Float64Array(FIGURES_LENGTH);
   readonly totalCounters = new Counters(this.totals);
   private readonly block: Float64Array;
-  private readonly blocks: readonly Float64Array[];
+  private readonly reader: FigureReader;
 
   constructor(
     private readonly worker: Worker,
     private readonly fabric: Fabric | undefined,
   ) {
-    this.blocks = fabric?.memory.figures.map((buffer) => new Float64Array(buffer)) ?? [
-      new Float64Array(FIGURES_LENGTH),
-    ];
-    this.block = this.blocks[fabric?.worker ?? 0] as Float64Array;
+    const memory = fabric?.memory.figures ?? [new SharedArrayBuffer(BLOCK_BYTES)];
+    this.block = new Float64Array(memory[fabric?.worker ?? 0] as SharedArrayBuffer);
+    this.reader = new FigureReader(memory);
     this.counters = new Counters(this.block);
   }
 
@@ -62,14 +64,12 @@ export class Figures {
     this.publish();
     // An engine that shares its figures counts in the block itself.
     if (this.fabric === undefined) this.counters.operations.set(this.worker.engine.counters);
-    sumBlocks(this.blocks, this.totals);
+    sumInto(this.totals, this.reader);
   }
 
   /** One gauge, summed over all workers. */
   sumOf(gauge: number): number {
-    let sum = 0;
-    for (const block of this.blocks) sum += block[gauge] as number;
-    return sum;
+    return this.reader.sumOf(gauge);
   }
 
   /** Puts the worker's gauges into its block. */

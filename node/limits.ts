@@ -176,3 +176,20 @@ export const CHANNEL_WINDOW_BYTES = 256 * 1024;
 export const CHANNEL_CREDIT_BYTES = 64 * 1024;
 /** Milliseconds that a graceful stop waits for answers from other workers. */
 export const FORWARDS_DEADLINE_MS = 5_000;
+/** Milliseconds between two times that a worker puts its figures into shared memory and shows that it is alive. */
+export const FIGURES_INTERVAL_MS = 100;
+/** Milliseconds between two looks of the supervisor whether all workers are alive. */
+export const HANG_CHECK_MS = 1_000;
+/** Milliseconds without a sign of life of a worker that serves after which the process ends. */
+export const HANG_DEADLINE_MS = 30_000;
+/** Deaths of workers within DEATH_WINDOW_MS with which the process ends. */
+export const DEATHS_MAX = 3;
+export const DEATH_WINDOW_MS = 60_000;
+/** Milliseconds that a worker which has broken down has to close its log and sockets. */
+export const THREAD_END_DEADLINE_MS = 10_000;
+/** Milliseconds that all workers have for a graceful stop: peers, the log, and what is behind them. */
+export const WORKERS_STOP_DEADLINE_MS = 60_000;
+/** Milliseconds that workers have to close their sockets when the process is to end at once. */
+export const ABANDON_DEADLINE_MS = 1_000;
+/** Times that a free port is looked for that workers can share. */
+export const SHARED_PORT_TRIES_MAX = 4;

@@ -164,7 +164,8 @@ function create(
   writeDataFormat(path, format);
 }
 
-function checkFolders({ logs }: DataLayout): void {
+/** Throws `DATA_DAMAGED` where a log's folders are missing. */
+export function checkFolders({ logs }: DataLayout): void {
   for (const folder of logs.flatMap(({ wal, snapshot }) => [wal, snapshot])) {
     if (!existsSync(folder)) throw new DataDamage(join(folder, '*'), 0, 'the folder', 'none');
   }

@@ -19,7 +19,7 @@ import { type Compact, CompactionCancelled } from './compaction.js';
 import { compactInWorker } from './compaction-worker.js';
 import { makeFolder, makeLogFolders, openDataDirectory } from './data-directory.js';
 import { FoldCheck } from './fold-check.js';
-import { listLogFiles } from './log-files.js';
+import { bytesOfLog, listLogFiles } from './log-files.js';
 import { type NativeRecoveryAddon, nativeCompact, nativeGather } from './native-recovery.js';
 import { type RecoveryProgress, recover } from './recovery.js';
 import { type Division, divideSnapshots, type WholeLog } from './snapshot-division.js';
@@ -127,7 +127,7 @@ class Redistribution {
     const { clock, logger } = options;
     const startedAt = clock.monotonic();
     // Each log is read as recovery does it, then for its snapshot, and that is divided.
-    this.bytesTotal = 3 * layout.logs.reduce((sum, log) => sum + bytesOf(log), 0);
+    this.bytesTotal = 3 * layout.logs.reduce((sum, log) => sum + bytesOfLog(log), 0);
     const change = { from: layout.workers, to: next.workers, generation: next.generation };
     logger.info(
       { event: 'redistributing', ...change },
@@ -146,8 +146,9 @@ class Redistribution {
       this.discard();
       throw this.faultOf(error);
     }
-    this.step('remove');
-    // Nothing depends on it: what stays, the next start removes.
+    // It holds: from here on nothing ends it, and what was told to stop does so later.
+    options.onStep?.('remove');
+    // Nothing depends on the rest: what stays, the next start removes.
     try {
       removeLeftovers(next);
     } catch (error) {
@@ -180,11 +181,11 @@ class Redistribution {
     });
     this.step('verify');
     for (const log of next.logs) {
-      this.advance(0);
       for (const file of listLogFiles(log).snapshots) {
         await verifySnapshot(file.path, { ...log, gather });
       }
     }
+    this.advance(this.bytesTotal - this.bytesDone);
     return divided;
   }
 
@@ -215,7 +216,7 @@ class Redistribution {
       isBackground: false,
     };
     const made = await this.compact(job, signal ?? new AbortController().signal);
-    this.advance(bytesOf(log));
+    this.advance(bytesOfLog(log));
     return made;
   }
 
@@ -255,11 +256,6 @@ function removeLeftovers(layout: DataLayout): void {
   removeAll(leftovers);
   if (leftovers.length > 0) syncFolder(layout.path);
   removePlacementAside(layout.path);
-}
-
-function bytesOf(log: WorkerLog): number {
-  const { snapshots, segments } = listLogFiles(log);
-  return [...snapshots, ...segments].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function isEqual(a: Uint16Array, b: Uint16Array): boolean {

@@ -14,7 +14,7 @@ import { DataDamage } from './data-errors.js';
 import { FoldCheck } from './fold-check.js';
 import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from './format.js';
 import { lockedBy } from './lock-file.js';
-import { listLogFiles } from './log-files.js';
+import { bytesOfLog, listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
 import type { Cut, ReadSegment, Undecided } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
@@ -60,7 +60,7 @@ export async function verifyDirectory(
   const layout = readLayout(path);
   const progress = {
     bytesDone: 0,
-    bytesTotal: layout.logs.reduce((sum, log) => sum + bytesOf(log), 0),
+    bytesTotal: layout.logs.reduce((sum, log) => sum + bytesOfLog(log), 0),
   };
   const found: Verification[] = [];
   for (const log of layout.logs) {
@@ -228,11 +228,6 @@ async function isBatchAt(
   } finally {
     await reader.close();
   }
-}
-
-function bytesOf(log: Directory): number {
-  const { snapshots, segments } = listLogFiles(log);
-  return [...snapshots, ...segments].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function newestSnapshot(directory: Directory): number | undefined {
