@@ -163,8 +163,9 @@ export const WATCH_HEARTBEAT_STEPS = 20;
 export const LINK_PUBLISH_BYTES = 32 * 1024;
 /** Messages that are taken from one ring in a turn of the event loop. */
 export const LINK_TURN_MESSAGES = 512;
-/** Milliseconds that a worker looks for messages in every turn, once one was sent or has come, before it parks. */
+/** Milliseconds that a worker waits awake for an answer of another, and how often it does not after that was in vain. */
 export const LINK_SPIN_MS = 0.05;
+export const LINK_SPINS_SKIPPED_MAX = 255;
 /** Milliseconds between two looks whether workers have come or gone, beside those when something comes. */
 export const LINK_LOOK_INTERVAL_MS = 100;
 /** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */

@@ -1,7 +1,7 @@
 // Links over rings in shared memory, one for each direction between each two workers, and a doorbell for each
 // worker. What is sent in a turn of the event loop becomes visible at its end, or when it is much. A worker that
-// has sent or got something looks into its rings in every turn for a short while, as an answer that comes then
-// costs no wake-up; after that it parks, and whoever writes to it, or makes room in a ring that was full, rings.
+// expects an answer looks into its rings in every turn for a short while, as one that comes then costs no wake-up
+// (`spin.ts`); after that it parks, and whoever writes to it, or makes room in a ring that was full, rings.
 //
 // A link is up while both workers serve, by the routing table, until one of them starts anew or leaves. Its end is
 // told behind the messages that had come by then.
@@ -12,16 +12,12 @@ import type { SharedMemory } from '../../ts/shared/memory.js';
 import { RingReader, RingWriter } from '../../ts/shared/ring.js';
 import type { RoutingReader } from '../../ts/shared/routing-table.js';
 import type { Clock, Timer } from '../clock.js';
-import {
-  LINK_LOOK_INTERVAL_MS,
-  LINK_PUBLISH_BYTES,
-  LINK_SPIN_MS,
-  LINK_TURN_MESSAGES,
-} from '../limits.js';
+import { LINK_LOOK_INTERVAL_MS, LINK_PUBLISH_BYTES, LINK_TURN_MESSAGES } from '../limits.js';
 import { Inbound } from './inbound.js';
 import { type LinksHandler, NOTHING, type WorkerLinks } from './links.js';
-import type { MessageKind } from './messages.js';
+import { MessageKind } from './messages.js';
 import { isBetween, kindOf, Outbound } from './outbound.js';
+import { Spin } from './spin.js';
 
 /** The last message of a worker: it is gone. Of the links themselves, so that no part of a worker sees it. */
 const KIND_LEAVE = 0xff;
@@ -63,7 +59,7 @@ export class RingLinks implements WorkerLinks {
   /** The next turn, where one is on its way. */
   private next: Timer | undefined;
   private isParked = false;
-  private spinUntil = 0;
+  private readonly spin = new Spin();
 
   constructor({ memory, worker, routing, clock }: RingLinksOptions) {
     this.worker = worker;
@@ -122,6 +118,7 @@ export class RingLinks implements WorkerLinks {
     const link = this.links[worker];
     if (link === undefined || !link.isUp) return false;
     link.outbound.send(kind, a, b, bytes);
+    if (kind === MessageKind.Frame || kind === MessageKind.Attach) this.spin.expect();
     if (link.outbound.unpublishedBytes > LINK_PUBLISH_BYTES) this.publish(link);
     this.soon();
     return true;
@@ -145,6 +142,7 @@ export class RingLinks implements WorkerLinks {
       hasMore ||= taken === LINK_TURN_MESSAGES;
       isBusy ||= taken > 0;
     }
+    if (isBusy) this.spin.answered();
     // Behind what had come: answers of a worker that is gone now are answers.
     if (!hasMore) this.look();
     for (const link of this.others) {
@@ -158,9 +156,8 @@ export class RingLinks implements WorkerLinks {
 
   /** Says when the next turn is. */
   private rest(isBusy: boolean, hasMore: boolean): void {
-    const now = this.clock.monotonic();
-    if (isBusy) this.spinUntil = now + LINK_SPIN_MS;
-    if (hasMore || now < this.spinUntil) {
+    // One more behind a busy one: under load it is busy too, and nobody has to ring.
+    if (isBusy || hasMore || this.spin.goesOn(this.clock.monotonic())) {
       this.soon();
       return;
     }
