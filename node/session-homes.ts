@@ -5,13 +5,13 @@
 // EXACTLY ONCE. What a session has at a worker is freed by that worker's engine, by one append, when the home says
 // ENDED, which it does when the end is durable. Links are in order, so ENDED never comes before the ATTACHED that
 // made the guest. What a link may have lost with one of its workers is asked for again: whenever a worker sees
-// another come up it sends CHECK with its guests of that home, and an empty CHECK, which asks for the other's: who
-// sees whom first does not matter then. The home answers with ENDED for what is not there. Where writes are
-// refused the end of a guest is tried again until it is done.
+// another come up it sends CHECK with its guests of that home, which answers with ENDED for what is not there. Where
+// writes are refused the end of a guest is tried again until it is done.
 //
 // GROUPS. A session is of one group of connections at a time, which its home knows. A hello takes it over from every
 // other group, at all workers: MOVED leaves before the answer, and in the order of take-overs, so that all agree on
-// the last one. A channel never takes over: one that comes late, of a group that has lost the session, is refused.
+// the last one. A channel does not: one that comes late, of a group that has lost the session, is refused. A home
+// that has started anew knows no groups: then whoever speaks first has the session, and the others lose it.
 
 import type { Logger } from 'pino';
 import { sessionText } from '../ts/engine/coordination.js';
@@ -25,7 +25,7 @@ import type { Clock, Timer } from './clock.js';
 import type { Peer } from './connection.js';
 import type { Effects } from './effects.js';
 import { GUEST_END_RETRY_MS, GUEST_ENDS_PER_TURN, SESSIONS_PER_CHECK } from './limits.js';
-import { type Links, NOTHING } from './links/links.js';
+import type { Links } from './links/links.js';
 import { MessageKind } from './links/messages.js';
 import type { SessionRegistry } from './session-registry.js';
 
@@ -65,7 +65,7 @@ interface Request {
   readonly done: HomeAnswer;
 }
 
-/** What a home knows of a session beside its engine, since it was made or first attached to. */
+/** What a home knows of a session beside its engine, since it was made or first spoke to this process. */
 interface Known {
   readonly group: number;
   /** `lives` when it was made; undefined: this process does not know. */
@@ -181,7 +181,6 @@ export class SessionHomes {
     // What it was asked before, it does not know.
     this.onDown(worker);
     this.sendCheck(worker);
-    this.options.links.send(worker, MessageKind.Check, 0, 0, NOTHING);
   }
 
   onDown(worker: number): void {
@@ -243,20 +242,11 @@ export class SessionHomes {
     }
     let remembered = false;
     if (status === Status.Ok) {
-      if (takesOver || (this.known.get(session)?.group ?? group) === group) {
-        remembered = takesOver ? this.takeOver(session, group) : this.join(session, group);
-      } else {
-        status = Status.SessionMoved;
-      }
+      const { group: present = group } = this.known.get(session) ?? {};
+      if (takesOver || present === group) remembered = this.takeOver(session, group);
+      else status = Status.SessionMoved;
     }
     done(status, ttlMs, remembered);
-  }
-
-  /** A channel may come first, where this worker has started anew. */
-  private join(session: number, group: number): boolean {
-    const known = this.known.get(session);
-    if (known === undefined) this.known.set(session, { group, since: undefined });
-    return known?.since === this.lives();
   }
 
   private onAttach(worker: number, id: number, session: number, bytes: Uint8Array): void {
@@ -345,7 +335,6 @@ export class SessionHomes {
   }
 
   private onCheck(worker: number, bytes: Uint8Array): void {
-    if (bytes.length === 0) this.sendCheck(worker);
     const { engine, effects, clock, links } = this.options;
     const view = viewOf(bytes);
     for (let at = 0; at < bytes.length; at += 8) {

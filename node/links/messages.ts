@@ -21,7 +21,7 @@
 //             durable: what it has elsewhere ends.
 //   MOVED     from the home to all; b: session; bytes: u64 group. Connections of other groups are to be closed.
 //   CHECK     to the home; bytes: f64 each, sessions that have something at the sender; those that are not there
-//             are answered with ENDED. No bytes: asks for those of the other's that have their home here.
+//             are answered with ENDED.
 //
 // DEADLOCK; see `../deadlock-search.ts`.
 //   BLOCKERS  a: request; bytes: f64 each, sessions.   EDGES  a: request; b: 1 where it was too much; bytes: notices.
