@@ -26,7 +26,10 @@ import {
   wholeState,
 } from './log-workers.js';
 
-/** A directory of one worker with a record of every kind, and what they fold to. */
+/** Histories, each taken through all numbers of workers: every step of that syncs many files. */
+const RUNS = 4;
+
+/** A directory with a record of every kind, and what they fold to. */
 async function everyKindIn(workers: number) {
   const { path } = makeDataDirectory();
   const make = new RecordMaker();
@@ -43,7 +46,9 @@ async function everyKindIn(workers: number) {
 }
 
 describe.each(compactions)('redistribution, compacting in %s', (_, compact) => {
-  it('keeps every kind of record through 1, 2, 4, 3, 2 and 1 workers', async () => {
+  it('keeps every kind of record through 1, 2, 4, 3, 2 and 1 workers', {
+    timeout: 120_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(history, fc.infiniteStream(history), async (first, later) => {
         const { path } = makeDataDirectory();
@@ -63,7 +68,7 @@ describe.each(compactions)('redistribution, compacting in %s', (_, compact) => {
           steps = later.next().value;
         }
       }),
-      { numRuns: 15 },
+      { numRuns: RUNS },
     );
   });
 
@@ -216,7 +221,7 @@ describe.each([
   [4, 3],
   [4, 1],
 ])('a crash in a redistribution from %i to %i workers', (from, to) => {
-  it('leaves the old logs or the new ones whole, at every step', async () => {
+  it('leaves the old logs or the new ones whole, at every step', { timeout: 120_000 }, async () => {
     const { path, model } = await everyKindIn(from);
     const old = readLayout(path).generation;
     const crashes: { step: string; copy: string }[] = [];
