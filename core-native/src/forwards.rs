@@ -122,3 +122,7 @@ fn data_bytes(operation: &[u8]) -> usize {
     usize::from(read_u16(operation, OPERATION_KEY_LENGTH))
         + read_u32(operation, OPERATION_VALUE_LENGTH) as usize
 }
+
+#[cfg(test)]
+#[path = "forwards_tests.rs"]
+mod tests;

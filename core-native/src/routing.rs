@@ -235,3 +235,7 @@ fn for_each_partition(records: &[u8], mut call: impl FnMut(usize)) {
         rest = after;
     }
 }
+
+#[cfg(test)]
+#[path = "routing_tests.rs"]
+mod tests;
