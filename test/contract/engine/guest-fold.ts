@@ -7,10 +7,9 @@ import {
   OUTCOME_MEMORY_BYTES,
   OUTCOME_SESSIONS,
 } from '../../../ts/engine/engine.js';
-import { SESSION_OVERHEAD_BYTES } from '../../../ts/wire/limits.js';
 import { endSession, ephemeral, lock, once, unlock, waitFor } from '../../drive/coordination.js';
 import { Drive, effects, text, told } from '../../drive/drive.js';
-import { effectsOf, effectText, splitRecords } from '../../drive/effects.js';
+import { splitRecords } from '../../drive/effects.js';
 import type { CreateEngine } from '../../drive/engines.js';
 import { del, increment, put, touch } from '../../drive/operations.js';
 import { Random, seedOf } from '../../parity/random.js';
@@ -119,43 +118,41 @@ export function guestFoldContract(create: CreateEngine): void {
       expect(d.openSession(1).status).toBe('OK');
     });
 
-    it('is forgotten with the last that it has, by whatever record', () => {
-      const last: [string, (d: Drive) => void][] = [
-        ['a put', (d) => d.run(put('k', 'w'))],
-        ['an ephemeral put of another', (d) => d.as(2, ephemeral(put('k', 'w')))],
-        ['a delete', (d) => d.run(del('k'))],
-        ['a touch', (d) => d.run(touch('k', 5))],
-        ['the end of its session', (d) => d.as(1, endSession())],
-      ];
-      for (const [name, end] of last) {
-        const made = agent(2);
-        const log: Uint8Array[] = [];
-        const { recordBytes: hold } = made.as(1, lock('a', { id: 1 }));
-        const { recordBytes: key } = made.as(1, ephemeral(put('k', 'v')));
-        const before = made.engine.revisionOf(0);
-        end(made);
-        const d = drive({ partitions: 1 });
-        d.engine.restore(key);
-        d.engine.restore(hold);
-        d.engine.restoreRevisions(Float64Array.of(before), 0);
-        void log;
-        expect(guestsOf(d), name).toEqual([1]);
-        const { recordBytes } = made.left();
-        const kept = splitRecords(recordBytes).filter(
-          (record) => !effectText(effectsOf(record)[0]!).startsWith('hold-end'),
-        );
-        // The hold ends first or last.
-        d.engine.fold(Buffer.concat(kept));
-        expect(guestsOf(d).includes(1), name).toBe(true);
-        const token = 3;
-        const ended = d.as(1, unlock('a', token));
-        const e = drive({ partitions: 1 });
-        e.engine.restore(key);
-        e.engine.restore(hold);
-        e.engine.restoreRevisions(Float64Array.of(before), 0);
-        e.engine.fold(Buffer.concat([...kept, ended.recordBytes]));
-        expect(guestsOf(e).includes(1), name).toBe(false);
-      }
+    it.each<[string, (d: Drive) => unknown]>([
+      ['a put', (d) => d.run(put('k', 'w'))],
+      ['an ephemeral put of another', (d) => d.as(2, ephemeral(put('k', 'w')))],
+      ['a delete', (d) => d.run(del('k'))],
+      ['a touch', (d) => d.run(touch('k', 5))],
+    ])('is forgotten with the last that it has: a key by %s', (_name, end) => {
+      const made = agent(2);
+      const key = made.as(1, ephemeral(put('k', 'v'))).recordBytes;
+      const hold = made.as(1, lock('a')).recordBytes;
+      end(made);
+      const keyEnd = made.left().recordBytes;
+      const unlocked = made.as(1, unlock('a', 4)).recordBytes;
+      const d = drive({ partitions: 1 });
+      d.engine.restore(key);
+      d.engine.restore(hold);
+      expect(guestsOf(d)).toEqual([1]);
+      d.engine.fold(keyEnd);
+      expect(guestsOf(d)).toContain(1);
+      d.engine.fold(unlocked);
+      expect(guestsOf(d)).not.toContain(1);
+    });
+
+    it('is forgotten with the last that it has: a hold', () => {
+      const made = agent(1);
+      const key = made.as(1, ephemeral(put('k', 'v'))).recordBytes;
+      const hold = made.as(1, lock('a')).recordBytes;
+      const unlocked = made.as(1, unlock('a', 3)).recordBytes;
+      const keyEnd = made.run(del('k')).recordBytes;
+      const d = drive({ partitions: 1 });
+      d.engine.restore(key);
+      d.engine.restore(hold);
+      d.engine.fold(unlocked);
+      expect(guestsOf(d)).toEqual([1]);
+      d.engine.fold(keyEnd);
+      expect(guestsOf(d)).toEqual([]);
     });
 
     it('that waits is not forgotten, and gets its turn', () => {
@@ -180,14 +177,14 @@ export function guestFoldContract(create: CreateEngine): void {
 
     it('has no answers remembered from when it was a session', () => {
       const made = agent(1);
-      const log = [made.as(1, lock('a')).recordBytes];
+      const hold = made.as(1, lock('a')).recordBytes;
       const d = agent(1);
-      d.engine.fold(log[0]!);
+      d.engine.fold(hold);
       const first = d.as(1, once(5, increment('n', 1)));
       expect(text(first.results[0]!.value)).toBe('1');
       const twin = drive({ partitions: 1 });
       twin.engine.fold(
-        Buffer.concat([agent(0).openSession(1).recordBytes, log[0]!, first.recordBytes]),
+        Buffer.concat([agent(0).openSession(1).recordBytes, hold, first.recordBytes]),
       );
       const [end] = splitRecords(twin.as(1, endSession()).recordBytes) as [Uint8Array];
       d.engine.fold(end);
@@ -231,10 +228,8 @@ export function guestFoldContract(create: CreateEngine): void {
         for (const [worker, d] of n.drives.entries()) {
           const again = new Drive(n.engine(worker));
           again.engine.fold(Buffer.concat(logs[worker] ?? []));
-          const holders = new Set(
-            d.left() && [...d.engine.guests()].filter((id) => d.endGuest(id).records.length > 0),
-          );
-          expect(guestsOf(again)).toEqual([...holders]);
+          const holders = [...d.engine.guests()].filter((id) => d.endGuest(id).records.length > 0);
+          expect(guestsOf(again)).toEqual(holders);
           for (const id of holders) again.endGuest(id);
           again.now = d.now;
           expect(again.figure(OUTCOME_HOLDS)).toBe(d.figure(OUTCOME_HOLDS));
@@ -247,7 +242,7 @@ export function guestFoldContract(create: CreateEngine): void {
     it("becomes one engine's in any order of logs, with sessions that have all that was theirs", () => {
       const random = new Random(SEED + 1);
       for (let round = 0; round < 10; round++) {
-        const { n, logs } = busy(random);
+        const { logs } = busy(random);
         const orders = [
           [0, 1, 2],
           [2, 0, 1],
@@ -265,9 +260,7 @@ export function guestFoldContract(create: CreateEngine): void {
         });
         expect(ends[1]).toEqual(ends[0]);
         expect(ends[2]).toEqual(ends[0]);
-        expect(n.count).toBe(3);
       }
-      expect(SESSION_OVERHEAD_BYTES).toBeGreaterThan(0);
     });
   });
 }
