@@ -43,6 +43,8 @@ mod records;
 mod removals;
 mod reply;
 mod request;
+mod ring;
+pub mod ring_api;
 mod scan;
 mod session_calls;
 mod sessions;

@@ -54,6 +54,7 @@ import {
   recordsMalformed,
   recordTooLarge,
 } from './engine.js';
+import type { NativeRingAddon } from './native-ring.js';
 import { RECORD_HEADER_BYTES } from './records.js';
 
 /** The layouts and limits that both sides must share, in the order of `abi` in `lib.rs`. */
@@ -105,7 +106,7 @@ export const ADDON_ABI = [
 ].join(' ');
 
 /** What the addon exports. */
-export interface NativeAddon {
+export interface NativeAddon extends NativeRingAddon {
   abi(): string;
   NativeEngine: new (
     partitions: number,
