@@ -10,6 +10,7 @@ export type NodeErrorCode =
   | 'LISTEN_FAILED'
   | 'TRANSPORT_ABSENT'
   | 'TRANSPORT_BROKEN'
+  | 'FILE_NOT_WRITTEN'
   | 'INVARIANT_BROKEN';
 
 export class NodeError extends Error {
