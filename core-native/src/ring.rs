@@ -5,7 +5,7 @@ use xxhash_rust::xxh32::xxh32;
 
 use crate::partition::partition_of_key;
 
-pub const VIRTUAL_NODES_PER_WEIGHT: u32 = 128;
+pub const VIRTUAL_NODES_PER_WEIGHT: u32 = 64;
 
 /// A member that was checked, in byte order of the names among all.
 pub struct Member<'a> {

@@ -30,10 +30,16 @@ pub fn ring_place(
             capacity: pair[1],
         });
     }
-    let room: u64 = checked.iter().map(|member| u64::from(member.capacity)).sum();
+    let room: u64 = checked
+        .iter()
+        .map(|member| u64::from(member.capacity))
+        .sum();
     let has_points = checked.iter().all(|member| member.weight > 0);
-    if checked.is_empty() || !has_points || room < partitions as u64 || partitions > PARTITIONS_MAX {
-        return Err(Error::from_reason("the members have no room for the partitions"));
+    if checked.is_empty() || !has_points || room < partitions as u64 || partitions > PARTITIONS_MAX
+    {
+        return Err(Error::from_reason(
+            "the members have no room for the partitions",
+        ));
     }
     Ok(Uint16Array::new(place(&checked, partitions)))
 }

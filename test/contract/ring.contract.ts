@@ -174,7 +174,7 @@ function placeByRule(list: readonly RingMember[], partitions: number): string[] 
     }),
   );
   const points = list.flatMap(({ name, weight = 1 }) =>
-    Array.from({ length: 128 * weight }, (_, number) => {
+    Array.from({ length: 64 * weight }, (_, number) => {
       const text = encoder.encode(`${name}#${number}`);
       return { name, position: xxh32(text, 0, text.length, 0), bytes: Buffer.from(name) };
     }),

@@ -44,7 +44,7 @@ describe('ring', () => {
     ['RING_PARTITIONS', [{ name: 'a' }], 48],
     ['RING_PARTITIONS', [{ name: 'a' }], 131_072],
     ['RING_FULL', [{ name: 'a', capacity: 3 }], 4],
-    ['RING_TOO_LARGE', plainMembers(66).map((member) => ({ ...member, weight: 1000 })), 4],
+    ['RING_TOO_LARGE', plainMembers(132).map((member) => ({ ...member, weight: 1000 })), 4],
   ] as const)('refuses with %s', (code, list, partitions) => {
     expect(() => new Ring(list, partitions)).toThrow(RingError);
     expect(() => new Ring(list, partitions)).toThrow(expect.objectContaining({ code }));
@@ -77,7 +77,7 @@ describe('ring', () => {
 });
 
 const PLACEMENTS = [
-  '01000000110110110100100100101000',
-  '02000202120112210120122120221200',
-  '02000202320112210120332123321003',
+  '00001011110110100100100100111111',
+  '02001011120110100120102120221221',
+  '02001011120113130120102120233223',
 ];

@@ -15,7 +15,7 @@ import { partitionOfKey } from '../wire/partition.js';
 import { xxh32 } from '../wire/xxh32.js';
 
 /** Virtual nodes of a member for each unit of its weight. */
-export const VIRTUAL_NODES_PER_WEIGHT = 128;
+export const VIRTUAL_NODES_PER_WEIGHT = 64;
 /** The most that a member has of its fair share, as a fraction: 5/4. */
 export const LOAD_FACTOR_NUMERATOR = 5;
 export const LOAD_FACTOR_DENOMINATOR = 4;
