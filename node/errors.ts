@@ -13,6 +13,7 @@ export type NodeErrorCode =
   /** The thread of a worker has ended, or does not answer. */
   | 'WORKER_DIED'
   | 'WORKER_HANGS'
+  | 'FILE_NOT_WRITTEN'
   | 'INVARIANT_BROKEN';
 
 export class NodeError extends Error {

@@ -46,6 +46,8 @@ mod records;
 mod removals;
 mod reply;
 mod request;
+mod ring;
+pub mod ring_api;
 mod routing;
 pub mod routing_table;
 mod scan;

@@ -65,6 +65,7 @@ import {
   recordsMalformed,
   recordTooLarge,
 } from './engine.js';
+import type { NativeRingAddon } from './native-ring.js';
 import { RECORD_HEADER_BYTES } from './records.js';
 import { FORWARD_HEAD_BYTES } from './workers.js';
 
@@ -127,7 +128,7 @@ export const ADDON_ABI = [
 ].join(' ');
 
 /** What the addon exports. */
-export interface NativeAddon {
+export interface NativeAddon extends NativeRingAddon {
   abi(): string;
   NativeEngine: new (
     partitions: number,
