@@ -149,3 +149,9 @@ export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
 export const WATCH_HEARTBEAT_MS = 3_000;
 /** Steps of that time, among which connections are spread, so that not all are told at once. */
 export const WATCH_HEARTBEAT_STEPS = 20;
+/** Milliseconds that a request waits for a lock until a deadlock through several workers is searched for. */
+export const DEADLOCK_DELAY_MS = 50;
+/** Sessions whose waits are looked at in one turn, for those that have waited so long. */
+export const DEADLOCK_SESSIONS_PER_LOOK_MAX = 1024;
+/** Sessions that a search begins with, and asks about at a time. */
+export const DEADLOCK_SESSIONS_ASKED_MAX = 64;
