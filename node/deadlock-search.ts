@@ -152,8 +152,8 @@ export class DeadlockSearch {
     const graph = new DeadlockGraph();
     const known = new Set(starts);
     const toAsk = Array.from(starts);
-    for (let at = 0; at < toAsk.length && !graph.isFull; at += DEADLOCK_SESSIONS_ASKED_MAX) {
-      for (const pair of await this.ask(toAsk.slice(at, at + DEADLOCK_SESSIONS_ASKED_MAX))) {
+    while (toAsk.length > 0 && !graph.isFull) {
+      for (const pair of await this.ask(toAsk.splice(0, DEADLOCK_SESSIONS_ASKED_MAX))) {
         if (!graph.add(pair) || known.has(pair.blocker)) continue;
         known.add(pair.blocker);
         toAsk.push(pair.blocker);

@@ -189,7 +189,6 @@ describe('a deadlock through several workers', () => {
     const network = new Network(2);
     network.wait(0, 1, 2);
     network.wait(1, 2, 1, { since: network.clock.now() + 1 });
-    network.searches[1]!.stop = () => {};
     network.workers[1]!.outcome[OUTCOME_WAITS] = 0;
     network.workers[0]!.outcome[OUTCOME_WAITS] = 1;
     network.searches[0]!.afterCall();
