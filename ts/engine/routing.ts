@@ -34,8 +34,7 @@ export class Router {
     private readonly routing: EngineRouting,
     private readonly keyspace: Keyspace,
   ) {
-    this.table = new RoutingReader(routing.table.buffer as SharedArrayBuffer);
-    this.table.refresh();
+    this.table = new RoutingReader(routing.table);
     keyspace.moved = this.moved;
   }
 
