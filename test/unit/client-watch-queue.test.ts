@@ -117,6 +117,8 @@ describe('the queue of a watch', () => {
   });
 });
 
+const ORIGIN_PLACE = { ...ORIGIN, position: 1 };
+
 describe('a token', () => {
   it('names node, partitions and position, to the largest', () => {
     const position = 2 ** 53 - 1;
@@ -125,6 +127,18 @@ describe('a token', () => {
     expect(Buffer.from(resumeBytes({ ...ORIGIN, position })).toString('hex')).toBe(
       `ffffffffffff1f0040000000${'00000000'}ffffffffffff1f00`,
     );
+  });
+
+  it('names the place at each of several workers', () => {
+    const places = [
+      { node: 2 ** 53 - 1, partitions: 64, position: 0 },
+      { node: 7, partitions: 64, position: 2 ** 53 - 1 },
+      { node: 9, partitions: 64, position: 3 },
+    ];
+    expect(placesOf(tokenOf(places))).toEqual(places);
+    expect(placesOf(`${tokenOf(places)}.1`)).toBeUndefined();
+    expect(placesOf(tokenOf(Array.from({ length: 65 }, () => ORIGIN_PLACE)))).toBeUndefined();
+    expect(placesOf(`2.1s${'.zzzzzzzzzzz'.repeat(4)}`)).toBeUndefined();
   });
 
   it('is refused where it is none', () => {
