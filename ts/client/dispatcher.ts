@@ -31,16 +31,16 @@ import { Flusher } from './flush.js';
 import type { Intake } from './intake.js';
 import type { CallOptions, DispatcherOptions } from './options.js';
 import { Outbox } from './outbox.js';
+import { Pauses } from './pauses.js';
 import { isPush, type Pushes } from './pushes.js';
 import { Queue } from './queue.js';
+import { REPEATS_MAX, Recovery } from './recovery.js';
 import type { Welcome } from './status.js';
 import type { Origin } from './watch-token.js';
 import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
 
 /** Part of the client's `timeoutMs` after which a connection that owes answers counts as dead. */
 const SILENCE_SHARE = 0.9;
-/** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
-const REPEATS_MAX = 8;
 /** Bytes handed to the socket and not yet taken by the network, above which calls wait. */
 const SOCKET_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -72,8 +72,8 @@ export class Dispatcher implements Carrier {
   private readonly queue = new Queue();
   /** Ids of locks that may be answered once more, or after their caller has gone. */
   private readonly echoes = new Set<number>();
-  /** Workers that did not serve, and when to ask them again. */
-  private readonly pauses = new Map<number, { readonly attempt: number; readonly until: number }>();
+  private readonly pauses: Pauses;
+  private readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
   private readonly alarm = new Alarm((now) => this.sweep(now));
 
@@ -86,9 +86,11 @@ export class Dispatcher implements Carrier {
   ) {
     intake.queues.push(this.queue);
     const { outstanding } = intake;
-    this.outbox = new Outbox(this.queue, outstanding, this, (call, error) =>
-      this.fail(call, error),
-    );
+    const { failFast } = options;
+    const fail = (call: Call, error: RondoError): void => this.fail(call, error);
+    this.pauses = new Pauses(options);
+    this.recovery = new Recovery(this, this.queue, outstanding, this.echoes, failFast, fail);
+    this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
 
   /** Whose the positions are that watches of the present connection's worker tell. */
@@ -147,29 +149,21 @@ export class Dispatcher implements Carrier {
     }
     this.alarm.set(call.deadline, flusher.tickNow);
     call.carrier = this;
-    const pause = this.pauses.size > 0 ? this.pauses.get(call.worker) : undefined;
-    const isPaused = pause !== undefined && pause.until > flusher.tickNow;
-    if (isPaused) this.restUntil(call, pause.until, flusher.tickNow);
+    const pausedUntil = this.pauses.untilOf(call.worker);
+    if (pausedUntil > 0) this.restUntil(call, pausedUntil, flusher.tickNow);
     else queue.add(call);
     intake.activity.begin();
     return undefined;
   }
 
-  /**
-   * Gives away all that waits to be sent, for another connection to take over, in order; `wanted` says what.
-   * What waits to be sent again keeps its id.
-   */
-  handOver(wanted: (call: Call) => boolean): Call[] {
-    const given: Call[] = [];
-    const kept: Call[] = [];
-    for (const call of this.queue.clear()) (wanted(call) ? given : kept).push(call);
-    this.queue.addFirst(kept.filter(({ state }) => state === UNSENT));
-    for (const call of kept) if (call.state === RESTING) this.queue.addResting(call);
-    for (const call of given) {
-      if (call.id !== 0) this.outstanding--;
-      call.carrier = undefined;
-    }
-    return given;
+  /** Gives away what waits to be sent, for another connection to take over; `isWanted` says what of it. */
+  handOver(isWanted: (call: Call) => boolean): Call[] {
+    return this.recovery.handOver(isWanted);
+  }
+
+  /** The session goes on, and maybe without what its worker remembered. */
+  forgetAnswers(): void {
+    this.recovery.decide(true, this.absence);
   }
 
   /** Takes over what another connection has given away, before what waits here. */
@@ -203,7 +197,7 @@ export class Dispatcher implements Carrier {
 
   /** A connection is up: what waits may leave. `isResumed`: with the session there was. */
   attach(socket: WebSocketLike, welcome: Welcome, isResumed: boolean): void {
-    if (!isResumed || !welcome.answersRemembered) this.decide(isResumed);
+    if (!isResumed || !welcome.answersRemembered) this.recovery.decide(isResumed, this.absence);
     this.socket = socket;
     this.welcome = welcome;
     this.hasSession = welcome.session !== 0;
@@ -226,7 +220,7 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    this.takeBack(reason, mayRepeat, () => true);
+    this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
@@ -235,36 +229,10 @@ export class Dispatcher implements Carrier {
 
   /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
   lostWorker(worker: number, reason: RondoError): void {
-    this.takeBack(reason, true, (call) => call.worker === worker);
-    this.decide(true, reason, (call) => call.worker === worker);
+    const isLost = (call: Call): boolean => call.worker === worker;
+    this.recovery.takeBack(reason, true, this.hasSession, isLost);
+    this.recovery.decide(true, reason, isLost);
     this.wakeFlusher();
-  }
-
-  /** What was sent and has no answer: back to the head of the queue, or it fails. */
-  private takeBack(reason: RondoError, mayRepeat: boolean, isLost: (call: Call) => boolean): void {
-    const { outstanding } = this.intake;
-    const again: Call[] = [];
-    for (const call of outstanding.inOrder(this)) {
-      // What waits to be sent again goes on waiting.
-      if (call.state === UNSENT || call.state === RESTING || !isLost(call)) continue;
-      const isAgain = mayRepeat && !this.options.failFast && call.state === SENT;
-      // Its deadline alone bounds how often: one that waits for a lock outlives any number of connections.
-      if (isAgain && this.hasSession && call.repeatable !== Repeat.Never) {
-        call.repeatAs(UNSENT, true);
-        again.push(call);
-        continue;
-      }
-      outstanding.remove(call);
-      if (call.isDeferred && this.hasSession) this.echoes.add(call.id);
-      if (call.state !== SENT) continue;
-      if (!isAgain || !call.isRead || call.repeats >= REPEATS_MAX) {
-        this.fail(call, lost(call, reason));
-        continue;
-      }
-      call.repeat(UNSENT);
-      again.push(call);
-    }
-    this.queue.addFirst(again);
   }
 
   /** The session is over; so is what only it could have repeated. */
@@ -272,30 +240,7 @@ export class Dispatcher implements Carrier {
     this.hasSession = false;
     this.intake.outstanding.forgetRemembered();
     this.echoes.clear();
-    if (this.socket === undefined) this.decide(false, reason);
-  }
-
-  /**
-   * What becomes of calls that wait to be sent again under their ids, where not all are: `isResumed` says that the
-   * session goes on, and what it held.
-   */
-  decide(
-    isResumed: boolean,
-    reason = this.absence,
-    concerns = (_call: Call): boolean => true,
-  ): void {
-    const { outstanding } = this.intake;
-    for (const call of outstanding.inOrder(this)) {
-      if ((call.state !== UNSENT && call.state !== RESTING) || !concerns(call)) continue;
-      if (isResumed && call.isDeferred) continue;
-      outstanding.remove(call);
-      if (call.isRead) {
-        call.forgetId();
-      } else {
-        this.queue.giveUp(call);
-        this.fail(call, lost(call, reason ?? new RondoError('CONNECTION_LOST', 'it was lost')));
-      }
-    }
+    if (this.socket === undefined) this.recovery.decide(false, reason);
   }
 
   /** The connection could not be made; kept for the messages of calls that wait for it. */
@@ -359,7 +304,7 @@ export class Dispatcher implements Carrier {
         continue;
       }
       outstanding.remove(call);
-      if (this.pauses.size > 0) this.pauses.delete(call.worker);
+      this.pauses.end(call.worker);
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
@@ -457,15 +402,7 @@ export class Dispatcher implements Carrier {
       this.intake.outstanding.remove(call);
       call.repeat(RESTING);
     }
-    let pause = this.pauses.get(call.worker);
-    if (pause === undefined || pause.until <= now) {
-      const attempt = (pause?.attempt ?? 0) + 1;
-      const { repeatDelayMsMin, repeatDelayMsMax, random } = this.options;
-      const delayMs = backoffMs(attempt, repeatDelayMsMin, repeatDelayMsMax, random);
-      pause = { attempt, until: now + delayMs };
-      this.pauses.set(call.worker, pause);
-    }
-    this.restUntil(call, pause.until, now);
+    this.restUntil(call, this.pauses.begin(call.worker, now), now);
   }
 
   private restUntil(call: Call, until: number, now: number): void {
@@ -478,6 +415,7 @@ export class Dispatcher implements Carrier {
   /** Looks at every call: ends those whose deadline has passed, and sends those that have rested. */
   private sweep(now: number): void {
     const rested = this.queue.wake(now);
+    this.pauses.wake(now);
     const { late, nearest, oldestSentAt } = overdue(this.queue, this.intake.outstanding, this, now);
     for (const call of late) {
       const { isConnected, absence } = this;

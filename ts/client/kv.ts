@@ -63,14 +63,7 @@ export interface Written {
   readonly revision: number;
 }
 
-export type {
-  DeleteOptions,
-  IncrementOptions,
-  PageOptions,
-  PutOptions,
-  TouchOptions,
-  WriteOptions,
-} from './kv-options.js';
+export type * from './kv-options.js';
 
 /** What the namespace needs of its client. */
 export interface KvContext {
@@ -306,8 +299,9 @@ export class Kv<V = unknown> {
   scanPage<T extends V = V>(prefix: string, options?: PageOptions): Promise<Page<T>>;
   scanPage(prefix: string, options: PageOptions = {}): Promise<Page<unknown>> {
     const { limit = PAGE_SIZE_DEFAULT, cursor } = options;
-    return pageOf(this.context.router, prefix, limit, cursor, (address) =>
-      this.askPage(prefix, options, address),
+    const { router } = this.context;
+    return this.whole((kv) =>
+      pageOf(router, prefix, limit, cursor, (at) => kv.askPage(prefix, options, at)),
     );
   }
 

@@ -34,7 +34,7 @@ export interface LaneHost {
   sessionBegun(by: Connection): void;
   sessionOver(reason: RondoError, by: Connection): void;
   /** The node may have closed it for a newer connection of this client. */
-  isReplaced(worker: number): boolean;
+  isReplaced(connection: Connection): boolean;
   finish(reason: RondoError | undefined): void;
 }
 
@@ -45,6 +45,8 @@ export class Lane implements ConnectionOwner {
   takesCalls: boolean;
   isUp = false;
   private wasUp = false;
+  /** The node has closed it for a newer connection of this client to the same worker. */
+  private isReplaced = false;
   /** Tries that have failed since it was up. */
   private tries = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -146,7 +148,9 @@ export class Lane implements ConnectionOwner {
     this.release();
     const triesMax = this.wasUp ? RESUME_TRIES_MAX : 0;
     const { failFast, random, repeatDelayMsMin, repeatDelayMsMax } = this.options;
-    const isInVain = this.tries > triesMax || failFast || this.url() === undefined;
+    const isInVain =
+      this.tries > triesMax || failFast || this.isReplaced || this.url() === undefined;
+    this.isReplaced = false;
     if (this.takesCalls && isInVain) this.fallBack();
     return this.takesCalls
       ? backoffMs(attempt, repeatDelayMsMin, repeatDelayMsMax, random)
@@ -163,7 +167,10 @@ export class Lane implements ConnectionOwner {
 
   isFinal(closeCode: number): boolean {
     const status = closeCode - CLOSE_CODE_BASE;
-    if (status === Status.SessionMoved) return !this.host.isReplaced(this.worker);
+    if (status === Status.SessionMoved) {
+      this.isReplaced = this.host.isReplaced(this.connection);
+      return !this.isReplaced;
+    }
     return status === Status.SessionForbidden;
   }
 
@@ -171,8 +178,6 @@ export class Lane implements ConnectionOwner {
     clearTimeout(this.timer);
     if (this.isUp) return;
     this.takesCalls = false;
-    // Whether the worker remembers answers is not known: only its welcome would tell.
-    this.dispatcher.decide(true);
     this.host.laneDown(this);
   }
 }

@@ -252,7 +252,7 @@ export class Router implements ConnectionOwner, LaneHost {
   }
 
   isFinal(closeCode: number): boolean {
-    return closeCode !== CLOSE_CODE_BASE + Status.SessionMoved || !this.isReplaced(this.here);
+    return closeCode !== CLOSE_CODE_BASE + Status.SessionMoved || !this.isReplaced(this.connection);
   }
 
   // Of the lanes
@@ -278,6 +278,8 @@ export class Router implements ConnectionOwner, LaneHost {
   }
 
   laneDown(lane: Lane): void {
+    // Whether the worker remembers answers only a welcome tells: that of the first connection where it is to come.
+    if (this.dispatcher.isConnected) lane.dispatcher.forgetAnswers();
     this.dispatcher.takeOver(lane.dispatcher.handOver(() => true));
     this.watcher?.routesChanged();
   }
@@ -298,10 +300,8 @@ export class Router implements ConnectionOwner, LaneHost {
     }
   }
 
-  isReplaced(worker: number): boolean {
-    return this.all().some(({ connection, dispatcher }) => {
-      return connection.isOpening && (dispatcher !== this.dispatcher || worker !== this.here);
-    });
+  isReplaced(replaced: Connection): boolean {
+    return this.all().some(({ connection }) => connection !== replaced && connection.isOpening);
   }
 
   private get homeLane(): Lane | undefined {
