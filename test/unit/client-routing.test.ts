@@ -325,13 +325,13 @@ describe('a lost worker that the first connection reached others by', () => {
         peer.confirm(operations);
       }
     };
-    const rondo = client(cluster.url, { session: false });
+    const retry = { delayMsMin: 150, delayMsMax: 150 };
+    const rondo = client(cluster.url, { session: false, retry });
     const key = cluster.keyOf(1);
-    const puts: Promise<unknown>[] = [];
-    for (let value = 0; value < 6; value++) {
-      puts.push(rondo.kv.put(key, value));
-      await delay(3);
-    }
+    const puts = [rondo.kv.put(key, 0)];
+    await until(() => refusals === 1);
+    await delay(10);
+    for (let value = 1; value < 6; value++) puts.push(rondo.kv.put(key, value));
     await Promise.all(puts);
     expect(refusals).toBe(4);
     expect(done).toEqual(['0', '1', '2', '3', '4', '5']);

@@ -12,16 +12,14 @@ import { isRetryable, Status } from '../wire/status.js';
 import { Alarm } from './alarm.js';
 import { ANSWERED, answer, CONTINUES, passOver, VIOLATION } from './answer.js';
 import { timeoutError } from './arguments.js';
-import { backoffMs } from './backoff.js';
-import { type Call, type Carrier, RESTING, Repeat, SENT, SETTLED, UNSENT } from './call.js';
+import { type Call, type Carrier, RESTING, SENT, SETTLED, UNSENT } from './call.js';
 import { overdue } from './deadlines.js';
 import { RondoError, statusError } from './errors.js';
 import {
   cancelled,
-  isBlind,
-  lost,
   offline,
   queueFull,
+  refusal,
   refused,
   unanswered,
   unsent,
@@ -31,10 +29,10 @@ import { Flusher } from './flush.js';
 import type { Intake } from './intake.js';
 import type { CallOptions, DispatcherOptions } from './options.js';
 import { Outbox } from './outbox.js';
-import { Pauses } from './pauses.js';
 import { isPush, type Pushes } from './pushes.js';
 import { Queue } from './queue.js';
 import { REPEATS_MAX, Recovery } from './recovery.js';
+import { Rests } from './rests.js';
 import type { Welcome } from './status.js';
 import type { Origin } from './watch-token.js';
 import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
@@ -72,8 +70,8 @@ export class Dispatcher implements Carrier {
   private readonly queue = new Queue();
   /** Ids of locks that may be answered once more, or after their caller has gone. */
   private readonly echoes = new Set<number>();
-  private readonly pauses: Pauses;
-  private readonly recovery: Recovery;
+  private readonly rests: Rests;
+  readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
   private readonly alarm = new Alarm((now) => this.sweep(now));
 
@@ -88,7 +86,7 @@ export class Dispatcher implements Carrier {
     const { outstanding } = intake;
     const { failFast } = options;
     const fail = (call: Call, error: RondoError): void => this.fail(call, error);
-    this.pauses = new Pauses(options);
+    this.rests = new Rests(options, this.queue, this.alarm);
     this.recovery = new Recovery(this, this.queue, outstanding, this.echoes, failFast, fail);
     this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
@@ -149,21 +147,9 @@ export class Dispatcher implements Carrier {
     }
     this.alarm.set(call.deadline, flusher.tickNow);
     call.carrier = this;
-    const pausedUntil = this.pauses.untilOf(call.worker);
-    if (pausedUntil > 0) this.restUntil(call, pausedUntil, flusher.tickNow);
-    else queue.add(call);
+    if (!this.rests.join(call, flusher.tickNow)) queue.add(call);
     intake.activity.begin();
     return undefined;
-  }
-
-  /** Gives away what waits to be sent, for another connection to take over; `isWanted` says what of it. */
-  handOver(isWanted: (call: Call) => boolean): Call[] {
-    return this.recovery.handOver(isWanted);
-  }
-
-  /** The session goes on, and maybe without what its worker remembered. */
-  forgetAnswers(): void {
-    this.recovery.decide(true, this.absence);
   }
 
   /** Takes over what another connection has given away, before what waits here. */
@@ -179,15 +165,6 @@ export class Dispatcher implements Carrier {
     }
     this.queue.addFirst(calls.filter(({ state }) => state === UNSENT));
     this.wakeFlusher();
-  }
-
-  /** What was sent over this connection to the worker and has no answer, other than waits for locks. */
-  sentTo(worker: number): Call[] {
-    const calls: Call[] = [];
-    this.intake.outstanding.forEach(this, (call) => {
-      if (call.worker === worker && call.state === SENT && !call.isDeferred) calls.push(call);
-    });
-    return calls;
   }
 
   release(): void {
@@ -206,7 +183,6 @@ export class Dispatcher implements Carrier {
     this.hasAnswered = false;
     this.receivedAt = performance.now();
     this.outbox.keepsValues = welcome.routing.length > 0;
-    this.pauses.clear();
     this.pushes?.attached(welcome, this);
     this.wakeFlusher();
   }
@@ -304,7 +280,7 @@ export class Dispatcher implements Carrier {
         continue;
       }
       outstanding.remove(call);
-      this.pauses.end(call.worker);
+      this.rests.serves(call.worker);
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
@@ -317,7 +293,10 @@ export class Dispatcher implements Carrier {
       else if (refusedBySession !== undefined && call.isForAnySession && !call.isInDoubt) {
         call.repeat(UNSENT);
         refusedBySession.push(call);
-      } else this.fail(call, this.errorOf(call, outcome));
+      } else {
+        const detail = outcome === Status.Deadlock ? reader.valueText() : '';
+        this.fail(call, refusal(call, outcome, reader.revision, detail));
+      }
     }
     if (refusedBySession !== undefined) {
       this.queue.addFirst(refusedBySession);
@@ -332,13 +311,6 @@ export class Dispatcher implements Carrier {
     if (this.pushes === undefined) return violation('events that nobody asked for');
     this.receivedAt = performance.now();
     return this.pushes.receive(frame, this);
-  }
-
-  private errorOf(call: Call, status: number): RondoError {
-    const detail = status === Status.Deadlock ? this.reader.valueText() : '';
-    const isWrite = call.repeatable === Repeat.Once;
-    const error = statusError(status, call.subject, isWrite, this.reader.revision, detail);
-    return call.isInDoubt && isBlind(status) ? lost(call, error) : error;
   }
 
   // Sending
@@ -383,9 +355,7 @@ export class Dispatcher implements Carrier {
       return;
     }
     call.repeat(RESTING);
-    const { repeatDelayMsMin, repeatDelayMsMax, random } = this.options;
-    const delayMs = backoffMs(call.repeats, repeatDelayMsMin, repeatDelayMsMax, random);
-    this.restUntil(call, this.receivedAt + delayMs, this.receivedAt);
+    this.rests.rest(call, this.receivedAt);
   }
 
   /** Whether the worker that a call is for did not serve, and nothing was done: then the call may wait for it. */
@@ -396,26 +366,17 @@ export class Dispatcher implements Carrier {
 
   /** Rests until its worker may be back, within its deadline. What comes for the same worker rests behind it. */
   private restForWorker(call: Call): void {
-    const now = this.receivedAt;
     if (call.isInDoubt) call.repeatAs(RESTING, true);
     else {
       this.intake.outstanding.remove(call);
       call.repeat(RESTING);
     }
-    this.restUntil(call, this.pauses.begin(call.worker, now), now);
-  }
-
-  private restUntil(call: Call, until: number, now: number): void {
-    call.state = RESTING;
-    call.restUntil = until;
-    this.queue.addResting(call);
-    this.alarm.set(until, now);
+    this.rests.restForWorker(call, this.receivedAt);
   }
 
   /** Looks at every call: ends those whose deadline has passed, and sends those that have rested. */
   private sweep(now: number): void {
-    const rested = this.queue.wake(now);
-    this.pauses.wake(now);
+    const rested = this.rests.wake(now);
     const { late, nearest, oldestSentAt } = overdue(this.queue, this.intake.outstanding, this, now);
     for (const call of late) {
       const { isConnected, absence } = this;

@@ -2,7 +2,7 @@
 // is one sequence, since a session knows an operation by its id whichever connection it comes over.
 
 import { Activity } from './activity.js';
-import { type Call, SETTLED } from './call.js';
+import { type Call, type Carrier, SENT, SETTLED } from './call.js';
 import type { RondoError } from './errors.js';
 import { cancelled } from './failures.js';
 import { Outstanding } from './outstanding.js';
@@ -32,6 +32,15 @@ export class Intake {
     let waiting = 0;
     for (const queue of this.queues) waiting += queue.waiting;
     return waiting;
+  }
+
+  /** What was sent over a connection to a worker and has no answer, other than waits for locks. */
+  sentTo(worker: number, carrier: Carrier): Call[] {
+    const calls: Call[] = [];
+    this.outstanding.forEach(carrier, (call) => {
+      if (call.worker === worker && call.state === SENT && !call.isDeferred) calls.push(call);
+    });
+    return calls;
   }
 
   /** The caller has been told. */

@@ -95,7 +95,7 @@ export class Lane implements ConnectionOwner {
     if (this.isUp) this.dispatcher.detach(reason, true);
     else this.dispatcher.noteAbsence(reason);
     this.isUp = false;
-    return this.dispatcher.handOver(() => true);
+    return this.dispatcher.recovery.handOver(() => true);
   }
 
   /** Sends nothing before these have been answered. */

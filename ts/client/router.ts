@@ -238,7 +238,9 @@ export class Router implements ConnectionOwner, LaneHost {
     // What the other connections can carry does not wait for this one.
     for (const lane of this.lanes.values()) {
       if (!lane.isUp) continue;
-      lane.dispatcher.takeOver(this.dispatcher.handOver(({ worker }) => worker === lane.worker));
+      lane.dispatcher.takeOver(
+        this.dispatcher.recovery.handOver(({ worker }) => worker === lane.worker),
+      );
       lane.release();
     }
     const { repeatDelayMsMin, repeatDelayMsMax, random } = this.options;
@@ -272,15 +274,15 @@ export class Router implements ConnectionOwner, LaneHost {
     const { dispatcher } = this;
     const ofLane = (call: Call): boolean =>
       call.worker === lane.worker && (!call.isInDoubt || welcome.answersRemembered);
-    lane.dispatcher.takeOver(dispatcher.handOver(ofLane));
-    lane.await(dispatcher.sentTo(lane.worker));
+    lane.dispatcher.takeOver(dispatcher.recovery.handOver(ofLane));
+    lane.await(this.intake.sentTo(lane.worker, dispatcher));
     this.watcher?.routesChanged();
   }
 
   laneDown(lane: Lane): void {
     // Whether the worker remembers answers only a welcome tells: that of the first connection where it is to come.
-    if (this.dispatcher.isConnected) lane.dispatcher.forgetAnswers();
-    this.dispatcher.takeOver(lane.dispatcher.handOver(() => true));
+    if (this.dispatcher.isConnected) lane.dispatcher.recovery.decide(true, undefined);
+    this.dispatcher.takeOver(lane.dispatcher.recovery.handOver(() => true));
     this.watcher?.routesChanged();
   }
 
@@ -319,7 +321,7 @@ export class Router implements ConnectionOwner, LaneHost {
   private reroute(): void {
     const { routes, session, dispatcher } = this;
     const targets = new Map<Dispatcher, Call[]>();
-    for (const call of dispatcher.handOver(() => true)) {
+    for (const call of dispatcher.recovery.handOver(() => true)) {
       const worker = routes?.workerOf(call, session.id, this.here) ?? 0;
       if (worker === EVERY_WORKER || (isOfPrefix(call) && call.ttlMs > 0)) {
         // Who has asked did not know of these workers, and asks each of them anew.
