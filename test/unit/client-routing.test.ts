@@ -2,6 +2,7 @@
 // when a connection, a worker or the way to one is lost, and what keeps a session.
 
 import { describe, expect, it } from 'vitest';
+import type { Router } from '../../ts/client/router.js';
 import { compareTexts } from '../../ts/client/routes.js';
 import { sessionName } from '../../ts/client/watch-events.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
@@ -366,6 +367,9 @@ describe('a node that comes back with other workers', () => {
     await rondo.ready();
     await rondo.kv.put(key, 2);
     expect(keysAt(before, 0)).toContain(key);
+    // Connections that are no more are not looked at with every call.
+    const { router } = rondo as unknown as { router: Router };
+    expect(router.intake.queues).toHaveLength(1);
   });
 });
 

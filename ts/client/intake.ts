@@ -27,6 +27,12 @@ export class Intake {
     this.outstanding = new Outstanding(idFirst);
   }
 
+  /** A connection is no more, and nothing waits for it. */
+  forget(queue: Queue): void {
+    const index = this.queues.indexOf(queue);
+    if (index >= 0) this.queues.splice(index, 1);
+  }
+
   /** Calls that wait to be sent, over whichever connection. */
   get waiting(): number {
     let waiting = 0;

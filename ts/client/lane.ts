@@ -14,7 +14,7 @@ import type { Session } from './session.js';
 import type { Welcome } from './status.js';
 
 /** Milliseconds that calls wait for a connection of their own before they go the other way. */
-const OPEN_MS_MAX = 500;
+const OPEN_MS_MAX = 300;
 /** Tries to make a lost connection again before calls go the other way. */
 const RESUME_TRIES_MAX = 3;
 /** Milliseconds between two tries while calls go the other way. */
@@ -56,7 +56,7 @@ export class Lane implements ConnectionOwner {
   constructor(
     readonly worker: number,
     private readonly options: LaneOptions,
-    intake: Intake,
+    private readonly intake: Intake,
     session: Session,
     private readonly host: LaneHost,
   ) {
@@ -95,7 +95,10 @@ export class Lane implements ConnectionOwner {
     if (this.isUp) this.dispatcher.detach(reason, true);
     else this.dispatcher.noteAbsence(reason);
     this.isUp = false;
-    return this.dispatcher.recovery.handOver(() => true);
+    const { recovery } = this.dispatcher;
+    const calls = recovery.handOver(() => true);
+    this.intake.forget(recovery.queue);
+    return calls;
   }
 
   /** Sends nothing before these have been answered. */

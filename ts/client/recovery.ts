@@ -13,7 +13,8 @@ export const REPEATS_MAX = 8;
 export class Recovery {
   constructor(
     private readonly carrier: Carrier,
-    private readonly queue: Queue,
+    /** Of the connection. */
+    readonly queue: Queue,
     private readonly outstanding: Outstanding,
     /** Ids of locks that may be answered after their caller has gone. */
     private readonly echoes: Set<number>,
