@@ -1,7 +1,7 @@
 // What is left of a frame whose answers fill more than one reply, and the frames that came behind it.
 // Such a frame goes on in later turns of the event loop, one reply a turn, so that it neither keeps
 // other connections waiting nor outruns a peer that does read. Frames that come before the welcome has
-// left wait here as well.
+// left, or before the session of a channel is known here, wait here as well.
 
 import { Status } from '../ts/wire/status.js';
 import type { Clock } from './clock.js';
@@ -17,7 +17,7 @@ export class Backlog {
   private bytes = 0;
 
   constructor(
-    /** Nothing is executed: the peer has not been sent its welcome. */
+    /** Nothing is executed: the peer has not been sent its welcome, or its session is not known. */
     public isBlocked: boolean,
   ) {}
 
@@ -44,8 +44,8 @@ export interface BacklogOptions {
   readonly clock: Clock;
   /** Bytes of frames that may wait of one connection. */
   readonly bytesMax: number;
-  /** False: frames are not executed any more. */
-  readonly isExecuting: () => boolean;
+  /** False: frames of this peer are not executed any more. */
+  readonly isExecuting: (peer: Peer) => boolean;
   /** Executes up to one reply. Returns the operation to go on with; 0: the frame is done. */
   readonly execute: (peer: Peer, frame: ArrayBuffer, first: number) => number;
   readonly refuse: (peer: Peer, status: Status) => void;
@@ -99,7 +99,7 @@ export class Backlogs {
   private resume(peer: Peer): void {
     const { backlog } = peer.data;
     if (backlog?.frame === undefined || backlog.isBlocked) return;
-    if (!peer.isOpen || !this.options.isExecuting()) return;
+    if (!peer.isOpen || !this.options.isExecuting(peer)) return;
     backlog.goOn(this.options.execute(peer, backlog.frame, backlog.next));
     if (backlog.frame === undefined) peer.data.backlog = undefined;
     else this.schedule(peer);

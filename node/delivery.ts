@@ -2,6 +2,15 @@
 // leaves unread is bounded here.
 
 import type { Logger } from 'pino';
+import {
+  FLAG_ENTRY,
+  HEADER_BYTES,
+  RESULT_BYTES,
+  RESULT_FLAGS,
+  SLOT_RESULTS,
+  VECTOR_LENGTH_AT,
+  VTABLE_AT,
+} from '../ts/wire/layout.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../ts/wire/status.js';
 import type { Settings } from './config/settings.js';
 import { describe, type Peer, type Send } from './connection.js';
@@ -25,8 +34,16 @@ export class Delivery {
   /** Hands a frame to the transport. */
   readonly send: Send = (peer, frame, operations) => {
     const sent = peer.send(frame);
-    if (sent !== 'dropped') this.counters.sentBytes += frame.length;
+    // What goes to another worker leaves there, and is counted there.
+    if (sent !== 'dropped') this.counters.sentBytes += peer.data.forwarded === 0 ? frame.length : 0;
     if (sent !== 'sent') this.await(peer, sent, operations);
+  };
+
+  /** Hands a frame that another worker has made to the transport. */
+  readonly relay = (peer: Peer, frame: Uint8Array): void => {
+    const sent = peer.send(frame);
+    if (sent !== 'dropped') this.counters.sentBytes += frame.length;
+    if (sent !== 'sent') this.await(peer, sent, operationsIn(frame));
   };
 
   /** Closes with `CLOSE_CODE_BASE + status`, and one line for the operator. */
@@ -60,4 +77,16 @@ export class Delivery {
       this.refuse(peer, Status.SlowReader);
     }
   }
+}
+
+/** How many operations a frame of an engine or of watches answers. */
+function operationsIn(frame: Uint8Array): number {
+  if (frame[VTABLE_AT + SLOT_RESULTS] === 0) return 0;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  const end = HEADER_BYTES + view.getUint32(VECTOR_LENGTH_AT, true) * RESULT_BYTES;
+  let operations = 0;
+  for (let at = HEADER_BYTES; at < end; at += RESULT_BYTES) {
+    if (((frame[at + RESULT_FLAGS] as number) & FLAG_ENTRY) === 0) operations++;
+  }
+  return operations;
 }

@@ -114,6 +114,8 @@ export const COMPACTION_RATIO = 1.0;
 /** Milliseconds from a compaction that failed to the next attempt, doubled each time up to the bound. */
 export const COMPACTION_RETRY_MS = 10_000;
 export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;
+/** Bytes of the file WORKERS: more than the most workers and partitions take. */
+export const WORKERS_FILE_BYTES_MAX = 1024 * 1024;
 /** Bytes of batches that are gathered before they are written to a copy of a log. */
 export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 /** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */
@@ -157,3 +159,37 @@ export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
 export const WATCH_HEARTBEAT_MS = 3_000;
 /** Steps of that time, among which connections are spread, so that not all are told at once. */
 export const WATCH_HEARTBEAT_STEPS = 20;
+/** Bytes written to a ring after which they are made visible within the turn; otherwise at its end. */
+export const LINK_PUBLISH_BYTES = 32 * 1024;
+/** Messages that are taken from one ring in a turn of the event loop. */
+export const LINK_TURN_MESSAGES = 512;
+/** Milliseconds that a worker waits awake for an answer of another, and how often it does not after that was in vain. */
+export const LINK_SPIN_MS = 0.05;
+export const LINK_SPINS_SKIPPED_MAX = 255;
+/** Milliseconds between two looks whether workers have come or gone, beside those when something comes. */
+export const LINK_LOOK_INTERVAL_MS = 100;
+/** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */
+export const LINK_WAITING_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes that a channel has on their way to its socket before they count as unread there. */
+export const CHANNEL_WINDOW_BYTES = 256 * 1024;
+/** Bytes that a socket has taken of a channel after which the other side is told. */
+export const CHANNEL_CREDIT_BYTES = 64 * 1024;
+/** Milliseconds that a graceful stop waits for answers from other workers. */
+export const FORWARDS_DEADLINE_MS = 5_000;
+/** Milliseconds between two times that a worker puts its figures into shared memory and shows that it is alive. */
+export const FIGURES_INTERVAL_MS = 100;
+/** Milliseconds between two looks of the supervisor whether all workers are alive. */
+export const HANG_CHECK_MS = 1_000;
+/** Milliseconds without a sign of life of a worker that serves after which the process ends. */
+export const HANG_DEADLINE_MS = 30_000;
+/** Deaths of workers within DEATH_WINDOW_MS with which the process ends. */
+export const DEATHS_MAX = 3;
+export const DEATH_WINDOW_MS = 60_000;
+/** Milliseconds that a worker which has broken down has to close its log and sockets. */
+export const THREAD_END_DEADLINE_MS = 10_000;
+/** Milliseconds that all workers have for a graceful stop: peers, the log, and what is behind them. */
+export const WORKERS_STOP_DEADLINE_MS = 60_000;
+/** Milliseconds that workers have to close their sockets when the process is to end at once. */
+export const ABANDON_DEADLINE_MS = 1_000;
+/** Times that a free port is looked for that workers can share. */
+export const SHARED_PORT_TRIES_MAX = 4;

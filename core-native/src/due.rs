@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::generated::Status;
 use crate::limits::SESSION_END_BYTES_MAX;
 use crate::sessions::session_end_bytes;
-use crate::slab::NONE;
 
 /// Steps of due work in one call.
 pub const DUE_PER_CALL_MAX: usize = 1024;
@@ -44,9 +43,6 @@ impl Engine {
     #[cold]
     fn wake(&mut self, effects: &mut Effects<'_>) {
         self.greet_newcomers();
-        if self.holdings.has_orphans {
-            self.release_orphans();
-        }
         if self.write_refusal == Status::Ok {
             self.settle_unsettled(effects);
         }
@@ -60,14 +56,6 @@ impl Engine {
             self.holdings.sessions.slab[place].seen = self.now;
             self.holdings.set_session_deadline(place);
         }
-    }
-
-    /// Keys that were restored without their sessions live on without.
-    pub fn release_orphans(&mut self) {
-        let sessions = &self.holdings.sessions;
-        self.keyspace
-            .release_orphans(|session| sessions.find(session) != NONE);
-        self.holdings.has_orphans = false;
     }
 
     fn settle_unsettled(&mut self, effects: &mut Effects<'_>) {
@@ -95,7 +83,7 @@ impl Engine {
             match deadline.target {
                 Target::Session => self.expire_session(deadline.place, effects),
                 Target::Hold => self.expire_hold(deadline.place, effects),
-                Target::Wait => self.end_wait(deadline.place, Status::LockTimeout, effects),
+                Target::Wait => self.end_wait(deadline.place, Status::LockTimeout, &[], effects),
             }
         }
     }

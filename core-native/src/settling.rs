@@ -191,10 +191,13 @@ impl Engine {
         self.settle(&[lock], effects);
     }
 
-    /// Ends a session with all that it owns. Puts the locks to be settled behind `freed`.
+    /// Ends a session or a guest with all that it owns. Puts the locks to be settled behind `freed`.
     pub fn end_session(&mut self, place: u32, freed: &mut Vec<u32>, effects: &mut Effects<'_>) {
-        let id = self.holdings.sessions.slab[place].id;
-        self.record_session(RecordKind::SessionEnd, id, &[], effects);
+        let session = &self.holdings.sessions.slab[place];
+        let id = session.id;
+        if !session.is_guest {
+            self.record_session(RecordKind::SessionEnd, id, &[], effects);
+        }
         while let Some(handle) = self.keyspace.ephemerals.first(id) {
             self.remove(handle, RecordKind::Expire, &mut effects.records);
         }
@@ -223,18 +226,31 @@ impl Engine {
         }
     }
 
-    /// Ends a wait with an answer, and settles its lock.
-    pub fn end_wait(&mut self, place: u32, status: Status, effects: &mut Effects<'_>) {
+    /// Ends a wait with an answer, whose value is `detail`, and settles its lock.
+    pub fn end_wait(
+        &mut self,
+        place: u32,
+        status: Status,
+        detail: &[u8],
+        effects: &mut Effects<'_>,
+    ) {
         let Wait { request, owner, .. } = self.holdings.locks.waits[place];
-        self.answer_later(owner, request.id, refused(status, 0), effects);
+        self.answer_later(owner, request.id, refused(status, 0), detail, effects);
         let lock = self.holdings.remove_wait(place);
         self.settle(&[lock], effects);
     }
 
     /// Tells a session the end of an operation of an earlier frame.
-    fn answer_later(&mut self, owner: u32, id: u32, end: End, effects: &mut Effects<'_>) {
+    fn answer_later(
+        &mut self,
+        owner: u32,
+        id: u32,
+        end: End,
+        value: &[u8],
+        effects: &mut Effects<'_>,
+    ) {
         let session = self.holdings.sessions.slab[owner].id;
-        effects.notices.answer(session, end.head(id));
+        effects.notices.answer(session, end.head(id), value);
         effects.tally(OperationCode::Lock, end.status);
         self.gate.see_newest();
     }
@@ -319,7 +335,7 @@ impl Engine {
                 status => refused(status, 0),
             }
         };
-        self.answer_later(owner, request.id, end, effects);
+        self.answer_later(owner, request.id, end, &[], effects);
         self.holdings.remove_wait(place);
     }
 

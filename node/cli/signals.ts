@@ -8,16 +8,22 @@ const KEEP_ALIVE_MS = 2 ** 31 - 1;
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Calls `stop` at the first SIGTERM or SIGINT and exits with 0 when it is done. A further signal exits
- * with 128 and its number.
+ * Calls `stop` at the first SIGTERM or SIGINT and exits with 0 when it is done. A further signal calls `abandon`
+ * and exits with 128 and its number.
  */
-export function stopOnSignals(logger: Logger, stop: () => Promise<void>): void {
+export function stopOnSignals(
+  logger: Logger,
+  stop: () => Promise<void>,
+  abandon: () => Promise<void> = () => Promise.resolve(),
+): void {
   let isStopping = false;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
       if (isStopping) {
         logger.warn({ event: 'stop_forced', signal }, `${signal} again: ending at once`);
-        process.exit(128 + constants.signals[signal]);
+        const exit = () => process.exit(128 + constants.signals[signal]);
+        abandon().then(exit, exit);
+        return;
       }
       isStopping = true;
       logger.info({ event: 'stopping', signal }, `${signal}: stopping`);
@@ -35,4 +41,16 @@ export function stopOnSignals(logger: Logger, stop: () => Promise<void>): void {
       );
     });
   }
+}
+
+/** Calls `restart` at each SIGHUP, which otherwise ends a process. */
+export function restartOnSignal(logger: Logger, restart: () => Promise<void>): void {
+  process.on('SIGHUP', () => {
+    logger.info({ event: 'restarting', signal: 'SIGHUP' }, 'SIGHUP: restarting the workers');
+    restart().then(
+      () => logger.info({ event: 'restarted' }, 'all workers were restarted'),
+      (error: unknown) =>
+        logger.error({ event: 'restart_failed', err: error }, 'the restart failed'),
+    );
+  });
 }

@@ -27,5 +27,16 @@ export interface Links {
   waitingBytes(worker: number): number;
 }
 
+/** The links as whoever runs a worker has them. */
+export interface WorkerLinks extends Links {
+  /** Begins to hand out messages, and says which workers are up. To be called once. */
+  open(handler: LinksHandler): void;
+  /**
+   * Sends what waits, as far as there is room, and tells the others that this worker is gone: for them it is down.
+   * Nothing is handed out from here on. Harmless when closed.
+   */
+  close(): void;
+}
+
 /** No bytes. */
 export const NOTHING = new Uint8Array(0);

@@ -4,11 +4,13 @@
 //
 // A CHANNEL carries one client connection on to another worker: there it is a connection like any other. Its
 // number is the connection's id at the worker that has the socket. `a` is the channel, from either side:
-//   OPEN     b: session, 0: none; bytes: u64 group, 16 bytes that stand for the secret (where there is a session),
-//            then the client's name. Frames behind it wait until the session is known there.
+//   OPEN     b: session, 0: none; bytes: u64 group and 16 bytes that stand for the secret, only where there is a
+//            session; then the client's name. Frames behind it wait until the session is known there.
 //   FRAME    bytes: a request frame. Towards the socket: DATA, bytes: a reply or push frame.
 //   CREDIT   b: bytes of DATA that the socket has taken; until then they count as unread.
-//   CLOSE    b: close code; bytes: reason. From the socket's side: the connection is gone.
+//   CLOSE    b: close code; bytes: reason. From the socket's side, with b = 0: the connection is gone.
+//   SETTLE   a: request. Answered with SETTLED (a: the same) behind the replies to all frames that came before it,
+//             but not behind what waits for a lock.
 //
 // SESSIONS. The home of a session is the worker of its partition; see `../session-homes.ts`.
 //   ATTACH    to the home; a: request; b: session; bytes: u64 group, 16 bytes that stand for the secret, u8 1 for a
@@ -31,6 +33,8 @@ export enum MessageKind {
   Data = 3,
   Credit = 4,
   Close = 5,
+  Settle = 6,
+  Settled = 7,
   Attach = 16,
   Attached = 17,
   Ended = 18,

@@ -108,7 +108,7 @@
 // EPHEMERAL. A put with FLAG_EPHEMERAL (ttl none, else INVALID_ARGUMENT; sessions as in LOCK b, before step 5)
 // makes the key live with the frame's session: expiry 0 in answers; the record has RECORD_FLAG_EPHEMERAL and the
 // session in place of an expiry. Each write that sets or clears an expiry ends that; one that keeps it keeps the
-// session. A key whose session is not there, by `fold`, lives on as one without. SESSION_FULL before memory.
+// session. By `fold` and `restore`, a session that is not there becomes a guest (`workers.ts`). SESSION_FULL before memory.
 //
 // ONCE. Put, delete, increment, touch and UNLOCK, DOWNGRADE, EXTEND with FLAG_ONCE need a session (as in LOCK b,
 // before step 5; otherwise the flag is INVALID_ARGUMENT). Where the session remembers an answer to this id, that is
@@ -119,7 +119,7 @@
 // WATCH and UNWATCH are the node's: the engine checks flags and fields (WATCH: bits 6 and 7 zero, overflow 3,
 // classes outside 1..CLASSES_ALL, a value other than RESUME_BYTES with START_POSITION and 0 otherwise,
 // expected_revision with another start than START_REVISION, START_REVISION with prefix, or without CLASS_KEYS,
-// ttl: INVALID_ARGUMENT; key as a prefix of `scan`, without prefix as a key) and leaves a REQUEST notice. No
+// ttl without prefix: INVALID_ARGUMENT; with prefix ttl is an address, as in UNWATCH (`workers.ts`); key as a prefix of `scan`, without prefix as a key) and leaves a REQUEST notice. No
 // result in this reply. UNWATCH: expected_revision below 2^32, else INVALID_ARGUMENT.
 //
 // THE GATE. A call with records: all waits for its append, as ever. In one without, RENEW, LOCK, UNLOCK, DOWNGRADE,

@@ -13,7 +13,8 @@
 //    mode that it does not take; ttl set outside 1..TTL_MS_MAX; expected_revision of 2^53 or more; a
 //    limit outside 1..SCAN_ENTRIES_MAX: INVALID_ARGUMENT. Used are: get: keys_only. put: condition,
 //    ttl, value. delete: condition always or if_revision. increment: ttl, value (8 bytes exactly).
-//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most).
+//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most), ttl_ms
+//    (an address, see `workers.ts`).
 // 3. Key longer than KEY_BYTES_MAX: KEY_TOO_LONG. Empty key (scan: allowed) or invalid UTF-8 (scan:
 //    not checked, a prefix may end inside a character): INVALID_KEY.
 // 4. put: value over the configured bound: VALUE_TOO_LARGE.
@@ -58,8 +59,9 @@
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
 // `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
-import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
-import type { Status } from '../wire/status.js';
+import { ROUTING_BYTES } from '../shared/layout.js';
+import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX, WORKERS_MAX } from '../wire/limits.js';
+import { STATUS_COUNT, type Status } from '../wire/status.js';
 
 export type EngineKind = 'native' | 'ts';
 
@@ -141,6 +143,8 @@ export function initialInput(): Float64Array {
 
 /** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
 export const OPERATION_CODE_COUNT = 32;
+/** Figures in `Engine.counters`. */
+export const COUNTERS = OPERATION_CODE_COUNT * STATUS_COUNT;
 
 export interface Engine {
   readonly kind: EngineKind;
@@ -275,7 +279,7 @@ export class EngineError extends Error {
 
 /** Throws `EngineError` (`OPTIONS_INVALID`) where an option is out of range. */
 export function checkOptions(options: EngineOptions): void {
-  const { partitions, valueBytesMax, memoryBytesMax, hashSeed } = options;
+  const { partitions, valueBytesMax, memoryBytesMax, hashSeed, routing, counters } = options;
   if (!isWithin(partitions, 1, PARTITIONS_MAX) || (partitions & (partitions - 1)) !== 0) {
     throw invalid('partitions', partitions, `a power of two from 1 to ${PARTITIONS_MAX}`);
   }
@@ -287,6 +291,22 @@ export function checkOptions(options: EngineOptions): void {
   }
   if (!isWithin(hashSeed, 0, 2 ** 32 - 1)) {
     throw invalid('hashSeed', hashSeed, 'an unsigned 32-bit integer');
+  }
+  if (routing !== undefined) checkRouting(routing, partitions);
+  if (counters !== undefined && counters.length !== COUNTERS) {
+    throw invalid('counters.length', counters.length, `${COUNTERS}`);
+  }
+}
+
+function checkRouting({ worker, table, revisions }: EngineRouting, partitions: number): void {
+  if (!isWithin(worker, 0, WORKERS_MAX - 1)) {
+    throw invalid('routing.worker', worker, `0 to ${WORKERS_MAX - 1}`);
+  }
+  if (table.byteLength !== ROUTING_BYTES) {
+    throw invalid('routing.table.byteLength', table.byteLength, `${ROUTING_BYTES}`);
+  }
+  if (revisions.length !== partitions) {
+    throw invalid('routing.revisions.length', revisions.length, 'one a partition');
   }
 }
 

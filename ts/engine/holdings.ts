@@ -1,11 +1,12 @@
 // The tables behind sessions and locks, as one thing that calls and folds change.
 
 import { FENCE_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES } from '../wire/limits.js';
+import { sessionText } from './coordination.js';
 import { Deadlines, Sequence } from './deadlines.js';
 import { Fences } from './fences.js';
 import type { Keyspace } from './keyspace.js';
 import { type Hold, holdBytes, type Lock, Locks, nameText, type Wait } from './locks.js';
-import { type Session, Sessions } from './sessions.js';
+import { Session, Sessions } from './sessions.js';
 
 export class Holdings {
   readonly sessions = new Sessions();
@@ -19,29 +20,53 @@ export class Holdings {
   /** Locks that could not be settled, in the order in which that was found. */
   readonly unsettled = new Set<Lock>();
 
-  /** Sessions that restored keys live with, some of which may not be there. */
-  readonly restoredOwners = new Set<number>();
-
   constructor(readonly keyspace: Keyspace) {}
-
-  /** Ends a restore: a key whose session was not among the records lives on as one without. */
-  releaseOrphans(): void {
-    for (const session of this.restoredOwners) {
-      if (this.sessions.find(session) === undefined) this.keyspace.ephemerals.release(session);
-    }
-    this.restoredOwners.clear();
-  }
 
   addSession(session: Session): void {
     this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
     this.sessions.add(session);
   }
 
-  /** Its holds and keys are gone, or will be by records of their own. */
+  /** It holds nothing any more. */
   removeSession(session: Session): void {
-    this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
+    if (!session.isGuest) this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
     this.sessionDeadlines.remove(session);
     this.sessions.remove(session);
+  }
+
+  /** The session of this id; where it is not known it becomes a guest. */
+  admit(id: number): Session {
+    const present = this.sessions.find(id);
+    if (present !== undefined) return present;
+    const guest = new Session(id, this.partitionOfSession(id), 0, new Uint8Array(0));
+    this.sessions.addGuest(guest);
+    return guest;
+  }
+
+  /** A session has no record any more, and is a guest as long as it holds something. */
+  makeGuest(session: Session): void {
+    this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
+    this.sessionDeadlines.remove(session);
+    this.sessions.addGuest(session);
+  }
+
+  /** A guest has got a record. */
+  makeOwn(guest: Session): void {
+    this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
+    this.sessions.makeOwn(guest);
+  }
+
+  /** Forgets a guest by whom there is nothing here. */
+  forgetIdle(id: number): void {
+    const session = this.sessions.find(id);
+    if (session?.isGuest !== true || session.holds.size > 0 || session.waits.size > 0) return;
+    if (!this.keyspace.ephemerals.hasKeys(id)) this.removeSession(session);
+  }
+
+  /** The partition of a session's record. */
+  partitionOfSession(id: number): number {
+    const key = Buffer.from(sessionText(id));
+    return this.keyspace.partitionOf(key, 0, key.length);
   }
 
   addHold(hold: Hold): void {

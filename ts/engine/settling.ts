@@ -110,10 +110,10 @@ export class Settling {
     return revision;
   }
 
-  /** Ends a wait with a deferred answer and settles its lock. */
-  giveUp(wait: Wait, status: Status): void {
+  /** Ends a wait with a deferred answer, whose value is `detail`, and settles its lock. */
+  giveUp(wait: Wait, status: Status, detail?: Uint8Array): void {
     this.holdings.removeWait(wait);
-    this.answer(wait, status);
+    this.answer(wait, status, 0, 0, 0, detail);
     this.settle(wait.lock);
   }
 
@@ -158,7 +158,7 @@ export class Settling {
         holdings.unsettled.add(lock);
         return undefined;
       }
-      const isDue = session.dueAt <= effects.now;
+      const isDue = session.isDueAt(effects.now);
       if (!this.hasRoom || (isDue && !this.hasRoomForEnd)) {
         holdings.unsettled.add(lock);
         effects.isLeft = true;
@@ -190,8 +190,15 @@ export class Settling {
     this.answer(wait, Status.Ok, hold.token, this.leaseLeft(hold), hold.depth);
   }
 
-  private answer({ session, id }: Wait, status: Status, revision = 0, ttlMs = 0, count = 0): void {
-    this.notices.answer(session.id, id, status, revision, ttlMs, count);
+  private answer(
+    { session, id }: Wait,
+    status: Status,
+    revision = 0,
+    ttlMs = 0,
+    count = 0,
+    value?: Uint8Array,
+  ): void {
+    this.notices.answer(session.id, id, status, revision, ttlMs, count, value);
     this.effects.gate.seeNewest();
     const at = OperationCode.Lock * STATUS_COUNT + status;
     this.counters[at] = (this.counters[at] as number) + 1;
@@ -202,7 +209,9 @@ export class Settling {
     const { effects, holdings, notices } = this;
     const { id, partition } = session;
     const freed = new Set<Lock>();
-    effects.recordOther(RECORD_SESSION_END, partition, Buffer.from(sessionText(id)));
+    if (!session.isGuest) {
+      effects.recordOther(RECORD_SESSION_END, partition, Buffer.from(sessionText(id)));
+    }
     for (const handle of holdings.keyspace.ephemerals.handlesOf(id)) {
       effects.removeKey(handle, RECORD_EXPIRE);
     }

@@ -12,15 +12,18 @@
 //     text), else this one.
 //   - All others, unknown codes too: the worker of the partition of their key, whatever bytes it is.
 // An index that the table does not have: this worker, which answers INVALID_ARGUMENT (step 2 of `engine.ts`).
+// Calls that go on with a frame do not look at the table again: an engine goes by what it read for the newest frame.
 // With INPUT_FORWARDED set nothing is forwarded again: an operation of another worker is answered UNAVAILABLE
 // with revision 0 (step 0, before all others).
 //
 // FORWARDING. An operation of a worker that does not serve is answered UNAVAILABLE with revision 0. One of a worker
 // that serves has no result: it goes to `forwards`, in the call with first = 0, and OUTCOME_COUNT and OUTCOME_NEXT
-// count it like any other. `forwards` has an entry for each worker that gets something, by ascending index:
-// FORWARD_HEAD_BYTES, then a request frame of its operations in their order, then zeros to 8. Where all operations
-// of the frame go to one worker it is the frame as it came; otherwise it is written as `RequestWriter` does, with
-// addresses as they were. An operation that is forwarded counts in no counter here, and has seen nothing.
+// count it like any other, but it needs no room in the reply: it is passed over also where that is full.
+// `forwards` has an entry for each worker that gets something, by ascending index: FORWARD_HEAD_BYTES, then a
+// request frame of its operations in their order, then zeros to 8, which the entry's bytes count. Where all
+// operations of the frame go to one worker it is the frame as it came; otherwise it is written as `RequestWriter`
+// does, with addresses as they were. An operation that is forwarded counts in no counter here, and has seen nothing;
+// one that is answered UNAVAILABLE counts, and has seen nothing. All other calls leave no forwards.
 //
 // REVISIONS. An engine with routing stores the newest revision of each of its partitions, with release order, at
 // the end of every call that moved it, before the call returns. The revision of another worker's partition, as
@@ -32,8 +35,12 @@
 // worker's partition: INVALID_ARGUMENT. OUTCOME_SESSIONS counts no guests. Fold and restore make a guest of any
 // session that holds a lock or has an ephemeral key and is not there; its SESSION record, if it comes later, makes
 // it a session with all of that. A SESSION_END record makes a guest of what is left, and a guest that comes
-// to hold nothing by a record of `fold` is forgotten. `endGuest` leaves EXPIRE and HOLD_END records, drops waits,
-// leaves a SESSION_ENDED notice where the guest was known, and settles, as the end of a session does.
+// to hold nothing, and waits for nothing, by a record of `fold` is forgotten. `endGuest` leaves EXPIRE and HOLD_END
+// records, drops waits, leaves a SESSION_ENDED notice where the guest was known, and settles, as the end of a
+// session does. A guest costs no memory by itself and has no secret: `resumeSession` answers SESSION_UNKNOWN,
+// `openSession` ALREADY_EXISTS, RENEW a ttl of 0, and END_SESSION does what `endGuest` does.
+// `endGuest` and `refuseWait` move time on and do no due work, so that what they make always has room; all
+// but a lock that has no room for being settled. `admitSession`, `guests` and `listBlockers` leave no records.
 //
 // BLOCKERS. A cycle of waits through several workers is seen by none of them. `listBlockers` says whom sessions wait
 // for here, as DEADLOCK in `coordination.ts` has it, for the node to search: a notice for each pair of a wait and

@@ -32,3 +32,11 @@ export const WORKER_SERVING = 1;
 export const WORKER_STOPPING = 2;
 /** It has died, and is started again. */
 export const WORKER_DOWN = 3;
+
+/** Bytes of messages that a ring holds, and with more than RING_WORKERS_MAX workers, since each pair has two rings. */
+export const RING_BYTES_DEFAULT = 1024 * 1024;
+export const RING_BYTES_MANY_WORKERS = 256 * 1024;
+export const RING_WORKERS_MAX = 8;
+
+/** Words of a doorbell: two cache lines, so that ringing one disturbs no other. */
+export const DOORBELL_WORDS = 32;
