@@ -1,5 +1,5 @@
-// Frames that come over a link are copied out of memory that is shared: an engine takes a whole ArrayBuffer, and a
-// transport one of its own thread. Small frames come in few lengths, so that one buffer of each length serves all.
+// Frames that come over a link are copied out of memory that is shared: an engine takes a whole ArrayBuffer. Small
+// frames come in few lengths, so that one buffer of each length serves all.
 
 import { REPLY_VIEW_BYTES_MAX } from '../limits.js';
 
