@@ -3,6 +3,7 @@
 
 import { Backlogs } from './backlog.js';
 import type { Peer } from './connection.js';
+import { DeadlockSearch } from './deadlock-search.js';
 import { Delivery } from './delivery.js';
 import { Effects } from './effects.js';
 import type { Fabric } from './fabric.js';
@@ -150,7 +151,7 @@ function homesOf(
 }
 
 function exchangeOf(
-  { options, figures, take, onDrain, onClose, fail }: WorkerPorts,
+  { options, figures, take, afterCall, onDrain, onClose, fail }: WorkerPorts,
   fabric: Fabric,
   homes: SessionHomes,
   { delivery, overload, backlogs, sessions }: Omit<WorkerParts, 'exchange'>,
@@ -179,5 +180,20 @@ function exchangeOf(
     onDrain,
     onClose,
   });
-  return new Exchange({ links, forwarder, channels, homes, fail });
+  const { engine } = options.state;
+  const deadlocks = new DeadlockSearch({
+    links,
+    engine,
+    clock,
+    sessions: () => sessions.sessions(),
+    onRefuse: (session, id, detail) => {
+      try {
+        engine.refuseWait(session, id, detail, clock.now());
+        afterCall();
+      } catch (error) {
+        fail(error);
+      }
+    },
+  });
+  return new Exchange({ links, forwarder, channels, homes, deadlocks, fail });
 }

@@ -224,6 +224,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       if ((outcome[OUTCOME_FORWARD_BYTES] as number) > 0) this.exchange?.forward(peer);
       this.reply(peer, length, next - first);
       this.effects.tell(peer);
+      this.exchange?.afterCall();
     } catch (error) {
       this.fail(error);
     }
@@ -240,6 +241,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private afterCall(): void {
     this.effects.store();
     this.effects.tell(undefined);
+    this.exchange?.afterCall();
   }
 
   /** Hands on the engine's reply to so many operations, some of which may be answered later. */
