@@ -127,11 +127,11 @@ describe('a lease', () => {
       peer.status(operations, Status.Ok, 7);
       if (node.onHello !== undefined) setTimeout(() => peer.socket.terminate(), 5);
     });
-    const rondo = client(node.url, { retry: { delayMsMin: 1200, delayMsMax: 1200 } });
+    const rondo = client(node.url, { retry: { delayMsMin: 600, delayMsMax: 600 } });
     const lock = await rondo.lock('k', { ttlMs: 2400 });
     await until(() => lock.signal.aborted);
-    // From when it was repeated: 1,200 ms later.
-    expect(performance.now() - cut).toBeLessThan(2400 + 900);
+    // From when it was repeated: 600 ms later.
+    expect(performance.now() - cut).toBeLessThan(2400 + 400);
   });
 
   it('of a lock that was asked for again is confirmed first', async () => {
