@@ -1,7 +1,6 @@
 // Several workers in one process: they serve as one node, one that dies comes back while the others go on, and
 // their number may change between runs.
 
-import { closeSync, fstatSync, openSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Settings } from '../../node/config/settings.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
@@ -188,46 +187,6 @@ describe('the number of workers', SLOW, () => {
     });
   });
 });
-
-describe('the end of a thread', SLOW, () => {
-  it('closes nothing that is not its own', async () => {
-    await withFolder(async (dataDir) => {
-      const workers = await start({ dataDir, durability: 'sync' });
-      const opened: number[] = [];
-      try {
-        let isOver = false;
-        let turns = 0;
-        const restarted = workers.server.restartWorker(0).finally(() => {
-          isOver = true;
-        });
-        // Takes every number that the thread may have, as soon as it is free.
-        while (!isOver) {
-          const descriptor = openSync('/dev/null', 'r');
-          if (descriptor < 256) {
-            opened.push(descriptor);
-            continue;
-          }
-          closeSync(descriptor);
-          if (++turns % 1000 === 0) await new Promise((resolve) => setImmediate(resolve));
-        }
-        await restarted;
-        const lost = opened.filter((descriptor) => !isDevice(descriptor));
-        expect(lost).toEqual([]);
-      } finally {
-        for (const descriptor of opened) if (isDevice(descriptor)) closeSync(descriptor);
-      }
-    });
-  });
-});
-
-/** Whether the descriptor is open, and still that of no file. */
-function isDevice(descriptor: number): boolean {
-  try {
-    return fstatSync(descriptor).isCharacterDevice();
-  } catch {
-    return false;
-  }
-}
 
 describe('log lines of threads', SLOW, () => {
   it('say which worker wrote them', async () => {
