@@ -75,6 +75,8 @@ export class Supervisor {
   private watch: Timer | undefined;
   private closeData: () => void = () => {};
   private stopping: Promise<void> | undefined;
+  /** Why a worker died that had come up while others still started. */
+  private earlyDeath: Error | undefined;
   /** One restart at a time. */
   private restarting: Promise<void> = Promise.resolve();
 
@@ -117,6 +119,7 @@ export class Supervisor {
       await Promise.all(this.members.map((member) => this.bring(member)));
       this.port = await this.acceptFirst();
       await Promise.all(this.members.slice(1).map((member) => this.accept(member)));
+      if (this.earlyDeath !== undefined) throw this.earlyDeath;
     } catch (error) {
       this.phase = 'ending';
       await Promise.all(this.members.map((member) => member.end()));
@@ -233,6 +236,7 @@ export class Supervisor {
     const { index: worker } = member;
     member.isServing = false;
     this.tell(worker, { state: WORKER_DOWN });
+    if (this.phase === 'starting') this.earlyDeath ??= error;
     if (this.phase !== 'serving') return;
     logger.error(
       { event: 'worker_died', worker, err: error },
@@ -268,8 +272,8 @@ export class Supervisor {
 
   private async restartOnce(member: Member): Promise<void> {
     const { index } = member;
-    for (const other of this.members) await this.whenServing(other);
-    if (this.phase !== 'serving') return;
+    await this.whenAllServe();
+    if (this.phase !== 'serving' || !member.isServing) return;
     this.options.logger.info(
       { event: 'worker_restarts', worker: index },
       `restarting worker ${index}`,
@@ -282,11 +286,16 @@ export class Supervisor {
     else await this.revive(member);
   }
 
-  /** Waits for a worker that has died to serve again, or for the end of all. */
-  private async whenServing(member: Member): Promise<void> {
+  /**
+   * Waits until no worker is away, or for the end of all. What follows in the same turn finds them all: one that died
+   * while another was waited for has a restart of its own on the way, and two threads must not have one log.
+   */
+  private async whenAllServe(): Promise<void> {
     let awaited: Promise<void> | undefined;
-    while (!member.isServing && member.revival !== awaited) {
-      awaited = member.revival;
+    for (;;) {
+      const away = this.members.find(({ isServing }) => !isServing);
+      if (away === undefined || away.revival === awaited) return;
+      awaited = away.revival;
       await awaited;
     }
   }

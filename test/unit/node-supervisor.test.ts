@@ -226,6 +226,19 @@ describe('the start of several workers', () => {
     expect(refused.threads.every(({ hasEnded }) => hasEnded)).toBe(true);
   });
 
+  it('fails where a worker that is up dies before all are', async () => {
+    const stage = stageOf(2, { sharesPorts: false });
+    stage.holds.add('accept');
+    const starting = stage.supervisor.start();
+    await until(() => stage.threads.length === 2 && stage.kinds(0).length === 1, 'the accept');
+    stage.thread(1).fail(new LogError('LOG_FAILED', 'the disk is gone'));
+    stage.thread(1).exit();
+    await until(() => stage.states()[1] === WORKER_DOWN, 'the death');
+    stage.thread(0).say({ kind: 'accepting', port: 7777 });
+    await expect(starting).rejects.toMatchObject({ code: 'LOG_FAILED' });
+    expect(stage.threads.every(({ hasEnded }) => hasEnded)).toBe(true);
+  });
+
   it('adds up how far the recoveries are', async () => {
     const seen: unknown[] = [];
     const stage = stageOf(2, { onRecovery: (progress) => seen.push(progress) });
@@ -444,6 +457,32 @@ describe('a rolling restart', () => {
     await restarting;
     expect(stage.states()).toEqual([WORKER_SERVING, WORKER_SERVING]);
     expect(stage.routing.epochOf(0)).toBe(2);
+  });
+
+  it('never starts a second thread for a worker that dies while another is waited for', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    const first = stage.thread(0);
+    stage.holds.add('started');
+    stage.thread(1).fail(new Error('broken'));
+    stage.thread(1).exit();
+    await until(() => stage.threads.length === 3, 'the next thread of worker 1');
+    const restarting = stage.supervisor.restart(0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    first.fail(new Error('broken too'));
+    await until(() => stage.states()[0] === WORKER_DOWN, 'the death of worker 0');
+    stage.thread(1).started();
+    await until(() => stage.states()[1] === WORKER_SERVING, 'worker 1');
+    first.exit();
+    await until(() => stage.threads.length >= 4, 'the next thread of worker 0');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const open = stage.threads.filter(({ start, hasEnded }) => start.worker === 0 && !hasEnded);
+    expect(open).toHaveLength(1);
+    stage.holds.clear();
+    stage.thread(0).started();
+    await restarting;
+    expect(stage.states()).toEqual([WORKER_SERVING, WORKER_SERVING]);
+    expect(stage.fatal).toEqual([]);
   });
 
   it('knows no worker that is not there', async () => {
