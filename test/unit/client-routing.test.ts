@@ -194,7 +194,7 @@ describe('a lost connection to one worker', () => {
     const [node, other] = [cluster.worker(0), cluster.worker(1)];
     node.worker = 1;
     node.onHello = (peer) => {
-      other.peers[0]?.socket.close(CLOSE_CODE_BASE + Status.SessionMoved, 'replaced');
+      other.peers[0]?.socket.close(1000, 'replaced');
       setTimeout(() => node.welcome(peer), 20);
     };
     node.cut();
@@ -203,6 +203,53 @@ describe('a lost connection to one worker', () => {
     await rondo.kv.put(cluster.keyOf(1), 1);
     expect(keysAt(cluster, 0)).toContain(cluster.keyOf(1));
     expect(other.hellos).toHaveLength(1);
+  });
+});
+
+describe('a first connection that comes to the worker of a lost one that is being made again', () => {
+  it('is made again where the node has taken the other for the newer', async () => {
+    const cluster = await Cluster.start(2);
+    const rondo = client(cluster.url, { retry: { delayMsMin: 20, delayMsMax: 20 } });
+    const key = cluster.keyOf(1);
+    await rondo.kv.get(key);
+    // Both are lost, and worker 1 answers the shared port too; the other's hello comes behind the first one's.
+    const [node, other] = [cluster.worker(0), cluster.worker(1)];
+    let hellos = 0;
+    node.worker = 1;
+    other.onHello = () => void hellos++;
+    node.onHello = async (peer) => {
+      node.onHello = undefined;
+      await until(() => hellos > 0);
+      node.welcome(peer);
+      setTimeout(() => peer.socket.close(1000, 'replaced'), 20);
+    };
+    node.cut();
+    other.cut();
+    await until(() => node.hellos.length === 3);
+    await rondo.kv.put(key, 1);
+    expect(keysAt(cluster, 0)).toContain(key);
+  });
+});
+
+describe('a lock that was asked for over the first connection', () => {
+  it('may be granted over that of its worker, which came up meanwhile', async () => {
+    const cluster = await Cluster.start(2);
+    cluster.ports.set(1, 0);
+    cluster.tell();
+    const held: SentOperation[] = [];
+    cluster.worker(0).script = (_peer, operations) => held.push(...operations);
+    const rondo = client(cluster.url);
+    const lock = rondo.lock(cluster.keyOf(1));
+    await until(() => held.length === 1);
+    cluster.ports.clear();
+    cluster.tell();
+    cluster.pushRouting(0);
+    await until(() => cluster.worker(1).hellos.length === 1);
+    await delay(50);
+    // The node answers a wait over the connection that its session had last.
+    cluster.worker(1).peers[0]?.confirm(held);
+    await (await lock).release();
+    expect(cluster.workers.map(({ hellos }) => hellos.length)).toEqual([1, 1]);
   });
 });
 

@@ -4,7 +4,7 @@
 import { type Call, type Carrier, RESTING, Repeat, SENT, UNSENT } from './call.js';
 import { RondoError } from './errors.js';
 import { lost } from './failures.js';
-import type { Outstanding } from './outstanding.js';
+import type { Intake } from './intake.js';
 import type { Queue } from './queue.js';
 
 /** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
@@ -15,9 +15,7 @@ export class Recovery {
     private readonly carrier: Carrier,
     /** Of the connection. */
     readonly queue: Queue,
-    private readonly outstanding: Outstanding,
-    /** Ids of locks that may be answered after their caller has gone. */
-    private readonly echoes: Set<number>,
+    private readonly intake: Pick<Intake, 'outstanding' | 'echoes'>,
     private readonly failFast: boolean,
     private readonly fail: (call: Call, error: RondoError) => void,
   ) {}
@@ -29,7 +27,7 @@ export class Recovery {
     hasSession: boolean,
     isLost: (call: Call) => boolean,
   ): void {
-    const { outstanding } = this;
+    const { outstanding } = this.intake;
     const again: Call[] = [];
     for (const call of outstanding.inOrder(this.carrier)) {
       // What waits to be sent again goes on waiting.
@@ -42,7 +40,7 @@ export class Recovery {
         continue;
       }
       outstanding.remove(call);
-      if (call.isDeferred && hasSession) this.echoes.add(call.id);
+      if (call.isDeferred && hasSession) this.intake.echoes.add(call.id);
       if (call.state !== SENT) continue;
       if (!isAgain || !call.isRead || call.repeats >= REPEATS_MAX) {
         this.fail(call, lost(call, reason));
@@ -63,7 +61,7 @@ export class Recovery {
     reason: RondoError | undefined,
     concerns = (_call: Call): boolean => true,
   ): void {
-    const { outstanding } = this;
+    const { outstanding } = this.intake;
     for (const call of outstanding.inOrder(this.carrier)) {
       if ((call.state !== UNSENT && call.state !== RESTING) || !concerns(call)) continue;
       if (isResumed && call.isDeferred) continue;
