@@ -359,6 +359,24 @@ describe('a lost worker that the first connection reached others by', () => {
     await Promise.all([get, lock, other]);
   });
 
+  it('may have been told of before what was on its way then is answered', async () => {
+    const [cluster, held] = await forwarded();
+    const rondo = client(cluster.url);
+    const there = cluster.keyOf(1);
+    const put = verdict(rondo.kv.put(there, 1));
+    const get = rondo.kv.get(there);
+    await until(() => held.length === 2);
+    cluster.push(0, EventKind.WorkerLost, 1);
+    expect(await put).toMatchObject({ code: 'CONNECTION_LOST', maybeApplied: true });
+    const peer = cluster.worker(0).peers[0];
+    peer?.status(held.slice(0, 1), Status.Unavailable);
+    peer?.confirm(held.slice(1, 2));
+    await until(() => held.length === 3);
+    peer?.confirm(held.slice(2));
+    await get;
+    expect(cluster.worker(0).hellos).toHaveLength(1);
+  });
+
   it('is asked again for as long as it does not serve, in order', async () => {
     const [cluster] = await forwarded();
     let refusals = 0;

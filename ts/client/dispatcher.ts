@@ -194,7 +194,7 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
+    this.recovery.connectionLost(reason, mayRepeat, this.hasSession);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
@@ -203,9 +203,7 @@ export class Dispatcher implements Carrier {
 
   /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
   lostWorker(worker: number, reason: RondoError): void {
-    const isLost = (call: Call): boolean => call.worker === worker;
-    this.recovery.takeBack(reason, true, this.hasSession, isLost);
-    this.recovery.decide(true, reason, isLost);
+    this.recovery.workerLost(worker, reason, this.hasSession);
     this.wakeFlusher();
   }
 
@@ -267,7 +265,7 @@ export class Dispatcher implements Carrier {
     while (reader.next()) {
       const call = this.intake.asked(reader.id, this);
       if (call === undefined) {
-        if (this.intake.isEcho(reader.id)) continue;
+        if (this.recovery.isStray(reader.id)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);

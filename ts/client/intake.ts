@@ -67,11 +67,6 @@ export class Intake {
     return call;
   }
 
-  /** Whether an answer to what asks no more, or will ask again, is nothing to wonder at. */
-  isEcho(id: number): boolean {
-    return this.echoes.delete(id) || this.outstanding.get(id)?.isDeferred === true;
-  }
-
   /** The caller has been told. */
   settled(call: Call): void {
     call.state = SETTLED;

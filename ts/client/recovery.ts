@@ -10,7 +10,13 @@ import type { Queue } from './queue.js';
 /** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
 export const REPEATS_MAX = 8;
 
+/** Operations that a node allows under way at once, and a little more. */
+const STRAYS_MAX = 100_000;
+
 export class Recovery {
+  /** Ids that the present connection may still answer, as their worker was lost while they were on their way. */
+  private readonly strays = new Set<number>();
+
   constructor(
     private readonly carrier: Carrier,
     /** Of the connection. */
@@ -20,8 +26,37 @@ export class Recovery {
     private readonly fail: (call: Call, error: RondoError) => void,
   ) {}
 
+  /** The connection is gone. */
+  connectionLost(reason: RondoError, mayRepeat: boolean, hasSession: boolean): void {
+    this.strays.clear();
+    this.takeBack(reason, mayRepeat, hasSession, () => true);
+  }
+
+  /**
+   * A worker is gone that the connection's node passed operations on to, and what it remembered. The node may not have
+   * had all of them when it told of that: it then answers the rest.
+   */
+  workerLost(worker: number, reason: RondoError, hasSession: boolean): void {
+    const isLost = (call: Call): boolean => call.worker === worker;
+    for (const call of this.intake.outstanding.inOrder(this.carrier)) {
+      if (isLost(call)) this.strays.add(call.id);
+    }
+    for (const id of this.strays) {
+      if (this.strays.size <= STRAYS_MAX) break;
+      this.strays.delete(id);
+    }
+    this.takeBack(reason, true, hasSession, isLost);
+    this.decide(true, reason, isLost);
+  }
+
+  /** Whether an answer to what was not asked for, or not any more, is nothing to wonder at. */
+  isStray(id: number): boolean {
+    const { echoes, outstanding } = this.intake;
+    return echoes.delete(id) || outstanding.get(id)?.isDeferred === true || this.strays.has(id);
+  }
+
   /** What was sent and has no answer: back to the head of the queue, or it fails. */
-  takeBack(
+  private takeBack(
     reason: RondoError,
     mayRepeat: boolean,
     hasSession: boolean,
