@@ -68,8 +68,6 @@ export class Dispatcher implements Carrier {
   private hasSession = false;
 
   private readonly queue = new Queue();
-  /** Ids of locks that may be answered once more, or after their caller has gone. */
-  private readonly echoes = new Set<number>();
   private readonly rests: Rests;
   readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
@@ -87,7 +85,7 @@ export class Dispatcher implements Carrier {
     const { failFast } = options;
     const fail = (call: Call, error: RondoError): void => this.fail(call, error);
     this.rests = new Rests(options, this.queue, this.alarm);
-    this.recovery = new Recovery(this, this.queue, outstanding, this.echoes, failFast, fail);
+    this.recovery = new Recovery(this, this.queue, intake, failFast, fail);
     this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
 
@@ -196,7 +194,7 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
+    this.recovery.connectionLost(reason, mayRepeat, this.hasSession);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
@@ -205,9 +203,7 @@ export class Dispatcher implements Carrier {
 
   /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
   lostWorker(worker: number, reason: RondoError): void {
-    const isLost = (call: Call): boolean => call.worker === worker;
-    this.recovery.takeBack(reason, true, this.hasSession, isLost);
-    this.recovery.decide(true, reason, isLost);
+    this.recovery.workerLost(worker, reason, this.hasSession);
     this.wakeFlusher();
   }
 
@@ -215,7 +211,7 @@ export class Dispatcher implements Carrier {
   sessionLost(reason: RondoError): void {
     this.hasSession = false;
     this.intake.outstanding.forgetRemembered();
-    this.echoes.clear();
+    this.intake.echoes.clear();
     if (this.socket === undefined) this.recovery.decide(false, reason);
   }
 
@@ -267,9 +263,9 @@ export class Dispatcher implements Carrier {
     this.hasAnswered = true;
     let refusedBySession: Call[] | undefined;
     while (reader.next()) {
-      const call = outstanding.get(reader.id);
-      if (call === undefined || call.carrier !== this) {
-        if (this.echoes.delete(reader.id)) continue;
+      const call = this.intake.asked(reader.id, this);
+      if (call === undefined) {
+        if (this.recovery.isStray(reader.id)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);
@@ -284,7 +280,7 @@ export class Dispatcher implements Carrier {
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
-      if (call.isDeferred && call.repeats > 0) this.echoes.add(call.id);
+      if (call.isDeferred && call.repeats > 0) this.intake.echoes.add(call.id);
       if (reader.status === Status.SessionUnknown) refusedBySession ??= [];
       if (call.state === SETTLED) continue;
       if (outcome === ANSWERED) this.intake.settled(call);
@@ -343,7 +339,7 @@ export class Dispatcher implements Carrier {
     const isWaiting = call.state === RESTING || call.state === UNSENT;
     if (isWaiting && call.id !== 0) {
       this.intake.outstanding.remove(call);
-      if (call.isDeferred) this.echoes.add(call.id);
+      if (call.isDeferred) this.intake.echoes.add(call.id);
     }
     if (isWaiting) this.queue.giveUp(call);
     this.fail(call, error);

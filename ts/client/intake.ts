@@ -20,6 +20,8 @@ export class Intake {
   readonly signals = new Signals((call, signal) =>
     call.carrier?.giveUp(call, cancelled(call, signal)),
   );
+  /** Ids of locks that may be answered once more, or after their caller has gone. */
+  readonly echoes = new Set<number>();
   /** One a connection. */
   readonly queues: Queue[] = [];
 
@@ -47,6 +49,22 @@ export class Intake {
       if (call.worker === worker && call.state === SENT && !call.isDeferred) calls.push(call);
     });
     return calls;
+  }
+
+  /**
+   * The operation that an answer over this connection is for; undefined where it asked for none such. A wait is
+   * answered over whichever connection its worker had last.
+   */
+  asked(id: number, over: Carrier): Call | undefined {
+    const call = this.outstanding.get(id);
+    if (call === undefined || (call.state !== SENT && call.state !== SETTLED)) return undefined;
+    const { carrier } = call;
+    if (carrier === over) return call;
+    if (!call.isDeferred || carrier === undefined) return undefined;
+    carrier.outstanding--;
+    over.outstanding++;
+    call.carrier = over;
+    return call;
   }
 
   /** The caller has been told. */

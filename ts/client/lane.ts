@@ -33,8 +33,8 @@ export interface LaneHost {
   laneDown(lane: Lane): void;
   sessionBegun(by: Connection): void;
   sessionOver(reason: RondoError, by: Connection): void;
-  /** The node may have closed it for a newer connection of this client. */
-  isReplaced(connection: Connection): boolean;
+  /** The first connection is being made, maybe to this worker, which then closes the lane. */
+  readonly isOpening: boolean;
   finish(reason: RondoError | undefined): void;
 }
 
@@ -45,8 +45,6 @@ export class Lane implements ConnectionOwner {
   takesCalls: boolean;
   isUp = false;
   private wasUp = false;
-  /** The node has closed it for a newer connection of this client to the same worker. */
-  private isReplaced = false;
   /** Tries that have failed since it was up. */
   private tries = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -152,8 +150,7 @@ export class Lane implements ConnectionOwner {
     const triesMax = this.wasUp ? RESUME_TRIES_MAX : 0;
     const { failFast, random, repeatDelayMsMin, repeatDelayMsMax } = this.options;
     const isInVain =
-      this.tries > triesMax || failFast || this.isReplaced || this.url() === undefined;
-    this.isReplaced = false;
+      this.tries > triesMax || failFast || this.host.isOpening || this.url() === undefined;
     if (this.takesCalls && isInVain) this.fallBack();
     return this.takesCalls
       ? backoffMs(attempt, repeatDelayMsMin, repeatDelayMsMax, random)
@@ -170,11 +167,7 @@ export class Lane implements ConnectionOwner {
 
   isFinal(closeCode: number): boolean {
     const status = closeCode - CLOSE_CODE_BASE;
-    if (status === Status.SessionMoved) {
-      this.isReplaced = this.host.isReplaced(this.connection);
-      return !this.isReplaced;
-    }
-    return status === Status.SessionForbidden;
+    return status === Status.SessionMoved || status === Status.SessionForbidden;
   }
 
   private fallBack(): void {

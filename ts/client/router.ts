@@ -6,7 +6,6 @@
 
 import type { Routing } from '../wire/routing.js';
 import { decodeRouting } from '../wire/routing.js';
-import { CLOSE_CODE_BASE, Status } from '../wire/status.js';
 import { backoffMs } from './backoff.js';
 import type { Call } from './call.js';
 import { Connection, type ConnectionOwner } from './connection.js';
@@ -253,8 +252,8 @@ export class Router implements ConnectionOwner, LaneHost {
     this.sessionOver(reason, this.connection);
   }
 
-  isFinal(closeCode: number): boolean {
-    return closeCode !== CLOSE_CODE_BASE + Status.SessionMoved || !this.isReplaced(this.connection);
+  isFinal(): boolean {
+    return true;
   }
 
   // Of the lanes
@@ -302,8 +301,8 @@ export class Router implements ConnectionOwner, LaneHost {
     }
   }
 
-  isReplaced(replaced: Connection): boolean {
-    return this.all().some(({ connection }) => connection !== replaced && connection.isOpening);
+  get isOpening(): boolean {
+    return this.connection.isOpening;
   }
 
   private get homeLane(): Lane | undefined {
