@@ -23,6 +23,7 @@ const SENT_BYTES = place();
 const RECORD_BYTES = place();
 const CONNECTIONS_ACCEPTED = place();
 const OPERATIONS_OVERLOADED = place();
+const OPERATIONS_UNAVAILABLE = place();
 const FORWARDED_FRAMES = place();
 const FORWARDED_OPERATIONS = place();
 /** Buckets, then the sum in milliseconds. */
@@ -146,6 +147,14 @@ export class Counters {
   }
   set operationsOverloaded(value: number) {
     this.block[OPERATIONS_OVERLOADED] = value;
+  }
+
+  /** Operations answered with UNAVAILABLE because their worker was not there. */
+  get operationsUnavailable(): number {
+    return this.block[OPERATIONS_UNAVAILABLE] as number;
+  }
+  set operationsUnavailable(value: number) {
+    this.block[OPERATIONS_UNAVAILABLE] = value;
   }
 
   /** Frames, and the operations in them, that were sent on to the workers whose they are. */

@@ -178,7 +178,7 @@ export class Forwarder {
     const { fabric, counters, answerAll } = this.options;
     const { links, routing } = fabric;
     if (!routing.isServing(worker)) {
-      answerAll(peer, frame, Status.Unavailable);
+      this.answerUnavailable(peer, operations, frame);
     } else if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
       answerAll(peer, frame, Status.Overloaded);
     } else if (
@@ -188,8 +188,15 @@ export class Forwarder {
       counters.forwardedFrames++;
       counters.forwardedOperations += operations;
     } else {
-      answerAll(peer, frame, Status.Unavailable);
+      this.answerUnavailable(peer, operations, frame);
     }
+  }
+
+  /** Nothing of the frame went to its worker, and nothing will. */
+  private answerUnavailable(peer: Peer, operations: number, frame: Uint8Array): void {
+    const { counters, answerAll } = this.options;
+    counters.operationsUnavailable += operations;
+    answerAll(peer, frame, Status.Unavailable);
   }
 
   /** Opens the channel to a worker where it is not. False: the worker is not there. */
