@@ -193,3 +193,9 @@ export const WORKERS_STOP_DEADLINE_MS = 60_000;
 export const ABANDON_DEADLINE_MS = 1_000;
 /** Times that a free port is looked for that workers can share. */
 export const SHARED_PORT_TRIES_MAX = 4;
+/** Milliseconds that a request waits for a lock until a deadlock through several workers is searched for. */
+export const DEADLOCK_DELAY_MS = 50;
+/** Sessions whose waits are looked at in one turn, for those that have waited so long. */
+export const DEADLOCK_SESSIONS_PER_LOOK_MAX = 1024;
+/** Sessions that a search begins with, and asks about at a time. */
+export const DEADLOCK_SESSIONS_ASKED_MAX = 64;

@@ -20,7 +20,7 @@ import { WORKER_DOWN, WORKER_STOPPING } from '../ts/shared/layout.js';
 import { readU64, writeU64 } from '../ts/wire/layout.js';
 import { SESSION_SECRET_BYTES } from '../ts/wire/limits.js';
 import { partitionOfKey } from '../ts/wire/partition.js';
-import { Status } from '../ts/wire/status.js';
+import { Status, statusName } from '../ts/wire/status.js';
 import type { Clock, Timer } from './clock.js';
 import type { Peer } from './connection.js';
 import type { Effects } from './effects.js';
@@ -288,13 +288,16 @@ export class SessionHomes {
 
   /** Ends what an ended session has here. False: writes are refused. */
   private endGuest(session: number, isAsked: boolean): boolean {
-    const { engine, effects, clock } = this.options;
+    const { engine, effects, clock, logger } = this.options;
     const status = engine.endGuest(session, clock.now());
     effects.store();
     // Behind answers that wait for the log; and whether or not there was room for the end.
     effects.disconnect(session, isAsked);
     effects.tell(undefined);
-    return status === Status.Ok || status === Status.InvalidArgument;
+    if (status === Status.Ok || status === Status.InvalidArgument) return true;
+    const fields = { session: sessionText(session), status: statusName(status) };
+    logger.debug({ event: 'guest_end_refused', ...fields }, 'the end of a guest is tried again');
+    return false;
   }
 
   private endLeftovers(): void {
