@@ -166,6 +166,7 @@ for (const { title, isSkipped, routing, arguments: setup } of SETUPS) {
       const first = await third.elect('boss', { value: 'three' });
       expect(await one.kv.get('boss')).toBe('three');
       const next = one.elect('boss', { value: 'one' });
+      while (!(await isWaitedFor('boss'))) await new Promise((resolve) => setTimeout(resolve, 5));
       const last = two.elect('boss', { value: 'two' });
       await third.close();
       expect(first.signal.aborted).toBe(true);

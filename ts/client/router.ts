@@ -50,6 +50,8 @@ export class Router implements ConnectionOwner, LaneHost {
   private readonly lanes = new Map<number, Lane>();
   /** The session that was last told of. */
   private toldSession = 0;
+  /** A connection to the same worker was given up for the first one, which it may take the place of all the same. */
+  private isRivalled = false;
   private closing: Promise<void> | undefined;
 
   constructor(
@@ -213,6 +215,7 @@ export class Router implements ConnectionOwner, LaneHost {
     this.here = isSeveral ? welcome.worker : 0;
     // The node keeps one connection of this client to each worker, the newest.
     const lane = this.lanes.get(this.here);
+    this.isRivalled = lane?.connection.isOpening === true;
     if (lane !== undefined) drop(lane);
     if (!resumed) this.sessionBegun(this.connection);
     this.dispatcher.takeOver(moved);
@@ -254,7 +257,10 @@ export class Router implements ConnectionOwner, LaneHost {
   }
 
   isFinal(closeCode: number): boolean {
-    return closeCode !== CLOSE_CODE_BASE + Status.SessionMoved || !this.isReplaced(this.connection);
+    if (closeCode !== CLOSE_CODE_BASE + Status.SessionMoved) return true;
+    const { isRivalled } = this;
+    this.isRivalled = false;
+    return !isRivalled && !this.isReplaced(this.connection);
   }
 
   // Of the lanes
