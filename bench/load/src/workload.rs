@@ -88,8 +88,9 @@ impl Workload {
             Distribution::Uniform => 1.0,
             Distribution::Zipf(zipf) => zipf.weight(key),
         };
-        let sum = |is_in: &dyn Fn(u32) -> bool| -> f64 {
-            (0..self.keys).filter(|&key| is_in(key)).map(weight).sum()
+        let sum = |is_in: &dyn Fn(u32) -> bool| {
+            let wanted = (0..self.keys).filter(|&key| is_in(key));
+            wanted.map(weight).fold(0.0, |sum, weight| sum + weight)
         };
         sum(&|key| keys.has(key)) / sum(&|_| true)
     }
