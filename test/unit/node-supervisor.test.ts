@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { SimulatedClock } from '../../node/clock.js';
 import { defaultSettings } from '../../node/config/config.js';
 import { Tokens } from '../../node/config/tokens.js';
-import { BEATS, Counters, KEYS } from '../../node/counters.js';
+import { BEATS, Counters, KEYS, LOG_BATCHES, RECORDS } from '../../node/counters.js';
 import { NodeError } from '../../node/errors.js';
 import { DEATH_WINDOW_MS, HANG_CHECK_MS, HANG_DEADLINE_MS } from '../../node/limits.js';
 import { LogError } from '../../node/log/log.js';
@@ -271,6 +271,8 @@ describe('the death of a worker', () => {
     const block = new Float64Array(memory.figures[1] as SharedArrayBuffer);
     new Counters(block).frames = 7;
     block[KEYS] = 9;
+    block[RECORDS] = 11;
+    block[LOG_BATCHES] = 13;
     const version = stage.routing.version;
     stage.thread(1).fail(new Error('broken'));
     await until(() => stage.states()[1] === WORKER_DOWN, 'the death');
@@ -285,6 +287,8 @@ describe('the death of a worker', () => {
     // What it had counted is kept beside, and it begins with zeros.
     expect([new Counters(block).frames, block[KEYS]]).toEqual([0, 0]);
     expect(block).toContain(7);
+    // What comes back with its log does not shrink meanwhile.
+    expect([block[RECORDS], block[LOG_BATCHES]]).toEqual([11, 13]);
     await until(() => stage.events.includes('worker_restarted'), 'the log line');
     expect(stage.events).toEqual(['worker_died', 'worker_restarted']);
     expect(stage.fatal).toEqual([]);
