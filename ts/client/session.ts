@@ -79,10 +79,7 @@ export class Session {
     }
     if (!sessionResumed) {
       this.lose(
-        new RondoError(
-          'SESSION_UNKNOWN',
-          'the session has ended while there was no connection, and what it held is lost',
-        ),
+        new RondoError('SESSION_UNKNOWN', 'the session has ended, and what it held is lost'),
       );
       this.id = id;
       this.secret = sessionSecret;
