@@ -177,7 +177,7 @@ export class Router implements ConnectionOwner, LaneHost {
 
   finish(reason: RondoError | undefined): void {
     if (this.feed.current.state === 'closed' || this.intake.refusal !== undefined) return;
-    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on');
+    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again');
     this.intake.refusal = end;
     if (this.homeLane?.dispatcher.farewell() !== true) {
       this.all().some(({ dispatcher }) => dispatcher.farewell());

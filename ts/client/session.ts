@@ -134,7 +134,7 @@ export class Session {
   private expired(): void {
     const reason = new RondoError(
       'SESSION_UNKNOWN',
-      `nothing that was sent within ${this.ttlMs} ms was answered; the session counts as lost`,
+      `nothing sent within ${this.ttlMs} ms was answered; the session counts as lost`,
     );
     this.lose(reason);
     this.router.abandon(reason);
