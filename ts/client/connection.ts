@@ -150,7 +150,7 @@ export class Connection {
     try {
       socket = new Socket(url);
     } catch (cause) {
-      this.lost(new RondoError('CONNECTION_LOST', 'the socket could not be made', { cause }), true);
+      this.lost(new RondoError('CONNECTION_LOST', 'no socket could be made', { cause }), true);
       return;
     }
     this.socket = socket;
@@ -328,7 +328,7 @@ function readWelcome(frame: ArrayBuffer): Welcome | RondoError {
   }
   const { frameBytesMax, operationsPerFrameMax, operationsOutstandingMax } = welcome.limits;
   if (frameBytesMax === 0 || operationsPerFrameMax === 0 || operationsOutstandingMax === 0) {
-    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation at all');
+    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation');
   }
   return welcome;
 }
