@@ -412,6 +412,41 @@ describe('a lost worker that the first connection reached others by', () => {
   });
 });
 
+describe('answers that one connection hears to be forgotten', () => {
+  it.each([true, false])(
+    'are so for all of them (the first is lost before: %s)',
+    async (isBefore) => {
+      const cluster = await Cluster.start(3);
+      cluster.ports.set(2, 0);
+      cluster.tell();
+      const [node, other] = [cluster.worker(0), cluster.worker(1)];
+      const held: SentOperation[] = [];
+      node.script = (_peer, operations) => held.push(...operations);
+      const rondo = client(cluster.url);
+      await rondo.kv.get(cluster.keyOf(1));
+      // For worker 2, which dies with what it remembers; nobody is told while the connections are away.
+      const put = verdict(rondo.kv.put(cluster.keyOf(2), 1));
+      await until(() => held.length === 1);
+      node.onHello = () => undefined;
+      if (isBefore) node.cut();
+      if (other.sessions !== undefined) other.sessions.answersRemembered = false;
+      other.cut();
+      await until(() => other.hellos.length === 2);
+      await rondo.kv.get(cluster.keyOf(1));
+      if (!isBefore) node.cut();
+      await until(() => node.hellos.length === 2);
+      node.onHello = undefined;
+      node.script = (peer, operations) => peer.confirm(operations);
+      // The worker that takes the first one has heard of the session since, and says that it remembers all.
+      node.cut();
+      expect(await put).toMatchObject({ code: 'CONNECTION_LOST', maybeApplied: true });
+      await rondo.ready();
+      await rondo.kv.get(cluster.keyOf(0));
+      expect(keysAt(cluster, 0).filter((key) => key === cluster.keyOf(2))).toHaveLength(1);
+    },
+  );
+});
+
 describe('a node that comes back with other workers', () => {
   it('gets what waited at the workers that have it now', async () => {
     const before = await Cluster.start(2);

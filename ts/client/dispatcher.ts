@@ -194,7 +194,7 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    this.recovery.connectionLost(reason, mayRepeat, this.hasSession);
+    this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
@@ -265,7 +265,7 @@ export class Dispatcher implements Carrier {
     while (reader.next()) {
       const call = this.intake.asked(reader.id, this);
       if (call === undefined) {
-        if (this.recovery.isStray(reader.id)) continue;
+        if (this.intake.isEcho(reader.id)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);
@@ -280,7 +280,7 @@ export class Dispatcher implements Carrier {
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
-      if (call.isDeferred && call.repeats > 0) this.intake.echoes.add(call.id);
+      if (call.isDeferred && call.repeats > 0) this.intake.expectEcho(call.id);
       if (reader.status === Status.SessionUnknown) refusedBySession ??= [];
       if (call.state === SETTLED) continue;
       if (outcome === ANSWERED) this.intake.settled(call);
@@ -339,7 +339,7 @@ export class Dispatcher implements Carrier {
     const isWaiting = call.state === RESTING || call.state === UNSENT;
     if (isWaiting && call.id !== 0) {
       this.intake.outstanding.remove(call);
-      if (call.isDeferred) this.intake.echoes.add(call.id);
+      if (call.isDeferred) this.intake.expectEcho(call.id);
     }
     if (isWaiting) this.queue.giveUp(call);
     this.fail(call, error);

@@ -10,27 +10,15 @@ import type { Queue } from './queue.js';
 /** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
 export const REPEATS_MAX = 8;
 
-/** Operations that a node allows under way at once, and a little more. */
-const STRAYS_MAX = 100_000;
-
 export class Recovery {
-  /** Ids that the present connection may still answer, as their worker was lost while they were on their way. */
-  private readonly strays = new Set<number>();
-
   constructor(
     private readonly carrier: Carrier,
     /** Of the connection. */
     readonly queue: Queue,
-    private readonly intake: Pick<Intake, 'outstanding' | 'echoes'>,
+    private readonly intake: Intake,
     private readonly failFast: boolean,
     private readonly fail: (call: Call, error: RondoError) => void,
   ) {}
-
-  /** The connection is gone. */
-  connectionLost(reason: RondoError, mayRepeat: boolean, hasSession: boolean): void {
-    this.strays.clear();
-    this.takeBack(reason, mayRepeat, hasSession, () => true);
-  }
 
   /**
    * A worker is gone that the connection's node passed operations on to, and what it remembered. The node may not have
@@ -38,44 +26,35 @@ export class Recovery {
    */
   workerLost(worker: number, reason: RondoError, hasSession: boolean): void {
     const isLost = (call: Call): boolean => call.worker === worker;
-    for (const call of this.intake.outstanding.inOrder(this.carrier)) {
-      if (isLost(call)) this.strays.add(call.id);
-    }
-    for (const id of this.strays) {
-      if (this.strays.size <= STRAYS_MAX) break;
-      this.strays.delete(id);
-    }
+    this.intake.outstanding.forEach(this.carrier, (call) => {
+      if (isLost(call)) this.intake.expectEcho(call.id);
+    });
     this.takeBack(reason, true, hasSession, isLost);
     this.decide(true, reason, isLost);
   }
 
-  /** Whether an answer to what was not asked for, or not any more, is nothing to wonder at. */
-  isStray(id: number): boolean {
-    const { echoes, outstanding } = this.intake;
-    return echoes.delete(id) || outstanding.get(id)?.isDeferred === true || this.strays.has(id);
-  }
-
   /** What was sent and has no answer: back to the head of the queue, or it fails. */
-  private takeBack(
+  takeBack(
     reason: RondoError,
     mayRepeat: boolean,
     hasSession: boolean,
     isLost: (call: Call) => boolean,
   ): void {
-    const { outstanding } = this.intake;
+    const { outstanding, forgottenAt } = this.intake;
     const again: Call[] = [];
     for (const call of outstanding.inOrder(this.carrier)) {
       // What waits to be sent again goes on waiting.
       if (call.state === UNSENT || call.state === RESTING || !isLost(call)) continue;
       const isAgain = mayRepeat && !this.failFast && call.state === SENT;
       // Its deadline alone bounds how often: one that waits for a lock outlives any number of connections.
-      if (isAgain && hasSession && call.repeatable !== Repeat.Never) {
+      const isForgotten = call.maybeApplied && call.sentAt < forgottenAt;
+      if (isAgain && hasSession && call.repeatable !== Repeat.Never && !isForgotten) {
         call.repeatAs(UNSENT, true);
         again.push(call);
         continue;
       }
       outstanding.remove(call);
-      if (call.isDeferred && hasSession) this.intake.echoes.add(call.id);
+      if (call.isDeferred && hasSession) this.intake.expectEcho(call.id);
       if (call.state !== SENT) continue;
       if (!isAgain || !call.isRead || call.repeats >= REPEATS_MAX) {
         this.fail(call, lost(call, reason));

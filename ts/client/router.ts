@@ -8,7 +8,7 @@ import type { Routing } from '../wire/routing.js';
 import { decodeRouting } from '../wire/routing.js';
 import { backoffMs } from './backoff.js';
 import type { Call } from './call.js';
-import { Connection, type ConnectionOwner } from './connection.js';
+import { Connection, type ConnectionOwner, isPermanent } from './connection.js';
 import { Dispatcher } from './dispatcher.js';
 import { RondoError } from './errors.js';
 import { Intake } from './intake.js';
@@ -177,7 +177,7 @@ export class Router implements ConnectionOwner, LaneHost {
 
   finish(reason: RondoError | undefined): void {
     if (this.feed.current.state === 'closed' || this.intake.refusal !== undefined) return;
-    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on');
+    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again');
     this.intake.refusal = end;
     if (this.homeLane?.dispatcher.farewell() !== true) {
       this.all().some(({ dispatcher }) => dispatcher.farewell());
@@ -213,7 +213,7 @@ export class Router implements ConnectionOwner, LaneHost {
     // The node keeps one connection of this client to each worker, the newest.
     const lane = this.lanes.get(this.here);
     if (lane !== undefined) drop(lane);
-    if (!resumed) this.sessionBegun(this.connection);
+    this.greeted(this.connection, welcome, resumed);
     this.dispatcher.takeOver(moved);
     if (!isSame) this.reroute();
     return true;
@@ -252,8 +252,8 @@ export class Router implements ConnectionOwner, LaneHost {
     this.sessionOver(reason, this.connection);
   }
 
-  isFinal(): boolean {
-    return true;
+  isFinal(closeCode: number): boolean {
+    return isPermanent(closeCode);
   }
 
   // Of the lanes
@@ -285,12 +285,21 @@ export class Router implements ConnectionOwner, LaneHost {
     this.watcher?.routesChanged();
   }
 
-  /** A welcome came with a new session: the other connections are of one that is no more. */
-  sessionBegun(by: Connection): void {
+  greeted(by: Connection, { answersRemembered }: Welcome, resumed: boolean): void {
     const { id } = this.session;
-    const reason = new RondoError('SESSION_UNKNOWN', 'the session has ended');
-    for (const { connection } of this.all()) {
-      if (connection !== by && connection.session !== id) connection.abandon(reason, true);
+    const reason = new RondoError(
+      'SESSION_UNKNOWN',
+      'the session has ended, and what it held is lost',
+    );
+    // A later welcome may say that all is remembered, and speaks of what was sent from here on: what was sent before,
+    // over whichever connection, and is lost with it, is in doubt.
+    if (!answersRemembered) this.intake.forgottenAt = performance.now();
+    for (const { connection, dispatcher } of this.all()) {
+      if (connection === by) continue;
+      // It may be of the session that is no more.
+      if (!resumed && connection.session !== id) connection.abandon(reason, true);
+      if (!answersRemembered && !dispatcher.isConnected)
+        dispatcher.recovery.decide(true, undefined);
     }
   }
 
@@ -299,10 +308,6 @@ export class Router implements ConnectionOwner, LaneHost {
     for (const { connection } of this.all()) {
       if (connection !== by) connection.abandon(reason, true);
     }
-  }
-
-  get isOpening(): boolean {
-    return this.connection.isOpening;
   }
 
   private get homeLane(): Lane | undefined {
