@@ -197,5 +197,9 @@ export const SHARED_PORT_TRIES_MAX = 4;
 export const DEADLOCK_DELAY_MS = 50;
 /** Sessions whose waits are looked at in one turn, for those that have waited so long. */
 export const DEADLOCK_SESSIONS_PER_LOOK_MAX = 1024;
-/** Sessions that a search begins with, and asks about at a time. */
+/** Pairs of a wait and who is waited for that such a turn goes through, about; the rest waits for the next one. */
+export const DEADLOCK_PAIRS_PER_LOOK_MAX = 4096;
+/** Part of its graph that a search fills with those it begins with, about; the rest is for where they lead. */
+export const DEADLOCK_STARTS_FILL_MAX = 1 / 4;
+/** Sessions that a search asks about at a time. */
 export const DEADLOCK_SESSIONS_ASKED_MAX = 64;
