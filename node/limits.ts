@@ -187,6 +187,12 @@ export const DEATHS_MAX = 3;
 export const DEATH_WINDOW_MS = 60_000;
 /** Milliseconds that a worker which has broken down has to close its log and sockets. */
 export const THREAD_END_DEADLINE_MS = 10_000;
+/** Errors that nobody catches while it does so, after which it ends at once. */
+export const THREAD_END_ERRORS_MAX = 100;
+/** Milliseconds after which a thread that has broken down and is still there ends the process. */
+export const THREAD_GONE_DEADLINE_MS = 15_000;
+/** Milliseconds without a sign of life of a worker after which a stop does not wait for it. */
+export const STOP_HANG_DEADLINE_MS = 10_000;
 /** Milliseconds that all workers have for a graceful stop: peers, the log, and what is behind them. */
 export const WORKERS_STOP_DEADLINE_MS = 60_000;
 /** Milliseconds that workers have to close their sockets when the process is to end at once. */

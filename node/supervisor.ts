@@ -28,6 +28,7 @@ import {
   HANG_CHECK_MS,
   HANG_DEADLINE_MS,
   SHARED_PORT_TRIES_MAX,
+  THREAD_GONE_DEADLINE_MS,
   WORKERS_STOP_DEADLINE_MS,
 } from './limits.js';
 import type { NativeRecoveryAddon } from './log/local/native-recovery.js';
@@ -64,6 +65,7 @@ export class Supervisor {
   private readonly routing: RoutingWriter;
   private readonly members: readonly Member[];
   private readonly blocks: readonly Float64Array[];
+  private readonly hangs: HangWatch;
   private readonly doorbells: readonly Doorbell[];
   private readonly owners: Uint16Array;
   /** How far each worker's recovery is; undefined where it has not begun. */
@@ -88,6 +90,7 @@ export class Supervisor {
     this.routing = new RoutingWriter(memory.routing);
     this.routing.init(this.owners, workers);
     this.blocks = memory.figures.map((block) => new Float64Array(block));
+    this.hangs = new HangWatch(options.clock, this.blocks);
     this.doorbells = memory.figures.map((_, index) => new Doorbell(memory.doorbells, index));
     this.recoveries = memory.figures.map(() => undefined);
     this.members = memory.figures.map((_, worker) => {
@@ -242,6 +245,7 @@ export class Supervisor {
       { event: 'worker_died', worker, err: error },
       `worker ${worker} died: ${error.message}`,
     );
+    this.watchEnd(member);
     const now = clock.monotonic();
     this.deaths = [...this.deaths.filter((at) => at > now - DEATH_WINDOW_MS), now];
     if (this.deaths.length >= deathsMax) {
@@ -251,6 +255,15 @@ export class Supervisor {
       return;
     }
     member.revival = member.ended.then(() => this.revive(member));
+  }
+
+  /** A thread cannot be ended from outside: where one that has broken down stays, the process has to end. */
+  private watchEnd(member: Member): void {
+    const overdue = this.options.clock.after(THREAD_GONE_DEADLINE_MS, () => {
+      const message = `the thread of worker ${member.index} has broken down and does not end`;
+      void this.fail(new NodeError('WORKER_HANGS', message), member);
+    });
+    void member.ended.then(() => overdue.cancel());
   }
 
   /** A start that fails is a death of its own. */
@@ -303,18 +316,12 @@ export class Supervisor {
   /** Whether each event loop has turned since the last look. */
   private look(): void {
     for (const member of this.members) {
-      const beats = (this.blocks[member.index] as Float64Array)[BEATS] as number;
-      const isStalled = member.isServing && beats === member.beats;
-      member.stalls = isStalled ? member.stalls + 1 : 0;
-      member.beats = beats;
-      // In looks, not in time: a process that was suspended has missed them too.
-      if (member.stalls * HANG_CHECK_MS >= HANG_DEADLINE_MS) {
-        const { index } = member;
-        const seconds = HANG_DEADLINE_MS / 1000;
-        const error = new NodeError('WORKER_HANGS', `worker ${index} has hung for ${seconds} s`);
-        void this.fail(error, member);
-        return;
-      }
+      if (this.hangs.look(member) < HANG_DEADLINE_MS) continue;
+      const { index } = member;
+      const seconds = HANG_DEADLINE_MS / 1000;
+      const error = new NodeError('WORKER_HANGS', `worker ${index} has hung for ${seconds} s`);
+      void this.fail(error, member);
+      return;
     }
   }
 
@@ -345,7 +352,7 @@ export class Supervisor {
   }
 
   private async stopOne(member: Member): Promise<Error | undefined> {
-    const failure = await member.stop();
+    const failure = await Promise.race([member.stop(), this.hangs.hanging(member)]);
     member.isServing = false;
     this.tell(member.index, { state: WORKER_DOWN });
     return failure;

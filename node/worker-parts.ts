@@ -176,6 +176,7 @@ function exchangeOf(
     registry: sessions,
     homes,
     refuse,
+    answerAll: (peer, frame, status) => overload.answerAll(peer, frame, status),
     serve: take,
     onDrain,
     onClose,
