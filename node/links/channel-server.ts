@@ -74,7 +74,7 @@ export class ChannelServer implements LinkPeerHandler {
   onFrame(worker: number, channel: number, bytes: Uint8Array): void {
     const peer = this.ofWorker(worker).get(channel);
     // One that was closed here: its socket's side does not know yet.
-    if (peer !== undefined) this.options.serve(peer, this.frames.copy(bytes).buffer);
+    if (peer !== undefined) this.options.serve(peer, this.frames.copyWhole(bytes).buffer);
   }
 
   onCredit(worker: number, channel: number, bytes: number): void {
