@@ -2,8 +2,8 @@
 // looks and not in time: a process that was suspended has missed them, too.
 
 import type { Clock } from './clock.js';
+import { BEATS } from './counters.js';
 import { NodeError } from './errors.js';
-import { BEATS } from './figures.js';
 import { HANG_CHECK_MS, STOP_HANG_DEADLINE_MS } from './limits.js';
 import type { Member } from './member.js';
 

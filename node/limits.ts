@@ -55,6 +55,9 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of a frame of another worker up to which the memory that it is copied to is kept, and all that is kept. */
+export const FRAME_BUFFER_BYTES_MAX = 256 * 1024;
+export const FRAME_BUFFERS_KEPT_BYTES_MAX = 2 * 1024 * 1024;
 /** Memory of replies that wait for the log, over all connections; past it writes are refused. */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that a held reply takes beside its own. */

@@ -19,8 +19,9 @@ import type { Clock, Timer } from './clock.js';
 import { parseDurability } from './config/durability.js';
 import type { Settings } from './config/settings.js';
 import type { Tokens } from './config/tokens.js';
-import { BEATS, FIGURES_LENGTH, retire } from './counters.js';
+import { FIGURES_LENGTH, retire } from './counters.js';
 import { NodeError } from './errors.js';
+import { HangWatch } from './hang-watch.js';
 import {
   ABANDON_DEADLINE_MS,
   DEATH_WINDOW_MS,

@@ -102,7 +102,7 @@ export class ChannelServer implements LinkPeerHandler {
       this.unattached.delete(peer);
       this.attach(peer, open);
     }
-    this.options.serve(peer, this.frames.copy(bytes).buffer);
+    this.options.serve(peer, this.frames.copyWhole(bytes).buffer);
   }
 
   onCredit(worker: number, channel: number, bytes: number): void {
