@@ -16,7 +16,7 @@ import {
 import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
-import type { Backlogs } from './backlog.js';
+import { type Backlogs, FRAME_DONE } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
 import { ConnectionState, logClose, type Peer } from './connection.js';
 import type { Counters } from './counters.js';
@@ -192,11 +192,11 @@ export class Worker implements TransportHandler<ConnectionState> {
       this.backlogs.defer(peer, backlog, frame);
     } else {
       const next = this.execute(peer, frame, 0);
-      if (next > 0) this.backlogs.postpone(peer, frame, next);
+      if (next !== FRAME_DONE) this.backlogs.postpone(peer, frame, next);
     }
   }
 
-  /** Executes a frame from `first` on, up to one reply. The operation to go on with; 0: it is done. */
+  /** Executes a frame from `first` on, up to one reply. The operation to go on with, or FRAME_DONE. */
   private execute(peer: Peer, frame: ArrayBuffer, first: number): number {
     const { engine, counters } = this;
     const { outcome } = engine;
@@ -209,14 +209,14 @@ export class Worker implements TransportHandler<ConnectionState> {
       if (peer.data.isUnheard) this.sessions.hear(peer);
       if (first === 0 && this.overload.refuses(peer, frame)) {
         this.greeting.renew(peer);
-        return 0;
+        return FRAME_DONE;
       }
       engine.input[INPUT_SESSION] = peer.data.session;
       engine.input[INPUT_FORWARDED] = peer.data.forwarded;
       const length = engine.execute(frame, first, clock.now());
       if (length < 0) {
         this.delivery.refuse(peer, -length);
-        return 0;
+        return FRAME_DONE;
       }
       next = outcome[OUTCOME_NEXT] as number;
       count = outcome[OUTCOME_COUNT] as number;
@@ -229,7 +229,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       this.fail(error);
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
-    return next < count ? next : 0;
+    return next < count ? next : FRAME_DONE;
   }
 
   /** Whether frames that wait of this peer are executed. */

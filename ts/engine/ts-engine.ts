@@ -183,6 +183,8 @@ class TsEngine implements Engine {
       dataAt = operation.valueEnd;
     }
 
+    // The same call comes again, and leaves them then.
+    if (next === 0) this.forwardWriter.clear();
     outcome[OUTCOME_NEXT] = next;
     outcome[OUTCOME_COUNT] = count;
     this.finish();

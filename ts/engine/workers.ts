@@ -18,7 +18,7 @@
 // with revision 0 (step 0, before all others).
 //
 // FORWARDING. An operation of another worker, whatever the state of that, has no result: it goes to `forwards`, in
-// the call with first = 0, and is passed over by all later ones. OUTCOME_COUNT and OUTCOME_NEXT count it like any
+// the call with first = 0 that gets on, and is passed over by all later ones. OUTCOME_COUNT and OUTCOME_NEXT count it like any
 // other, but it needs no room in the reply: it is passed over also where that is full. The node hands each entry
 // over whole, or answers all of its operations with UNAVAILABLE and revision 0.
 // `forwards` has an entry for each worker that gets something, by ascending index: FORWARD_HEAD_BYTES, then a
@@ -40,7 +40,9 @@
 // to hold nothing, and waits for nothing, by a record of `fold` is forgotten. `endGuest` leaves EXPIRE and HOLD_END
 // records, drops waits, leaves a SESSION_ENDED notice where the guest was known, and settles, as the end of a
 // session does. A guest costs no memory by itself and has no secret: `resumeSession` answers SESSION_UNKNOWN,
-// `openSession` ALREADY_EXISTS, RENEW a ttl of 0, and END_SESSION does what `endGuest` does.
+// `openSession` ALREADY_EXISTS, RENEW a ttl of 0, and END_SESSION does what `endGuest` does. A guest with more than one
+// step may end goes the same way in steps; one whose end goes on is among `guests`, `endGuest` of it does nothing
+// (Ok, OUTCOME_MORE is 1), and `admitSession` answers SESSION_UNKNOWN.
 // `endGuest` and `refuseWait` move time on and do no due work, so that what they make always has room; all
 // but a lock that has no room for being settled. `admitSession`, `guests` and `listBlockers` leave no records.
 //

@@ -3,9 +3,11 @@
 
 import { describe, expect, it } from 'vitest';
 import {
+  INPUT_SESSION,
   INPUT_WRITE_REFUSAL,
   OUTCOME_HOLDS,
   OUTCOME_MORE,
+  OUTCOME_NEXT,
   OUTCOME_SESSIONS,
   OUTCOME_WAITS,
 } from '../../../ts/engine/engine.js';
@@ -14,10 +16,17 @@ import { LOCK_PERMIT } from '../../../ts/wire/layout.js';
 import { SESSION_END_BYTES_MAX } from '../../../ts/wire/limits.js';
 import { Status } from '../../../ts/wire/status.js';
 import { endSession, ephemeral, lock, renew, waitFor, withId } from '../../drive/coordination.js';
-import { type Drive, effects, type Left, told } from '../../drive/drive.js';
+import {
+  type Drive,
+  decodeReply,
+  effects,
+  type Left,
+  type Result,
+  told,
+} from '../../drive/drive.js';
 import type { CreateEngine } from '../../drive/engines.js';
 import { type HeavySession, heavyRecords, longNames } from '../../drive/heavy-session.js';
-import { del, get, put } from '../../drive/operations.js';
+import { del, encodeRequest, get, put } from '../../drive/operations.js';
 import { drives, nodes, TTL_MS } from './drives.js';
 
 const NAME_BYTES = 1000;
@@ -36,6 +45,22 @@ export function heavySessionsContract(create: CreateEngine): void {
     const revisions = new Float64Array(1);
     d.engine.fold(heavyRecords(whole, 1, revisions));
     d.advance(d.now);
+    return d;
+  };
+  /** Heavy session 1 waits for a lock of guest 4, and session 3 behind it. */
+  const waiting = (): Drive => {
+    const d = drive({ partitions: 1 });
+    const revisions = new Float64Array(1);
+    for (const session of [1, 3]) {
+      const ttlMs = session * TTL_MS;
+      d.engine.fold(heavyRecords({ session, keys: [], locks: [], ttlMs }, 1, revisions));
+    }
+    d.engine.fold(heavyRecords({ session: 4, keys: [], locks: ['a'] }, 1, revisions));
+    d.as(1, waitFor('a', 5));
+    d.as(3, waitFor('a', 6));
+    // A session that has so much would be refused a wait.
+    d.engine.fold(heavyRecords({ session: 1, keys: KEYS, locks: LOCKS }, 1, revisions));
+    expect(d.figure(OUTCOME_WAITS)).toBe(2);
     return d;
   };
   /** The effects of the calls until nothing is left, the first call's included. */
@@ -153,6 +178,9 @@ export function heavySessionsContract(create: CreateEngine): void {
     it('is not there for anything', () => {
       const d = heavy();
       d.as(1, endSession());
+      expect(d.resumeSession(1).status).toBe('SESSION_UNKNOWN');
+      expect(d.openSession(1).status).toBe('ALREADY_EXISTS');
+      expect(d.figure(OUTCOME_MORE)).toBe(1);
       const asked = d.as(
         1,
         withId(1, lock('free')),
@@ -165,8 +193,6 @@ export function heavySessionsContract(create: CreateEngine): void {
         ...Array.from({ length: 4 }, () => 'SESSION_UNKNOWN'),
         'OK',
       ]);
-      expect(d.resumeSession(1).status).toBe('SESSION_UNKNOWN');
-      expect(d.openSession(1).status).toBe('ALREADY_EXISTS');
     });
 
     it('is not admitted again as a guest', () => {
@@ -217,20 +243,16 @@ export function heavySessionsContract(create: CreateEngine): void {
     });
 
     it('drops its waits at once', () => {
-      const d = heavy();
-      d.openSession(2, 100 * TTL_MS);
-      d.openSession(3, 100 * TTL_MS);
-      d.as(2, lock('a'));
-      d.as(1, waitFor('a', 5));
-      d.as(3, waitFor('a', 6, { shared: true }));
+      const d = waiting();
       d.as(1, endSession());
-      expect(d.figure(OUTCOME_WAITS)).toBe(1);
+      expect([d.figure(OUTCOME_WAITS), d.figure(OUTCOME_MORE)]).toEqual([1, 1]);
     });
 
     it('loses to others what they take from it meanwhile', () => {
-      const d = heavy();
+      const keys = longNames('k', 2 * COUNT, NAME_BYTES);
+      const d = heavy({ keys, locks: [] });
       d.as(1, endSession());
-      const [first, last] = [KEYS.at(-2) as string, KEYS.at(-1) as string];
+      const [first, last] = [keys.at(-2) as string, keys.at(-1) as string];
       expect(d.status(get(first))).toBe('OK');
       d.run(put(first, 'mine'), del(last));
       while (d.figure(OUTCOME_MORE) === 1) d.advance(d.now);
@@ -299,12 +321,7 @@ export function heavySessionsContract(create: CreateEngine): void {
     });
 
     it('may have begun to end on the way to a lock, whose next wait gets its turn', () => {
-      const d = heavy();
-      d.openSession(3, 100 * TTL_MS);
-      const revisions = Float64Array.of(d.engine.revisionOf(0));
-      d.engine.fold(heavyRecords({ session: 4, keys: [], locks: ['a'] }, 1, revisions));
-      d.as(1, waitFor('a', 5));
-      d.as(3, waitFor('a', 6));
+      const d = waiting();
       d.now += TTL_MS;
       // A call that does no due work: the session is found to be due when its turn has come.
       const ended = d.endGuest(4);
@@ -312,6 +329,40 @@ export function heavySessionsContract(create: CreateEngine): void {
       expect(d.figure(OUTCOME_MORE)).toBe(1);
       while (d.figure(OUTCOME_MORE) === 1) d.advance(d.now);
       expect([d.keys, d.figure(OUTCOME_HOLDS)]).toEqual([0, 1]);
+    });
+  });
+
+  describe('a frame behind due work that has taken all room', () => {
+    it('is executed by a later call, each operation once, and forwarded once', () => {
+      const n = node(2);
+      const [own, other] = [n.session(0), n.session(0, 1)];
+      const d = n.at(0);
+      const keys = Array.from({ length: 3 * COUNT }, (_, at) => n.key(0, `${at}`.padEnd(900, '-')));
+      d.engine.fold(heavyRecords({ session: own, keys, locks: [], ttlMs: TTL_MS }, 64));
+      n.open(other);
+      d.now += TTL_MS - 1;
+      d.resumeSession(other);
+      d.advance(d.now + 1);
+      expect(d.figure(OUTCOME_MORE)).toBe(1);
+      const frame = encodeRequest([
+        withId(1, endSession()),
+        withId(2, put(n.key(0), 'v')),
+        withId(3, put(n.key(1), 'v')),
+      ]);
+      d.engine.input[INPUT_SESSION] = other;
+      const stops: number[] = [];
+      const forwards: number[] = [];
+      const results: Result[] = [];
+      while ((stops.at(-1) ?? 0) < 3) {
+        const length = d.engine.execute(frame, stops.at(-1) ?? 0, d.now);
+        results.push(...decodeReply(d.engine.reply.subarray(0, length)));
+        forwards.push(...d.forwards().flatMap(({ operations }) => operations.map(({ id }) => id)));
+        stops.push(d.figure(OUTCOME_NEXT));
+        expect(stops.length).toBeLessThan(2 * CALLS_MAX);
+      }
+      expect(stops[0]).toBe(0);
+      expect(results.map(({ id, status }) => `${id} ${status}`)).toEqual(['1 OK', '2 OK']);
+      expect(forwards).toEqual([3]);
     });
   });
 }
