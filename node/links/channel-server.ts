@@ -102,7 +102,9 @@ export class ChannelServer implements LinkPeerHandler {
       this.unattached.delete(peer);
       this.attach(peer, open);
     }
-    this.options.serve(peer, this.frames.copyWhole(bytes).buffer);
+    const frame = this.frames.copyWhole(bytes);
+    if (this.unattached.has(peer)) this.options.answerAll(peer, frame, Status.Unavailable);
+    else this.options.serve(peer, frame.buffer);
   }
 
   onCredit(worker: number, channel: number, bytes: number): void {

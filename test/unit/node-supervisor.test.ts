@@ -7,7 +7,13 @@ import { defaultSettings } from '../../node/config/config.js';
 import { Tokens } from '../../node/config/tokens.js';
 import { BEATS, Counters, KEYS, LOG_BATCHES, RECORDS } from '../../node/counters.js';
 import { NodeError } from '../../node/errors.js';
-import { DEATH_WINDOW_MS, HANG_CHECK_MS, HANG_DEADLINE_MS } from '../../node/limits.js';
+import {
+  DEATH_WINDOW_MS,
+  HANG_CHECK_MS,
+  HANG_DEADLINE_MS,
+  STOP_HANG_DEADLINE_MS,
+  THREAD_GONE_DEADLINE_MS,
+} from '../../node/limits.js';
 import { LogError } from '../../node/log/log.js';
 import { createLoggerTo } from '../../node/logger.js';
 import { Supervisor, type SupervisorOptions } from '../../node/supervisor.js';
@@ -371,6 +377,32 @@ describe('a worker that hangs', () => {
     expect(stage.fatal).toMatchObject([{ code: 'WORKER_HANGS' }]);
     expect(stage.kinds(0).at(-1)).toBe('stop');
     expect(stage.kinds(1)).toEqual(['accept']);
+  });
+
+  it('is not waited for by a stop for longer than it takes to be sure', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    stage.holds.add('stop');
+    const stopped = stage.supervisor.stop();
+    const ended = stopped.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    stage.thread(0).exit();
+    for (let ms = 0; ms <= STOP_HANG_DEADLINE_MS; ms += HANG_CHECK_MS)
+      stage.clock.advance(HANG_CHECK_MS);
+    expect(await ended).toMatchObject({ code: 'WORKER_HANGS' });
+  });
+
+  it('ends the process where it has broken down and its thread stays', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    stage.thread(1).fail(new Error('broken'));
+    await until(() => stage.events.includes('worker_died'), 'its death');
+    stage.clock.advance(THREAD_GONE_DEADLINE_MS);
+    await until(() => stage.fatal.length === 1, 'the end');
+    expect(stage.fatal).toMatchObject([{ code: 'WORKER_HANGS' }]);
+    expect(stage.threads).toHaveLength(2);
   });
 
   it('is none where its loop turns once in a while', async () => {
