@@ -53,9 +53,8 @@ export class Exchange implements LinksHandler {
 
   /** Leaves the others, to whom this worker is gone. Harmless when called again. */
   close(): void {
-    const { links, channels, homes } = this.options;
+    const { links, channels } = this.options;
     this.isServing = false;
-    homes.stop();
     links.close();
     channels.close();
   }
