@@ -10,6 +10,7 @@ import type { Fabric } from './fabric.js';
 import type { Figures } from './figures.js';
 import { Gate } from './gate.js';
 import { Greeting } from './greeting.js';
+import { GuestEnds } from './guest-ends.js';
 import { ChannelServer } from './links/channel-server.js';
 import { Exchange } from './links/exchange.js';
 import { Forwarder } from './links/forwarder.js';
@@ -50,6 +51,7 @@ export interface WorkerParts {
   readonly gate: Gate | undefined;
   readonly effects: Effects;
   readonly greeting: Greeting;
+  readonly guestEnds: GuestEnds;
   /** Undefined where there is one worker. */
   readonly exchange: Exchange | undefined;
 }
@@ -106,7 +108,8 @@ export function makeWorkerParts(ports: WorkerPorts): WorkerParts {
     homes: () => homes,
     onMore: ports.hasten,
   });
-  homes = fabric && homesOf(ports, fabric, { sessions, effects, delivery });
+  const guestEnds = new GuestEnds({ engine, effects, clock, logger, fail });
+  homes = fabric && homesOf(ports, fabric, { sessions, effects, delivery, guestEnds });
   const greeting = new Greeting({
     engine,
     effects,
@@ -126,14 +129,15 @@ export function makeWorkerParts(ports: WorkerPorts): WorkerParts {
   });
   const parts = { delivery, watches, overload, backlogs, sessions, gate, effects, greeting };
   const exchange = fabric && homes && exchangeOf(ports, fabric, homes, parts);
-  return { ...parts, exchange };
+  return { ...parts, guestEnds, exchange };
 }
 
 function homesOf(
-  { options, fail }: WorkerPorts,
+  { options }: WorkerPorts,
   { worker, links, routing }: Fabric,
-  { sessions, effects, delivery }: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery'>,
+  parts: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery' | 'guestEnds'>,
 ): SessionHomes {
+  const { sessions, effects, delivery, guestEnds } = parts;
   const { settings, clock, logger } = options;
   return new SessionHomes({
     worker,
@@ -145,8 +149,8 @@ function homesOf(
     effects,
     clock,
     logger,
+    guestEnds,
     refuse: delivery.refuse,
-    fail,
   });
 }
 
@@ -154,7 +158,12 @@ function exchangeOf(
   { options, figures, take, afterCall, onDrain, onClose, fail }: WorkerPorts,
   fabric: Fabric,
   homes: SessionHomes,
-  { delivery, overload, backlogs, sessions }: Omit<WorkerParts, 'exchange'>,
+  {
+    delivery,
+    overload,
+    backlogs,
+    sessions,
+  }: Pick<WorkerParts, 'delivery' | 'overload' | 'backlogs' | 'sessions'>,
 ): Exchange {
   const { clock } = options;
   const { links } = fabric;

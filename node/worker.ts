@@ -26,6 +26,7 @@ import { Expiry } from './expiry.js';
 import { Figures } from './figures.js';
 import type { Gate } from './gate.js';
 import type { Greeting } from './greeting.js';
+import type { GuestEnds } from './guest-ends.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
@@ -80,6 +81,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private readonly backlogs: Backlogs;
   private readonly effects: Effects;
   private readonly greeting: Greeting;
+  private readonly guestEnds: GuestEnds;
   /** Undefined where there is one worker. */
   private readonly exchange: Exchange | undefined;
   private readonly endpoints: Endpoints;
@@ -125,6 +127,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.backlogs = parts.backlogs;
     this.effects = parts.effects;
     this.greeting = parts.greeting;
+    this.guestEnds = parts.guestEnds;
     this.exchange = parts.exchange;
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
@@ -158,8 +161,15 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.exchange?.open();
-    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
+    // With one worker all sessions are of this one, and so are their ends.
+    if (this.exchange === undefined) this.guestEnds.start(() => true);
+    else this.exchange.open();
+    this.timers = [
+      expiry,
+      this.guestEnds,
+      { stop: stopReport },
+      { stop: () => this.watches.stop() },
+    ];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return this.port;

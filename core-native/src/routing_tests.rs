@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::*;
 use crate::layout::{OPERATION_CODE, OPERATION_KEY_LENGTH, OPERATION_TTL_MS, write};
 use crate::limits::PARTITIONS_MAX;
-use crate::routing_table::{
-    ROUTING_OWNERS, ROUTING_PARTITIONS, ROUTING_SEQUENCE, ROUTING_WORKERS,
-};
+use crate::routing_table::{ROUTING_OWNERS, ROUTING_PARTITIONS, ROUTING_SEQUENCE, ROUTING_WORKERS};
 
 const PARTITIONS: usize = 4;
 const WORKERS: usize = 4;

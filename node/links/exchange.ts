@@ -60,9 +60,8 @@ export class Exchange implements LinksHandler {
 
   /** Leaves the others, to whom this worker is gone. Harmless when called again. */
   close(): void {
-    const { links, channels, homes, deadlocks } = this.options;
+    const { links, channels, deadlocks } = this.options;
     this.isServing = false;
-    homes.stop();
     deadlocks.stop();
     links.close();
     channels.close();

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { Backlogs } from '../../node/backlog.js';
+import { Backlogs, FRAME_DONE } from '../../node/backlog.js';
 import { Counters } from '../../node/counters.js';
 import { Effects } from '../../node/effects.js';
 import { Greeting } from '../../node/greeting.js';
@@ -94,7 +94,7 @@ class Bench {
       isExecuting: () => true,
       execute: (_, frame) => {
         this.executed.push(frame.byteLength);
-        return 0;
+        return FRAME_DONE;
       },
       refuse,
     });

@@ -22,12 +22,12 @@
 // HOLD_END records, in that order, as the bound allows; SESSION_ENDED is told by it alone. From then on the session
 // is not there for any operation. What is left of it is a guest's (`workers.ts`), and OUTCOME_MORE is 1: the due
 // work of each next call begins with one more such step, of that session whose end began first, and settles the
-// locks that this has freed. What is taken from it by other means meanwhile is not ended again.
+// locks that this has freed. None is made under a write refusal.
 //
 // DUE WORK. `execute` (behind the check of the frame), `advance`, `openSession` and `resumeSession` first
-// move time on and do what is due, earliest deadline first, and of equal ones the one that was set first:
-// ends that have begun go on (above), then sessions end, leases of holds run out (HOLD_END, the lock is settled), waits time out (LOCK_TIMEOUT as a
-// deferred answer). Deadlines are looked up anew when their turn comes: one that has moved is set again.
+// move time on and go on with what earlier calls have left (ends of sessions, above; locks, below). Then they do
+// what is due, earliest deadline first, and of equal ones the one that was set first: sessions end, leases of holds
+// run out (HOLD_END, the lock is settled), waits time out (LOCK_TIMEOUT as a deferred answer). Deadlines are looked up anew when their turn comes: one that has moved is set again.
 // Each step is done only if its records and notices have room (a session: SESSION_END_BYTES_MAX + one
 // SESSION_END + 64 KiB of records and 64 KiB of notices; others: 16 KiB and 16 KiB); OUTCOME_MORE is 1 where
 // something is left for want of room, or more than DUE_PER_CALL_MAX steps were due: the node then calls
