@@ -196,6 +196,7 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
+    this.recovery.forgetStrays();
     this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
@@ -206,8 +207,7 @@ export class Dispatcher implements Carrier {
   /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
   lostWorker(worker: number, reason: RondoError): void {
     const isLost = (call: Call): boolean => call.worker === worker;
-    this.recovery.takeBack(reason, true, this.hasSession, isLost);
-    this.recovery.decide(true, reason, isLost);
+    this.recovery.lostWorker(reason, this.hasSession, isLost);
     this.wakeFlusher();
   }
 
@@ -269,7 +269,7 @@ export class Dispatcher implements Carrier {
     while (reader.next()) {
       const call = outstanding.get(reader.id);
       if (call === undefined || call.carrier !== this) {
-        if (this.echoes.delete(reader.id)) continue;
+        if (this.echoes.delete(reader.id) || this.recovery.isStray(reader)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);

@@ -1,6 +1,8 @@
 // What becomes of calls when their connection, or a worker behind it, is lost: which are sent again, under which
 // ids, and which fail, because the node may or may not have carried them out.
 
+import { FLAG_ENTRY } from '../wire/layout.js';
+import type { ReplyReader } from '../wire/reply.js';
 import { type Call, type Carrier, RESTING, Repeat, SENT, UNSENT } from './call.js';
 import { RondoError } from './errors.js';
 import { lost } from './failures.js';
@@ -11,6 +13,12 @@ import type { Queue } from './queue.js';
 export const REPEATS_MAX = 8;
 
 export class Recovery {
+  /**
+   * Ids of calls that went with a worker behind the connection. Where the node took one after it told of the loss,
+   * an answer comes all the same.
+   */
+  private readonly strays = new Set<number>();
+
   constructor(
     private readonly carrier: Carrier,
     /** Of the connection. */
@@ -52,6 +60,29 @@ export class Recovery {
       again.push(call);
     }
     this.queue.addFirst(again);
+  }
+
+  /** A worker behind the connection is gone, with what it was sent and what it remembered. */
+  lostWorker(reason: RondoError, hasSession: boolean, isLost: (call: Call) => boolean): void {
+    const { outstanding } = this;
+    const sent = outstanding
+      .inOrder(this.carrier)
+      .filter((call) => call.state !== UNSENT && call.state !== RESTING && isLost(call))
+      .map((call) => ({ call, id: call.id }));
+    this.takeBack(reason, true, hasSession, isLost);
+    this.decide(true, reason, isLost);
+    for (const { call, id } of sent) if (outstanding.get(id) !== call) this.strays.add(id);
+  }
+
+  /** Whether the current result is of a call that was given up with its worker. */
+  isStray({ id, flags }: ReplyReader): boolean {
+    const isLast = (flags & FLAG_ENTRY) === 0;
+    return isLast ? this.strays.delete(id) : this.strays.has(id);
+  }
+
+  /** The connection is gone, and with it what could still come. */
+  forgetStrays(): void {
+    this.strays.clear();
   }
 
   /**
