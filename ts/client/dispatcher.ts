@@ -67,9 +67,7 @@ export class Dispatcher implements Carrier {
   /** Whether there is a session that the next connection may go on with. */
   private hasSession = false;
 
-  private readonly queue = new Queue();
-  /** Ids of locks that may be answered once more, or after their caller has gone. */
-  private readonly echoes = new Set<number>();
+  readonly queue = new Queue();
   private readonly rests: Rests;
   readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
@@ -87,7 +85,7 @@ export class Dispatcher implements Carrier {
     const { failFast } = options;
     const fail = (call: Call, error: RondoError): void => this.fail(call, error);
     this.rests = new Rests(options, this.queue, this.alarm);
-    this.recovery = new Recovery(this, this.queue, outstanding, this.echoes, failFast, fail);
+    this.recovery = new Recovery(this, this.queue, outstanding, this.intake.echoes, failFast, fail);
     this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
 
@@ -215,7 +213,7 @@ export class Dispatcher implements Carrier {
   sessionLost(reason: RondoError): void {
     this.hasSession = false;
     this.intake.outstanding.forgetRemembered();
-    this.echoes.clear();
+    this.intake.echoes.clear();
     if (this.socket === undefined) this.recovery.decide(false, reason);
   }
 
@@ -268,8 +266,9 @@ export class Dispatcher implements Carrier {
     let refusedBySession: Call[] | undefined;
     while (reader.next()) {
       const call = outstanding.get(reader.id);
-      if (call === undefined || call.carrier !== this) {
-        if (this.echoes.delete(reader.id) || this.recovery.isStray(reader)) continue;
+      // Of a lock, the session's newest connection to the worker brings the answer, whichever asked.
+      if (call === undefined || (call.carrier !== this && !call.isDeferred)) {
+        if (this.intake.echoes.delete(reader.id) || this.recovery.isStray(reader)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);
@@ -279,12 +278,13 @@ export class Dispatcher implements Carrier {
         this.restForWorker(call);
         continue;
       }
+      if (call.state === UNSENT || call.state === RESTING) call.carrier?.queue.giveUp(call);
       outstanding.remove(call);
       this.rests.serves(call.worker);
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
-      if (call.isDeferred && call.repeats > 0) this.echoes.add(call.id);
+      if (call.isDeferred && call.repeats > 0) this.intake.echoes.add(call.id);
       if (reader.status === Status.SessionUnknown) refusedBySession ??= [];
       if (call.state === SETTLED) continue;
       if (outcome === ANSWERED) this.intake.settled(call);
@@ -343,7 +343,7 @@ export class Dispatcher implements Carrier {
     const isWaiting = call.state === RESTING || call.state === UNSENT;
     if (isWaiting && call.id !== 0) {
       this.intake.outstanding.remove(call);
-      if (call.isDeferred) this.echoes.add(call.id);
+      if (call.isDeferred) this.intake.echoes.add(call.id);
     }
     if (isWaiting) this.queue.giveUp(call);
     this.fail(call, error);

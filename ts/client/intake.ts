@@ -20,6 +20,8 @@ export class Intake {
   readonly signals = new Signals((call, signal) =>
     call.carrier?.giveUp(call, cancelled(call, signal)),
   );
+  /** Ids of locks that may be answered once more, or after their caller has gone. */
+  readonly echoes = new Set<number>();
   /** One a connection. */
   readonly queues: Queue[] = [];
 
