@@ -77,13 +77,19 @@ export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
     const workerOf = await placementOf(url);
     let isRunning = true;
 
+    /** The worker that each client's first connection was to, before the kill. */
+    let firstAt: readonly (number | undefined)[] = [];
     const clients = Array.from({ length: CLIENTS }, (_, index) => {
       const routing = index % 2 === 0 ? 'auto' : 'single';
       const onError = (key: string | undefined, error: RondoError): void => {
         failed++;
-        // A scan is everybody's; who has one connection, to the worker that is away, loses it.
+        // A scan is everybody's; and what went by way of the worker that is away is lost with it.
         const isTheirs =
-          away === 'all' || key === undefined || workerOf(key) === away || routing === 'single';
+          away === 'all' ||
+          key === undefined ||
+          workerOf(key) === away ||
+          routing === 'single' ||
+          firstAt[index] === away;
         if (away === undefined || !isTheirs || !RETRYABLE.has(error.code)) {
           const which = `client ${index} (${routing}), worker ${away} away`;
           faults.push(`${which}: ${error.code}: ${error.message}`);
@@ -145,6 +151,7 @@ export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
         await node.ready();
         killed.nodes++;
       } else {
+        firstAt = clients.map((client) => client.worker);
         away = random.below(workers);
         node.killWorker(away);
         await until(() => node.restarts > restarts || node.fate() !== undefined);

@@ -89,8 +89,8 @@ export class Router implements ConnectionOwner, LaneHost {
 
   /** The lane that takes calls for a worker; undefined: they go over the first connection. */
   private laneOf(worker: number): Lane | undefined {
-    if (worker === this.here || this.options.isSingle) return undefined;
     let lane = this.lanes.get(worker);
+    if (this.options.isSingle || (worker === this.here && lane === undefined)) return undefined;
     if (lane === undefined) {
       const { routes, session } = this;
       if (routes?.workers[worker] === undefined || this.intake.refusal !== undefined)
@@ -213,8 +213,8 @@ export class Router implements ConnectionOwner, LaneHost {
       this.routes = isSeveral ? new Routes(routing) : undefined;
     }
     this.here = isSeveral ? welcome.worker : 0;
-    // The node keeps one connection of this client to each worker, the newest.
-    const lane = this.lanes.get(this.here);
+    // Of a session the node keeps one connection to each worker, the newest.
+    const lane = this.session.isWanted ? this.lanes.get(this.here) : undefined;
     this.isRivalled = lane?.connection.isOpening === true;
     if (lane !== undefined) drop(lane);
     if (!resumed) this.sessionBegun(this.connection);
