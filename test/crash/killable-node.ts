@@ -23,6 +23,8 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
     },
   });
   process.on('message', ({ worker }: Order) => server.killWorker(worker, 'throw'));
+  // Whoever started it is gone.
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   process.on('SIGTERM', () => void server.stop().then(() => process.exit(0)));
   const { url, port, engine } = server;
   process.stdout.write(`${JSON.stringify({ event: 'ready', url, port, engine: engine.kind })}\n`);

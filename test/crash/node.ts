@@ -22,6 +22,8 @@ export interface NodeOptions {
   readonly engine: 'native' | 'ts';
   /** Undefined: the node keeps its state in memory alone. */
   readonly directory?: string | undefined;
+  /** Otherwise a free one. */
+  readonly port?: number;
   /** Otherwise one. */
   readonly workers?: number | undefined;
   readonly environment?: Readonly<Record<string, string>>;
@@ -32,15 +34,17 @@ export class NodeProcess {
   private readonly ended: Promise<unknown>;
   private stdout = '';
   private stderr = '';
+  /** How many of its workers have died and serve again. */
+  restarts = 0;
 
   constructor(options: NodeOptions) {
-    const { program = MAIN, engine, directory, workers = 1, environment = {} } = options;
+    const { program = MAIN, engine, directory, port = 0, workers = 1, environment = {} } = options;
     if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
     const durable = ['--log-segment-bytes', SEGMENT_BYTES];
     const log =
       directory === undefined ? ['--durability', 'none'] : ['--data-dir', directory, ...durable];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
-    const args = [program, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
+    const args = [program, 'serve', '--json', '--port', `${port}`, '--engine', engine, ...log];
     this.child = spawn(process.execPath, args, {
       env: { ...Object.fromEntries(inherited), RONDO_WORKERS: `${workers}`, ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -50,7 +54,9 @@ export class NodeProcess {
       this.stdout += chunk.toString();
     });
     this.child.stderr?.on('data', (chunk: Buffer) => {
-      this.stderr = (this.stderr + chunk.toString()).slice(-4_000);
+      const text = chunk.toString();
+      this.stderr = (this.stderr + text).slice(-4_000);
+      this.restarts += text.split('"worker_restarted"').length - 1;
     });
   }
 
