@@ -36,6 +36,12 @@ export class Backlog {
     return this.bytes;
   }
 
+  /** All frames, which are not kept any more. */
+  takeAll(): ArrayBuffer[] {
+    this.bytes = 0;
+    return this.frames.splice(0);
+  }
+
   /** The first frame goes on with operation `next`, or is FRAME_DONE. */
   goOn(next: number): void {
     this.next = Math.max(next, 0);
@@ -84,6 +90,13 @@ export class Backlogs {
     backlog.isBlocked = false;
     if (backlog.frame === undefined) peer.data.backlog = undefined;
     else this.schedule(peer);
+  }
+
+  /** Gives up all frames of a peer that `block` has kept. */
+  drop(peer: Peer, each: (frame: Uint8Array) => void): void {
+    const { backlog } = peer.data;
+    peer.data.backlog = undefined;
+    for (const frame of backlog?.takeAll() ?? []) each(new Uint8Array(frame));
   }
 
   /** Has a peer's backlog, if there is one, go on in a later turn. */

@@ -173,12 +173,19 @@ export class Counters {
   }
 }
 
-/** Puts aside what a worker that has died had counted, so that the next one begins with zeros. */
+/**
+ * Puts aside what a worker that has died had counted, so that the next one begins with zeros. What its log brings
+ * back stays until the next one knows it: shown as counters, these must not shrink for the time of a restart.
+ */
 export function retire(block: Float64Array): void {
+  const records = block[RECORDS] as number;
+  const batches = block[LOG_BATCHES] as number;
   for (let index = 0; index < COUNTERS_COUNT; index++) {
     block[EARLIER + index] = (block[EARLIER + index] as number) + (block[index] as number);
   }
   block.fill(0, 0, EARLIER);
+  block[RECORDS] = records;
+  block[LOG_BATCHES] = batches;
 }
 
 /** Makes `total`, a block too, the sums of all blocks. */

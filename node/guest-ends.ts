@@ -2,8 +2,10 @@
 // sessions of this worker that ended before all that was theirs did. Where writes are refused the end is tried again
 // until it is done, and many are ended in steps with the connections served in between.
 
+import type { Logger } from 'pino';
+import { sessionText } from '../ts/engine/coordination.js';
 import type { Engine } from '../ts/engine/engine.js';
-import { Status } from '../ts/wire/status.js';
+import { Status, statusName } from '../ts/wire/status.js';
 import type { Clock, Timer } from './clock.js';
 import type { Effects } from './effects.js';
 import { GUEST_END_RETRY_MS, GUEST_ENDS_PER_TURN } from './limits.js';
@@ -12,6 +14,7 @@ export interface GuestEndsOptions {
   readonly engine: Engine;
   readonly effects: Effects;
   readonly clock: Clock;
+  readonly logger: Logger;
   /** An invariant is broken: found in a turn of its own. */
   readonly fail: (error: unknown) => void;
 }
@@ -49,13 +52,16 @@ export class GuestEnds {
 
   /** False: writes are refused. */
   private tryEnd(session: number, isAsked: boolean): boolean {
-    const { engine, effects, clock } = this.options;
+    const { engine, effects, clock, logger } = this.options;
     const status = engine.endGuest(session, clock.now());
     effects.store();
     // Behind answers that wait for the log; and whether or not there was room for the end.
     effects.disconnect(session, isAsked);
     effects.tell(undefined);
-    return status === Status.Ok || status === Status.InvalidArgument;
+    if (status === Status.Ok || status === Status.InvalidArgument) return true;
+    const fields = { session: sessionText(session), status: statusName(status) };
+    logger.debug({ event: 'guest_end_refused', ...fields }, 'the end of a guest is tried again');
+    return false;
   }
 
   private endLeftovers(): void {

@@ -3,6 +3,7 @@
 
 import { Backlogs } from './backlog.js';
 import type { Peer } from './connection.js';
+import { DeadlockSearch } from './deadlock-search.js';
 import { Delivery } from './delivery.js';
 import { Effects } from './effects.js';
 import type { Fabric } from './fabric.js';
@@ -107,7 +108,7 @@ export function makeWorkerParts(ports: WorkerPorts): WorkerParts {
     homes: () => homes,
     onMore: ports.hasten,
   });
-  const guestEnds = new GuestEnds({ engine, effects, clock, fail });
+  const guestEnds = new GuestEnds({ engine, effects, clock, logger, fail });
   homes = fabric && homesOf(ports, fabric, { sessions, effects, delivery, guestEnds });
   const greeting = new Greeting({
     engine,
@@ -137,7 +138,7 @@ function homesOf(
   parts: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery' | 'guestEnds'>,
 ): SessionHomes {
   const { sessions, effects, delivery, guestEnds } = parts;
-  const { settings, clock, logger } = options;
+  const { settings, clock } = options;
   return new SessionHomes({
     worker,
     partitions: settings.partitions,
@@ -147,14 +148,13 @@ function homesOf(
     registry: sessions,
     effects,
     clock,
-    logger,
     guestEnds,
     refuse: delivery.refuse,
   });
 }
 
 function exchangeOf(
-  { options, figures, take, onDrain, onClose, fail }: WorkerPorts,
+  { options, figures, take, afterCall, onDrain, onClose, fail }: WorkerPorts,
   fabric: Fabric,
   homes: SessionHomes,
   {
@@ -184,9 +184,25 @@ function exchangeOf(
     registry: sessions,
     homes,
     refuse,
+    answerAll: (peer, frame, status) => overload.answerAll(peer, frame, status),
     serve: take,
     onDrain,
     onClose,
   });
-  return new Exchange({ links, forwarder, channels, homes, fail });
+  const { engine } = options.state;
+  const deadlocks = new DeadlockSearch({
+    links,
+    engine,
+    clock,
+    sessions: () => sessions.sessions(),
+    onRefuse: (session, id, detail) => {
+      try {
+        engine.refuseWait(session, id, detail, clock.now());
+        afterCall();
+      } catch (error) {
+        fail(error);
+      }
+    },
+  });
+  return new Exchange({ links, forwarder, channels, homes, deadlocks, fail });
 }

@@ -164,12 +164,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     // With one worker all sessions are of this one, and so are their ends.
     if (this.exchange === undefined) this.guestEnds.start(() => true);
     else this.exchange.open();
-    this.timers = [
-      expiry,
-      this.guestEnds,
-      { stop: stopReport },
-      { stop: () => this.watches.stop() },
-    ];
+    this.timers = [expiry, this.guestEnds, this.watches, { stop: stopReport }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return this.port;
@@ -234,6 +229,7 @@ export class Worker implements TransportHandler<ConnectionState> {
       if ((outcome[OUTCOME_FORWARD_BYTES] as number) > 0) this.exchange?.forward(peer);
       this.reply(peer, length, next - first);
       this.effects.tell(peer);
+      this.exchange?.afterCall();
     } catch (error) {
       this.fail(error);
     }
@@ -250,6 +246,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private afterCall(): void {
     this.effects.store();
     this.effects.tell(undefined);
+    this.exchange?.afterCall();
   }
 
   /** Hands on the engine's reply to so many operations, some of which may be answered later. */

@@ -22,9 +22,11 @@ export class Client {
     private readonly id: number,
     url: string,
     private readonly history: History,
+    routing: 'auto' | 'single',
   ) {
     const queue = { mode: 'wait' } as const;
-    this.rondo = connect({ url, timeoutMs: ANSWER_MS_MAX, retry: { attempts: 0 }, queue });
+    const retry = { attempts: 0 };
+    this.rondo = connect({ url, timeoutMs: ANSWER_MS_MAX, retry, queue, routing });
     this.kv = this.rondo.kv.as(text);
   }
 

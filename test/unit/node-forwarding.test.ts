@@ -233,6 +233,24 @@ describe('sessions and channels', () => {
     expect(code).toBe(CLOSE_CODE_BASE + Status.SessionForbidden);
   });
 
+  it('channels of the same number in both directions are told apart', async () => {
+    const { keyOf } = bound(await start({ workers: 2 }));
+    const [left, right] = [await cluster.connect(0), await cluster.connect(1)];
+    for (const [caller, other] of [
+      [left, 1],
+      [right, 0],
+    ] as const) {
+      caller.send(frameOf([put(keyOf(other), 'x', 1)]));
+      await caller.take(1);
+    }
+    left.client.socket.close();
+    await until(() => cluster.workers[0]?.connections.size === 0, 'the end of one');
+    await settled();
+    right.send(frameOf([get(keyOf(0), 2), get(keyOf(1), 3)]));
+    const answers = await right.take(2);
+    expect(answers.map(({ value }) => value)).toEqual(['x', 'x']);
+  });
+
   it('operations for a worker whose link is not up are answered, unexecuted', async () => {
     const { keyOf } = bound(await start({ workers: 2 }));
     const caller = await cluster.connect(0);

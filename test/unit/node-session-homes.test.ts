@@ -4,16 +4,9 @@
 import { describe, expect, it } from 'vitest';
 import { Status } from '../../ts/wire/status.js';
 import { freshSeed } from '../parity/random.js';
-import {
-  check,
-  DIGEST,
-  everyOrder,
-  type ModelWorker,
-  Node,
-  type Scenario,
-  sessionAt,
-  someOrders,
-} from './session-homes-node.js';
+import { everyOrder, type Scenario, someOrders } from './orders.js';
+import { DIGEST, sessionAt } from './session-homes-model.js';
+import { check, type ModelWorker, Node } from './session-homes-node.js';
 
 /** A session of worker 0, resumed at worker 1, where it holds something. */
 function held(workers: number, group = 5) {
@@ -107,7 +100,8 @@ describe('the connections of a session', () => {
     expect(node.worker(1).registry.peerOf(session)).toBe(channel);
     const third = node.worker(1).hello(session, 5);
     node.drain();
-    expect([first.closedWith, channel.closedWith]).toEqual([Status.SessionMoved, undefined]);
+    expect([first.closedWith, first.closeCode]).toEqual([undefined, 1000]);
+    expect([channel.closedWith, channel.closeCode]).toEqual([undefined, undefined]);
     expect(node.worker(1).registry.peerOf(session)).toBe(third);
     node.worker(1).close(third);
     expect(node.worker(1).registry.peerOf(session)).toBe(channel);

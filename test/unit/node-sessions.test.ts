@@ -50,6 +50,9 @@ class Bench {
   } as unknown as Watches;
   more = 0;
   dismissed = 0;
+  /** Where there are several workers, of whose sessions 42 has its home here. */
+  homes: ReturnType<ConstructorParameters<typeof Effects>[0]['homes']>;
+  readonly told: [session: number, isAsked: boolean][] = [];
   /** Drawn before the system's bytes. */
   readonly drawn: Buffer[] = [];
   readonly gate = new FakeGate(this.engine, (peer, bytes) => this.send(peer as never, bytes));
@@ -82,7 +85,7 @@ class Bench {
         this.dismissed++;
         refuse(peer, status);
       },
-      homes: () => undefined,
+      homes: () => this.homes,
       onMore: () => this.more++,
     });
     this.backlogs = new Backlogs({
@@ -258,12 +261,14 @@ describe('a resume', () => {
     expect(bench.registry.peerOf(42)).toBe(peer);
   });
 
-  it('over a connection of the same group takes the place of the older one', () => {
+  it('over a connection of the same group takes the place of the older one, and does not move', () => {
     const bench = new Bench();
     const group = 77;
     const former = bench.resume(42, { group });
     const peer = bench.resume(42, { group });
-    expect([former.closedWith, peer.closedWith]).toEqual([Status.SessionMoved, undefined]);
+    // A client that is told of a move ends; this one may have asked twice, and hear of it over the newer of the two.
+    expect([former.closedWith, former.closeCode]).toEqual([undefined, 1000]);
+    expect([peer.closedWith, peer.closeCode]).toEqual([undefined, undefined]);
     expect(bench.registry.peerOf(42)).toBe(peer);
   });
 
@@ -373,6 +378,46 @@ describe('a session', () => {
     bench.greeting.renew(peer.asPeer);
     expect(bench.engine.resumed.map(({ id }) => id)).toEqual([42, 42]);
     expect(bench.engine.resumed[1]?.digest).toEqual(bench.engine.resumed[0]?.digest);
+  });
+});
+
+describe('the end of a session of several workers', () => {
+  const severalOf = (bench: Bench) => {
+    bench.homes = {
+      isHome: (session) => session === 42,
+      onEnded: (session, isAsked) => bench.told.push([session, isAsked]),
+    };
+  };
+
+  it('is told to the others when it is durable, behind the answers here', () => {
+    const bench = new Bench();
+    severalOf(bench);
+    const peer = bench.resume(42);
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 42 }]);
+    expect(bench.told).toEqual([]);
+    bench.gate.settle(1);
+    expect(bench.told).toEqual([[42, false]]);
+    expect(peer.closedWith).toBe(Status.SessionUnknown);
+  });
+
+  it('is told with who asked for it', () => {
+    const bench = new Bench('none');
+    severalOf(bench);
+    const peer = bench.resume(42);
+    bench.engine.counters[ENDS_ASKED] = 1;
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 42 }], 64, peer);
+    expect([bench.told, bench.dismissed]).toEqual([[[42, true]], 1]);
+  });
+
+  it('is not told by a worker that had it as a guest, which leaves its connections to who does', () => {
+    const bench = new Bench();
+    severalOf(bench);
+    const peer = bench.resume(43);
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 43 }]);
+    bench.gate.settle(1);
+    expect([bench.told, peer.closedWith]).toEqual([[], undefined]);
+    bench.effects.disconnect(43, true);
+    expect([peer.closedWith, bench.dismissed]).toEqual([Status.SessionUnknown, 1]);
   });
 });
 

@@ -1,8 +1,6 @@
 // Several workers as their sessions see them: real homes, registries and greetings over engines and links that are
-// models. Whatever happens next is chosen from outside, so that a test can go through every order of it. A model
-// engine throws where it frees something of a session that is not known, durably, to have ended.
+// models. Whatever happens next is chosen from outside, so that a test can go through every order of it.
 
-import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { Backlogs, FRAME_DONE } from '../../node/backlog.js';
 import { SimulatedClock } from '../../node/clock.js';
@@ -16,123 +14,22 @@ import { type HomesRouting, livesOf, SessionHomes } from '../../node/session-hom
 import { SessionRegistry } from '../../node/session-registry.js';
 import type { WelcomeSession } from '../../node/welcome.js';
 import { sessionText } from '../../ts/engine/coordination.js';
-import { type Engine, OUTCOME_COUNT, OUTCOME_LENGTH } from '../../ts/engine/engine.js';
+import type { Engine } from '../../ts/engine/engine.js';
 import { WORKER_DOWN, WORKER_SERVING, WORKER_STARTING } from '../../ts/shared/layout.js';
 import { partitionOfKey } from '../../ts/wire/partition.js';
 import { Status } from '../../ts/wire/status.js';
 import { helloOf } from '../drive/hello.js';
-import { Random } from '../parity/random.js';
 import { FakePeer } from './node-fakes.js';
-
-const PARTITIONS = 8;
-export const SECRET = new Uint8Array(16).fill(9);
-/** What stands for it. */
-export const DIGEST = new Uint8Array(createHash('sha256').update(SECRET).digest().subarray(0, 16));
-const TTL_MS = 5_000;
-
-/** A session whose home is this one of so many workers; another for each `number`. */
-export function sessionAt(home: number, workers: number, number = 1): number {
-  let found = 0;
-  for (let session = 1; ; session++) {
-    const text = Buffer.from(sessionText(session));
-    if (partitionOfKey(text, 0, text.length, PARTITIONS) % workers !== home) continue;
-    if (++found === number) return session;
-  }
-}
-
-/** What a log says of a worker: its sessions, and what sessions hold there. */
-interface Logged {
-  readonly sessions: ReadonlyMap<number, Uint8Array>;
-  readonly holds: ReadonlyMap<number, number>;
-}
-
-/** A worker's state that outlives its process, as of each append. */
-class ModelLog {
-  readonly states: Logged[] = [{ sessions: new Map(), holds: new Map() }];
-  durable = 0;
-}
-
-class ModelEngine {
-  readonly outcome = new Float64Array(OUTCOME_LENGTH);
-  readonly sessions: Map<number, Uint8Array>;
-  readonly holds: Map<number, number>;
-  readonly known = new Set<number>();
-  refusesWrites = false;
-  /** Of the last call. */
-  ended: number[] = [];
-
-  constructor(
-    private readonly log: ModelLog,
-    private readonly node: Node,
-    private readonly worker: number,
-  ) {
-    const { sessions, holds } = log.states.at(-1) as Logged;
-    this.sessions = new Map(sessions);
-    this.holds = new Map(holds);
-    for (const session of holds.keys()) if (!sessions.has(session)) this.known.add(session);
-  }
-
-  openSession(id: number, _ttlMs: number, digest: Uint8Array): Status {
-    if (this.node.homeOf(id) !== this.worker) return Status.InvalidArgument;
-    this.sessions.set(id, digest.slice());
-    this.append();
-    return Status.Ok;
-  }
-
-  resumeSession(id: number, digest: Uint8Array): Status {
-    const known = this.sessions.get(id);
-    this.outcome[OUTCOME_COUNT] = known === undefined ? 0 : TTL_MS;
-    if (known === undefined) return Status.SessionUnknown;
-    return Buffer.compare(known, digest) === 0 ? Status.Ok : Status.SessionForbidden;
-  }
-
-  admitSession(id: number): Status {
-    if (this.node.homeOf(id) === this.worker) return Status.InvalidArgument;
-    this.known.add(id);
-    return Status.Ok;
-  }
-
-  endGuest(id: number): Status {
-    if (this.sessions.has(id)) return Status.InvalidArgument;
-    if (this.refusesWrites) return Status.DiskFull;
-    const home = this.node.logs[this.node.homeOf(id)] as ModelLog;
-    if (home.states[home.durable]?.sessions.has(id)) {
-      throw new Error(
-        `what session ${id} has at ${this.worker} was freed before its end was durable`,
-      );
-    }
-    if (this.known.delete(id)) this.ended.push(id);
-    if (this.holds.delete(id)) {
-      this.append();
-    }
-    return Status.Ok;
-  }
-
-  guests(): Float64Array {
-    const left = [...this.holds.keys()].filter((id) => !this.sessions.has(id));
-    return Float64Array.from(new Set([...this.known, ...left])).sort();
-  }
-
-  /** As a lock taken by a frame of the session. False: SESSION_UNKNOWN. */
-  hold(id: number): boolean {
-    if (!this.sessions.has(id) && !this.known.has(id)) return false;
-    this.holds.set(id, (this.holds.get(id) ?? 0) + 1);
-    this.append();
-    return true;
-  }
-
-  /** As a session that falls due: one step, and one append. */
-  end(id: number): void {
-    if (!this.sessions.delete(id)) return;
-    this.holds.delete(id);
-    this.ended.push(id);
-    this.append();
-  }
-
-  private append(): void {
-    this.log.states.push({ sessions: new Map(this.sessions), holds: new Map(this.holds) });
-  }
-}
+import {
+  DIGEST,
+  ModelEngine,
+  ModelLog,
+  type ModelNode,
+  PARTITIONS,
+  SECRET,
+  sessionAt,
+  TTL_MS,
+} from './session-homes-model.js';
 
 interface Message {
   /** The lives of both ends as the sender sees them. */
@@ -157,6 +54,8 @@ export class ModelWorker {
   readonly homes: SessionHomes;
   readonly peers: FakePeer[] = [];
   readonly welcomes = new Map<FakePeer, WelcomeSession>();
+  /** The session that each connection came for. */
+  private readonly wanted = new Map<FakePeer, number>();
   /** Of the others as this one sees them: their lives, and whether they can be sent to. */
   readonly seen: Seen[];
   private readonly greeting: Greeting;
@@ -228,6 +127,7 @@ export class ModelWorker {
   /** A connection that resumes the session. */
   hello(session: number, group = 0, sessionTtlMs = 0): FakePeer {
     const peer = this.connect();
+    this.wanted.set(peer, session);
     const hello = helloOf({ session, group, sessionTtlMs, sessionSecret: SECRET });
     this.greeting.answer(peer.asPeer, hello);
     return peer;
@@ -242,6 +142,7 @@ export class ModelWorker {
   /** A channel for a connection of another worker. */
   channel(session: number, digest: Uint8Array, group: number): FakePeer {
     const peer = this.connect();
+    this.wanted.set(peer, session);
     this.homes.attach(session, digest, group, (status) => {
       if (!peer.isOpen) return;
       if (status !== Status.Ok) this.refuse(peer.asPeer, status);
@@ -268,6 +169,10 @@ export class ModelWorker {
 
   private refuse(peer: Peer, status: Status): void {
     const fake = peer as unknown as FakePeer;
+    const session = this.wanted.get(fake) ?? 0;
+    if (status === Status.SessionUnknown && this.node.isThere(session)) {
+      throw new Error(`session ${session} was said to be unknown before its end was durable`);
+    }
     fake.refuse(status);
     this.registry.unbind(peer);
   }
@@ -319,7 +224,7 @@ export class ModelWorker {
   }
 }
 
-export class Node {
+export class Node implements ModelNode {
   readonly clock = new SimulatedClock();
   readonly logs: ModelLog[];
   readonly epochs: number[];
@@ -351,6 +256,11 @@ export class Node {
   homeOf(session: number): number {
     const text = Buffer.from(sessionText(session));
     return this.routing.owners[partitionOfKey(text, 0, text.length, PARTITIONS)] as number;
+  }
+
+  isThere(session: number): boolean {
+    const { states, durable } = this.logs[this.homeOf(session)] as ModelLog;
+    return states[durable]?.sessions.has(session) === true;
   }
 
   /** How often a worker's log says that all that a session held there was freed. */
@@ -483,63 +393,4 @@ export function check(node: Node, session: number): string[] {
   }
   if (groups.size > 1) faults.push(`groups ${[...groups]} share the session`);
   return faults;
-}
-
-export interface Scenario {
-  readonly node: Node;
-  /** What is done from outside: each step after the one before it in its list. */
-  readonly lists: readonly (readonly (() => void)[])[];
-  /** What is wrong when nothing is left to be done. */
-  readonly faults: () => string[];
-}
-
-/** Runs a scenario; `choose` has which of so many things happens next. */
-function runOrder({ node, lists, faults }: Scenario, choose: (of: number) => number): void {
-  const order: number[] = [];
-  const next = lists.map(() => 0);
-  for (;;) {
-    const choices = node.steps();
-    for (const [at, list] of lists.entries()) {
-      const step = list[next[at] as number];
-      if (step === undefined) continue;
-      choices.push(() => {
-        next[at] = (next[at] as number) + 1;
-        step();
-      });
-    }
-    if (choices.length === 0) break;
-    const chosen = choose(choices.length);
-    order.push(chosen);
-    (choices[chosen] as () => void)();
-  }
-  node.drain();
-  const found = faults();
-  if (found.length > 0) throw new Error(`order ${order.join(' ')}: ${found.join('; ')}`);
-}
-
-/** Runs a scenario in every order. Returns how many those were. */
-export function everyOrder(make: () => Scenario, runsMax = 20_000): number {
-  /** What was chosen, and of how many. */
-  let path: { readonly chosen: number; readonly of: number }[] = [];
-  for (let runs = 1; ; runs++) {
-    if (runs > runsMax) throw new Error(`more than ${runsMax} orders`);
-    const trail: typeof path = [];
-    runOrder(make(), (of) => {
-      const chosen = path[trail.length]?.chosen ?? 0;
-      trail.push({ chosen, of });
-      return chosen;
-    });
-    let last = trail.pop();
-    while (last !== undefined && last.chosen + 1 >= last.of) last = trail.pop();
-    if (last === undefined) return runs;
-    path = [...trail, { chosen: last.chosen + 1, of: last.of }];
-  }
-}
-
-/** Runs a scenario, which has too many orders, in some that a seed gives. Returns how many those were. */
-export function someOrders(make: () => Scenario, seed: number, runsMax: number): number {
-  const random = new Random(seed);
-  let runs = 0;
-  for (; runs < runsMax; runs++) runOrder(make(), (of) => random.below(of));
-  return runs;
 }

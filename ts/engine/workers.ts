@@ -48,7 +48,9 @@
 //
 // BLOCKERS. A cycle of waits through several workers is seen by none of them. `listBlockers` says whom sessions wait
 // for here, as DEADLOCK in `coordination.ts` has it, for the node to search: a notice for each pair of a wait and
-// a session that it waits for, waits in the order in which they began.
+// a session that it waits for, waits in the order in which they began. Where an older exclusive wait of another
+// session stands before it (of one millisecond: of a lower session), no upgrade, the last such one is a barrier: it
+// waits for all before it itself, which are left out. So a queue of n costs n pairs, not their square, and who is waited for is still come to.
 
 /** Ready request frames for other workers: u32 bytes of the entry, u32 worker, u32 operations, u32 frame bytes. */
 export const FORWARD_HEAD_BYTES = 16;
