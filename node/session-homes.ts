@@ -13,7 +13,6 @@
 // the last one. A channel does not: one that comes late, of a group that has lost the session, is refused. A home
 // that has started anew knows no groups: then whoever speaks first has the session, and the others lose it.
 
-import type { Logger } from 'pino';
 import { sessionText } from '../ts/engine/coordination.js';
 import { type Engine, OUTCOME_COUNT } from '../ts/engine/engine.js';
 import { WORKER_DOWN, WORKER_STOPPING } from '../ts/shared/layout.js';
@@ -48,7 +47,6 @@ export interface SessionHomesOptions {
   readonly registry: SessionRegistry;
   readonly effects: Effects;
   readonly clock: Clock;
-  readonly logger: Logger;
   readonly guestEnds: GuestEnds;
   readonly refuse: (peer: Peer, status: Status) => void;
 }

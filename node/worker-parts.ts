@@ -138,7 +138,7 @@ function homesOf(
   parts: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery' | 'guestEnds'>,
 ): SessionHomes {
   const { sessions, effects, delivery, guestEnds } = parts;
-  const { settings, clock, logger } = options;
+  const { settings, clock } = options;
   return new SessionHomes({
     worker,
     partitions: settings.partitions,
@@ -148,7 +148,6 @@ function homesOf(
     registry: sessions,
     effects,
     clock,
-    logger,
     guestEnds,
     refuse: delivery.refuse,
   });

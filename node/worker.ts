@@ -164,12 +164,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     // With one worker all sessions are of this one, and so are their ends.
     if (this.exchange === undefined) this.guestEnds.start(() => true);
     else this.exchange.open();
-    this.timers = [
-      expiry,
-      this.guestEnds,
-      { stop: stopReport },
-      { stop: () => this.watches.stop() },
-    ];
+    this.timers = [expiry, this.guestEnds, this.watches, { stop: stopReport }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return this.port;
