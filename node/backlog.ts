@@ -8,6 +8,9 @@ import type { Clock } from './clock.js';
 import type { Peer } from './connection.js';
 import { SEND_PAUSE_BYTES } from './limits.js';
 
+/** In place of the operation to go on with: the frame is done. Not 0, with which a frame may have to begin again. */
+export const FRAME_DONE = -1;
+
 export class Backlog {
   /** A turn of it is on its way. */
   isScheduled = false;
@@ -33,10 +36,16 @@ export class Backlog {
     return this.bytes;
   }
 
-  /** The first frame goes on with operation `next`; 0: it is done. */
+  /** All frames, which are not kept any more. */
+  takeAll(): ArrayBuffer[] {
+    this.bytes = 0;
+    return this.frames.splice(0);
+  }
+
+  /** The first frame goes on with operation `next`, or is FRAME_DONE. */
   goOn(next: number): void {
-    this.next = next;
-    if (next === 0) this.bytes -= this.frames.shift()?.byteLength ?? 0;
+    this.next = Math.max(next, 0);
+    if (next === FRAME_DONE) this.bytes -= this.frames.shift()?.byteLength ?? 0;
   }
 }
 
@@ -46,7 +55,7 @@ export interface BacklogOptions {
   readonly bytesMax: number;
   /** False: frames of this peer are not executed any more. */
   readonly isExecuting: (peer: Peer) => boolean;
-  /** Executes up to one reply. Returns the operation to go on with; 0: the frame is done. */
+  /** Executes up to one reply. Returns the operation to go on with, or FRAME_DONE. */
   readonly execute: (peer: Peer, frame: ArrayBuffer, first: number) => number;
   readonly refuse: (peer: Peer, status: Status) => void;
 }
@@ -81,6 +90,13 @@ export class Backlogs {
     backlog.isBlocked = false;
     if (backlog.frame === undefined) peer.data.backlog = undefined;
     else this.schedule(peer);
+  }
+
+  /** Gives up all frames of a peer that `block` has kept. */
+  drop(peer: Peer, each: (frame: Uint8Array) => void): void {
+    const { backlog } = peer.data;
+    peer.data.backlog = undefined;
+    for (const frame of backlog?.takeAll() ?? []) each(new Uint8Array(frame));
   }
 
   /** Has a peer's backlog, if there is one, go on in a later turn. */

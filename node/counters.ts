@@ -23,6 +23,7 @@ const SENT_BYTES = place();
 const RECORD_BYTES = place();
 const CONNECTIONS_ACCEPTED = place();
 const OPERATIONS_OVERLOADED = place();
+const OPERATIONS_UNAVAILABLE = place();
 const FORWARDED_FRAMES = place();
 const FORWARDED_OPERATIONS = place();
 /** Buckets, then the sum in milliseconds. */
@@ -148,6 +149,14 @@ export class Counters {
     this.block[OPERATIONS_OVERLOADED] = value;
   }
 
+  /** Operations answered with UNAVAILABLE because their worker was not there. */
+  get operationsUnavailable(): number {
+    return this.block[OPERATIONS_UNAVAILABLE] as number;
+  }
+  set operationsUnavailable(value: number) {
+    this.block[OPERATIONS_UNAVAILABLE] = value;
+  }
+
   /** Frames, and the operations in them, that were sent on to the workers whose they are. */
   get forwardedFrames(): number {
     return this.block[FORWARDED_FRAMES] as number;
@@ -164,12 +173,19 @@ export class Counters {
   }
 }
 
-/** Puts aside what a worker that has died had counted, so that the next one begins with zeros. */
+/**
+ * Puts aside what a worker that has died had counted, so that the next one begins with zeros. What its log brings
+ * back stays until the next one knows it: shown as counters, these must not shrink for the time of a restart.
+ */
 export function retire(block: Float64Array): void {
+  const records = block[RECORDS] as number;
+  const batches = block[LOG_BATCHES] as number;
   for (let index = 0; index < COUNTERS_COUNT; index++) {
     block[EARLIER + index] = (block[EARLIER + index] as number) + (block[index] as number);
   }
   block.fill(0, 0, EARLIER);
+  block[RECORDS] = records;
+  block[LOG_BATCHES] = batches;
 }
 
 /** Makes `total`, a block too, the sums of all blocks. */

@@ -48,12 +48,12 @@ interface Wait {
   readonly blockers: Blocker[];
   /** Place in order of age, the oldest first. */
   age: number;
+  /** Pairs whose blocker waits too, as far as that is not set aside. */
+  live: number;
 }
 
 /** Pairs that the searches for the cycles of a graph go along, together; beyond them they find no more. */
 const STEPS_MAX = 64 * DEADLOCK_BLOCKERS_EXAMINED_MAX;
-/** Rounds in which waits without a cycle are set aside; the rest of them only costs time. */
-const ROUNDS_MAX = 64;
 
 /** NOTICE_BLOCKER notices, as an engine lists them. */
 export function readBlockers(worker: number, notices: Uint8Array): Blocker[] {
@@ -80,12 +80,17 @@ export class DeadlockGraph {
   private readonly waits = new Map<string, Wait>();
   private readonly pairs = new Set<string>();
 
+  /** How much of the room is taken, 0 to 1. */
+  get fill(): number {
+    return Math.max(
+      this.waits.size / DEADLOCK_WAITS_EXAMINED_MAX,
+      this.pairs.size / DEADLOCK_BLOCKERS_EXAMINED_MAX,
+    );
+  }
+
   /** More is not looked at. */
   get isFull(): boolean {
-    return (
-      this.waits.size >= DEADLOCK_WAITS_EXAMINED_MAX ||
-      this.pairs.size >= DEADLOCK_BLOCKERS_EXAMINED_MAX
-    );
+    return this.fill >= 1;
   }
 
   /** Takes the pair in; false where it is known, or the graph is full. */
@@ -95,7 +100,7 @@ export class DeadlockGraph {
     this.pairs.add(key);
     const wait = this.waits.get(waitKey(pair));
     if (wait === undefined) {
-      this.waits.set(waitKey(pair), { first: pair, blockers: [pair], age: 0 });
+      this.waits.set(waitKey(pair), { first: pair, blockers: [pair], age: 0, live: 0 });
     } else {
       wait.blockers.push(pair);
     }
@@ -124,21 +129,44 @@ export class DeadlockGraph {
 
   /** Without the waits that no cycle can go through: for those who do not wait, or of those no one waits for. */
   private entangled(): Wait[] {
-    let waits = Array.from(this.waits.values());
-    for (let round = 0; round < ROUNDS_MAX; round++) {
-      const waiting = new Set(waits.map(({ first }) => first.session));
-      const waitedFor = new Set(
-        waits.flatMap(({ blockers }) => blockers.map(({ blocker }) => blocker)),
-      );
-      const left = waits.filter(
-        ({ first, blockers }) =>
-          waitedFor.has(first.session) && blockers.some(({ blocker }) => waiting.has(blocker)),
-      );
-      if (left.length === waits.length) break;
-      waits = left;
+    const left = new Set(this.waits.values());
+    const bySession = groupBySession(left);
+    /** The waits for each session, and how many of both kinds are left. */
+    const waitsFor = new Map<number, Wait[]>();
+    const waiting = new Map<number, number>();
+    const wanted = new Map<number, number>();
+    for (const wait of left) {
+      wait.live = wait.blockers.filter(({ blocker }) => bySession.has(blocker)).length;
+      count(waiting, wait.first.session, 1);
+      for (const { blocker } of wait.blockers) {
+        count(wanted, blocker, 1);
+        const others = waitsFor.get(blocker);
+        if (others === undefined) waitsFor.set(blocker, [wait]);
+        else others.push(wait);
+      }
     }
-    return waits;
+    const loose = Array.from(left).filter(
+      ({ first, live }) => live === 0 || !wanted.has(first.session),
+    );
+    for (let wait = loose.pop(); wait !== undefined; wait = loose.pop()) {
+      if (!left.delete(wait)) continue;
+      const { session } = wait.first;
+      if (count(waiting, session, -1) === 0) {
+        for (const other of waitsFor.get(session) ?? []) if (--other.live === 0) loose.push(other);
+      }
+      for (const { blocker } of wait.blockers) {
+        if (count(wanted, blocker, -1) > 0) continue;
+        for (const other of bySession.get(blocker) ?? []) loose.push(other);
+      }
+    }
+    return Array.from(left);
   }
+}
+
+function count(counts: Map<number, number>, session: number, change: number): number {
+  const next = (counts.get(session) ?? 0) + change;
+  counts.set(session, next);
+  return next;
 }
 
 /** As the answer to the wait that is refused: a line a step, as an engine writes it. */
@@ -166,7 +194,7 @@ function byAge({ first: a }: Wait, { first: b }: Wait): number {
   return a.since - b.since || a.session - b.session || a.id - b.id;
 }
 
-function groupBySession(waits: readonly Wait[]): Map<number, Wait[]> {
+function groupBySession(waits: Iterable<Wait>): Map<number, Wait[]> {
   const groups = new Map<number, Wait[]>();
   for (const wait of waits) {
     const group = groups.get(wait.first.session);

@@ -21,8 +21,10 @@ import {
 } from './deadlock-graph.js';
 import {
   DEADLOCK_DELAY_MS,
+  DEADLOCK_PAIRS_PER_LOOK_MAX,
   DEADLOCK_SESSIONS_ASKED_MAX,
   DEADLOCK_SESSIONS_PER_LOOK_MAX,
+  DEADLOCK_STARTS_FILL_MAX,
 } from './limits.js';
 import { type Links, NOTHING } from './links/links.js';
 import { MessageKind } from './links/messages.js';
@@ -128,9 +130,15 @@ export class DeadlockSearch {
       this.passAt = now;
       this.toLookAt = Array.from(sessions());
     }
-    const part = this.toLookAt.splice(-DEADLOCK_SESSIONS_PER_LOOK_MAX);
-    for (const { session, since } of this.blockersHere(part)) {
-      if (doublings(now - since) > doublings(this.lastPassAt - since)) this.due.add(session);
+    let [sessionsLeft, pairsLeft] = [DEADLOCK_SESSIONS_PER_LOOK_MAX, DEADLOCK_PAIRS_PER_LOOK_MAX];
+    while (this.toLookAt.length > 0 && sessionsLeft > 0 && pairsLeft > 0) {
+      const part = this.toLookAt.splice(-DEADLOCK_SESSIONS_ASKED_MAX);
+      const pairs = this.blockersHere(part);
+      sessionsLeft -= part.length;
+      pairsLeft -= pairs.length;
+      for (const { session, since } of pairs) {
+        if (doublings(now - since) > doublings(this.lastPassAt - since)) this.due.add(session);
+      }
     }
     if (this.due.size > 0 && !this.isSearching) void this.searchDue();
   }
@@ -138,22 +146,22 @@ export class DeadlockSearch {
   private async searchDue(): Promise<void> {
     this.isSearching = true;
     try {
-      while (this.due.size > 0) {
-        const starts = Array.from(this.due).slice(0, DEADLOCK_SESSIONS_ASKED_MAX);
-        for (const session of starts) this.due.delete(session);
-        await this.search(starts);
-      }
+      while (this.due.size > 0) await this.search();
     } finally {
       this.isSearching = false;
     }
   }
 
-  private async search(starts: readonly number[]): Promise<void> {
+  /** Begins with as many of the sessions that are due as leave room for those that they lead to. */
+  private async search(): Promise<void> {
     const graph = new DeadlockGraph();
-    const known = new Set(starts);
-    const toAsk = Array.from(starts);
-    while (toAsk.length > 0 && !graph.isFull) {
-      for (const pair of await this.ask(toAsk.splice(0, DEADLOCK_SESSIONS_ASKED_MAX))) {
+    const known = new Set<number>();
+    const toAsk: number[] = [];
+    while (!graph.isFull) {
+      const starts = graph.fill <= DEADLOCK_STARTS_FILL_MAX ? this.takeDue(known) : [];
+      const asked = starts.length > 0 ? starts : toAsk.splice(0, DEADLOCK_SESSIONS_ASKED_MAX);
+      if (asked.length === 0) break;
+      for (const pair of await this.ask(asked)) {
         if (!graph.add(pair) || known.has(pair.blocker)) continue;
         known.add(pair.blocker);
         toAsk.push(pair.blocker);
@@ -164,6 +172,19 @@ export class DeadlockSearch {
       const there = new Set((await this.ask(Array.from(sessions))).map(stepKey));
       if (cycle.every((step) => there.has(stepKey(step)))) this.refuse(cycle);
     }
+  }
+
+  /** Some of the sessions that are due, which become known; not those that are. */
+  private takeDue(known: Set<number>): number[] {
+    const taken: number[] = [];
+    for (const session of this.due) {
+      if (taken.length === DEADLOCK_SESSIONS_ASKED_MAX) break;
+      this.due.delete(session);
+      if (known.has(session)) continue;
+      known.add(session);
+      taken.push(session);
+    }
+    return taken;
   }
 
   private refuse(cycle: Cycle): void {

@@ -20,6 +20,9 @@ import type { SessionHomes } from './session-homes.js';
 import { groupOf, type SessionRegistry } from './session-registry.js';
 import { NO_SESSION, resumedSession, type WelcomeSession } from './welcome.js';
 
+/** The close code of a connection whose client has another to the same worker. */
+const CLOSE_REPLACED = 1000;
+
 export interface GreetingOptions {
   readonly engine: Engine;
   readonly effects: Effects;
@@ -152,7 +155,10 @@ export class Greeting {
     const { session } = hello;
     const group = this.groupOf(peer, hello);
     for (const former of registry.displacedBy(session, group, true)) {
-      refuse(former, Status.SessionMoved);
+      // One that is told of a move gives the session up for good.
+      const isOfClient = registry.bindingOf(former)?.group === group;
+      if (isOfClient) former.close(CLOSE_REPLACED, 'a newer connection of this client is here');
+      else refuse(former, Status.SessionMoved);
     }
     const answersRemembered = isRemembered || registry.hasHeard(session);
     registry.bind(peer, { session, digest, group, isChannel: false });

@@ -55,6 +55,9 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of a frame of another worker up to which the memory that it is copied to is kept, and all that is kept. */
+export const FRAME_BUFFER_BYTES_MAX = 256 * 1024;
+export const FRAME_BUFFERS_KEPT_BYTES_MAX = 2 * 1024 * 1024;
 /** Memory of replies that wait for the log, over all connections; past it writes are refused. */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that a held reply takes beside its own. */
@@ -187,6 +190,12 @@ export const DEATHS_MAX = 3;
 export const DEATH_WINDOW_MS = 60_000;
 /** Milliseconds that a worker which has broken down has to close its log and sockets. */
 export const THREAD_END_DEADLINE_MS = 10_000;
+/** Errors that nobody catches while it does so, after which it ends at once. */
+export const THREAD_END_ERRORS_MAX = 100;
+/** Milliseconds after which a thread that has broken down and is still there ends the process. */
+export const THREAD_GONE_DEADLINE_MS = 15_000;
+/** Milliseconds without a sign of life of a worker after which a stop does not wait for it. */
+export const STOP_HANG_DEADLINE_MS = 10_000;
 /** Milliseconds that all workers have for a graceful stop: peers, the log, and what is behind them. */
 export const WORKERS_STOP_DEADLINE_MS = 60_000;
 /** Milliseconds that workers have to close their sockets when the process is to end at once. */
@@ -197,5 +206,9 @@ export const SHARED_PORT_TRIES_MAX = 4;
 export const DEADLOCK_DELAY_MS = 50;
 /** Sessions whose waits are looked at in one turn, for those that have waited so long. */
 export const DEADLOCK_SESSIONS_PER_LOOK_MAX = 1024;
-/** Sessions that a search begins with, and asks about at a time. */
+/** Pairs of a wait and who is waited for that such a turn goes through, about; the rest waits for the next one. */
+export const DEADLOCK_PAIRS_PER_LOOK_MAX = 4096;
+/** Part of its graph that a search fills with those it begins with, about; the rest is for where they lead. */
+export const DEADLOCK_STARTS_FILL_MAX = 1 / 4;
+/** Sessions that a search asks about at a time. */
 export const DEADLOCK_SESSIONS_ASKED_MAX = 64;

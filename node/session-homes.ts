@@ -13,18 +13,18 @@
 // the last one. A channel does not: one that comes late, of a group that has lost the session, is refused. A home
 // that has started anew knows no groups: then whoever speaks first has the session, and the others lose it.
 
-import type { Logger } from 'pino';
 import { sessionText } from '../ts/engine/coordination.js';
 import { type Engine, OUTCOME_COUNT } from '../ts/engine/engine.js';
 import { WORKER_DOWN, WORKER_STOPPING } from '../ts/shared/layout.js';
 import { readU64, writeU64 } from '../ts/wire/layout.js';
 import { SESSION_SECRET_BYTES } from '../ts/wire/limits.js';
 import { partitionOfKey } from '../ts/wire/partition.js';
-import { Status, statusName } from '../ts/wire/status.js';
-import type { Clock, Timer } from './clock.js';
+import { Status } from '../ts/wire/status.js';
+import type { Clock } from './clock.js';
 import type { Peer } from './connection.js';
 import type { Effects } from './effects.js';
-import { GUEST_END_RETRY_MS, GUEST_ENDS_PER_TURN, SESSIONS_PER_CHECK } from './limits.js';
+import type { GuestEnds } from './guest-ends.js';
+import { SESSIONS_PER_CHECK } from './limits.js';
 import type { Links } from './links/links.js';
 import { MessageKind } from './links/messages.js';
 import type { SessionRegistry } from './session-registry.js';
@@ -47,10 +47,8 @@ export interface SessionHomesOptions {
   readonly registry: SessionRegistry;
   readonly effects: Effects;
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly guestEnds: GuestEnds;
   readonly refuse: (peer: Peer, status: Status) => void;
-  /** An invariant is broken: found in a turn of its own. */
-  readonly fail: (error: unknown) => void;
 }
 
 /**
@@ -100,10 +98,6 @@ export class SessionHomes {
   private readonly requests = new Map<number, Request>();
   /** Does not begin where an earlier life of this worker did: answers that come late for that one fit nothing. */
   private nextRequest: number;
-  /** Sessions that have ended and may have something here, which could not be ended yet. */
-  private readonly leftovers = new Set<number>();
-  private timer: Timer | undefined;
-  private isStopped = false;
 
   constructor(private readonly options: SessionHomesOptions) {
     const { routing, worker } = options;
@@ -113,15 +107,7 @@ export class SessionHomes {
 
   /** To be called once, when the engine has its state: ends what sessions of this home left that are not there. */
   start(): void {
-    for (const session of this.options.engine.guests()) {
-      if (this.isHome(session)) this.leftovers.add(session);
-    }
-    this.endLeftovers();
-  }
-
-  stop(): void {
-    this.isStopped = true;
-    this.timer?.cancel();
+    this.options.guestEnds.start((session) => this.isHome(session));
   }
 
   /** Whether this worker is the session's home. */
@@ -172,7 +158,7 @@ export class SessionHomes {
   onMessage(worker: number, kind: MessageKind, a: number, b: number, bytes: Uint8Array): void {
     if (kind === MessageKind.Attach) this.onAttach(worker, a, b, bytes);
     else if (kind === MessageKind.Attached) this.onAttached(a, b, bytes);
-    else if (kind === MessageKind.Ended) this.onGuestEnded(b, bytes[0] === 1);
+    else if (kind === MessageKind.Ended) this.options.guestEnds.end(b, bytes[0] === 1);
     else if (kind === MessageKind.Moved) this.close(b, readU64(viewOf(bytes), 0));
     else if (kind === MessageKind.Check) this.onCheck(worker, bytes);
   }
@@ -275,56 +261,6 @@ export class SessionHomes {
     for (const peer of registry.displacedBy(session, group, false)) {
       refuse(peer, Status.SessionMoved);
     }
-  }
-
-  private onGuestEnded(session: number, isAsked: boolean): void {
-    if (this.endGuest(session, isAsked)) {
-      this.leftovers.delete(session);
-    } else {
-      this.leftovers.add(session);
-      this.schedule(GUEST_END_RETRY_MS);
-    }
-  }
-
-  /** Ends what an ended session has here. False: writes are refused. */
-  private endGuest(session: number, isAsked: boolean): boolean {
-    const { engine, effects, clock, logger } = this.options;
-    const status = engine.endGuest(session, clock.now());
-    effects.store();
-    // Behind answers that wait for the log; and whether or not there was room for the end.
-    effects.disconnect(session, isAsked);
-    effects.tell(undefined);
-    if (status === Status.Ok || status === Status.InvalidArgument) return true;
-    const fields = { session: sessionText(session), status: statusName(status) };
-    logger.debug({ event: 'guest_end_refused', ...fields }, 'the end of a guest is tried again');
-    return false;
-  }
-
-  private endLeftovers(): void {
-    let left = GUEST_ENDS_PER_TURN;
-    for (const session of this.leftovers) {
-      if (left-- === 0) {
-        this.schedule(0);
-        return;
-      }
-      if (!this.endGuest(session, false)) {
-        this.schedule(GUEST_END_RETRY_MS);
-        return;
-      }
-      this.leftovers.delete(session);
-    }
-  }
-
-  private schedule(ms: number): void {
-    if (this.isStopped || this.timer !== undefined) return;
-    this.timer = this.options.clock.after(ms, () => {
-      this.timer = undefined;
-      try {
-        this.endLeftovers();
-      } catch (error) {
-        this.options.fail(error);
-      }
-    });
   }
 
   /** Asks a home for those of its sessions that are guests here. */

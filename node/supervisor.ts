@@ -19,8 +19,9 @@ import type { Clock, Timer } from './clock.js';
 import { parseDurability } from './config/durability.js';
 import type { Settings } from './config/settings.js';
 import type { Tokens } from './config/tokens.js';
-import { BEATS, FIGURES_LENGTH, retire } from './counters.js';
+import { FIGURES_LENGTH, retire } from './counters.js';
 import { NodeError } from './errors.js';
+import { HangWatch } from './hang-watch.js';
 import {
   ABANDON_DEADLINE_MS,
   DEATH_WINDOW_MS,
@@ -28,6 +29,7 @@ import {
   HANG_CHECK_MS,
   HANG_DEADLINE_MS,
   SHARED_PORT_TRIES_MAX,
+  THREAD_GONE_DEADLINE_MS,
   WORKERS_STOP_DEADLINE_MS,
 } from './limits.js';
 import type { NativeRecoveryAddon } from './log/local/native-recovery.js';
@@ -64,6 +66,7 @@ export class Supervisor {
   private readonly routing: RoutingWriter;
   private readonly members: readonly Member[];
   private readonly blocks: readonly Float64Array[];
+  private readonly hangs: HangWatch;
   private readonly doorbells: readonly Doorbell[];
   private readonly owners: Uint16Array;
   /** How far each worker's recovery is; undefined where it has not begun. */
@@ -75,6 +78,8 @@ export class Supervisor {
   private watch: Timer | undefined;
   private closeData: () => void = () => {};
   private stopping: Promise<void> | undefined;
+  /** Why a worker died that had come up while others still started. */
+  private earlyDeath: Error | undefined;
   /** One restart at a time. */
   private restarting: Promise<void> = Promise.resolve();
 
@@ -86,6 +91,7 @@ export class Supervisor {
     this.routing = new RoutingWriter(memory.routing);
     this.routing.init(this.owners, workers);
     this.blocks = memory.figures.map((block) => new Float64Array(block));
+    this.hangs = new HangWatch(options.clock, this.blocks);
     this.doorbells = memory.figures.map((_, index) => new Doorbell(memory.doorbells, index));
     this.recoveries = memory.figures.map(() => undefined);
     this.members = memory.figures.map((_, worker) => {
@@ -117,6 +123,7 @@ export class Supervisor {
       await Promise.all(this.members.map((member) => this.bring(member)));
       this.port = await this.acceptFirst();
       await Promise.all(this.members.slice(1).map((member) => this.accept(member)));
+      if (this.earlyDeath !== undefined) throw this.earlyDeath;
     } catch (error) {
       this.phase = 'ending';
       await Promise.all(this.members.map((member) => member.end()));
@@ -233,11 +240,13 @@ export class Supervisor {
     const { index: worker } = member;
     member.isServing = false;
     this.tell(worker, { state: WORKER_DOWN });
+    if (this.phase === 'starting') this.earlyDeath ??= error;
     if (this.phase !== 'serving') return;
     logger.error(
       { event: 'worker_died', worker, err: error },
       `worker ${worker} died: ${error.message}`,
     );
+    this.watchEnd(member);
     const now = clock.monotonic();
     this.deaths = [...this.deaths.filter((at) => at > now - DEATH_WINDOW_MS), now];
     if (this.deaths.length >= deathsMax) {
@@ -247,6 +256,15 @@ export class Supervisor {
       return;
     }
     member.revival = member.ended.then(() => this.revive(member));
+  }
+
+  /** A thread cannot be ended from outside: where one that has broken down stays, the process has to end. */
+  private watchEnd(member: Member): void {
+    const overdue = this.options.clock.after(THREAD_GONE_DEADLINE_MS, () => {
+      const message = `the thread of worker ${member.index} has broken down and does not end`;
+      void this.fail(new NodeError('WORKER_HANGS', message), member);
+    });
+    void member.ended.then(() => overdue.cancel());
   }
 
   /** A start that fails is a death of its own. */
@@ -268,8 +286,8 @@ export class Supervisor {
 
   private async restartOnce(member: Member): Promise<void> {
     const { index } = member;
-    for (const other of this.members) await this.whenServing(other);
-    if (this.phase !== 'serving') return;
+    await this.whenAllServe();
+    if (this.phase !== 'serving' || !member.isServing) return;
     this.options.logger.info(
       { event: 'worker_restarts', worker: index },
       `restarting worker ${index}`,
@@ -282,11 +300,16 @@ export class Supervisor {
     else await this.revive(member);
   }
 
-  /** Waits for a worker that has died to serve again, or for the end of all. */
-  private async whenServing(member: Member): Promise<void> {
+  /**
+   * Waits until no worker is away, or for the end of all. What follows in the same turn finds them all: one that died
+   * while another was waited for has a restart of its own on the way, and two threads must not have one log.
+   */
+  private async whenAllServe(): Promise<void> {
     let awaited: Promise<void> | undefined;
-    while (!member.isServing && member.revival !== awaited) {
-      awaited = member.revival;
+    for (;;) {
+      const away = this.members.find(({ isServing }) => !isServing);
+      if (away === undefined || away.revival === awaited) return;
+      awaited = away.revival;
       await awaited;
     }
   }
@@ -294,18 +317,12 @@ export class Supervisor {
   /** Whether each event loop has turned since the last look. */
   private look(): void {
     for (const member of this.members) {
-      const beats = (this.blocks[member.index] as Float64Array)[BEATS] as number;
-      const isStalled = member.isServing && beats === member.beats;
-      member.stalls = isStalled ? member.stalls + 1 : 0;
-      member.beats = beats;
-      // In looks, not in time: a process that was suspended has missed them too.
-      if (member.stalls * HANG_CHECK_MS >= HANG_DEADLINE_MS) {
-        const { index } = member;
-        const seconds = HANG_DEADLINE_MS / 1000;
-        const error = new NodeError('WORKER_HANGS', `worker ${index} has hung for ${seconds} s`);
-        void this.fail(error, member);
-        return;
-      }
+      if (this.hangs.look(member) < HANG_DEADLINE_MS) continue;
+      const { index } = member;
+      const seconds = HANG_DEADLINE_MS / 1000;
+      const error = new NodeError('WORKER_HANGS', `worker ${index} has hung for ${seconds} s`);
+      void this.fail(error, member);
+      return;
     }
   }
 
@@ -336,7 +353,7 @@ export class Supervisor {
   }
 
   private async stopOne(member: Member): Promise<Error | undefined> {
-    const failure = await member.stop();
+    const failure = await Promise.race([member.stop(), this.hangs.hanging(member)]);
     member.isServing = false;
     this.tell(member.index, { state: WORKER_DOWN });
     return failure;

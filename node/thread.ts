@@ -23,6 +23,9 @@ export const startThread: StartThread = (start, events) => {
   const thread = new Worker(entry(), {
     workerData: { rondoWorker: start },
     name: `worker ${start.worker}`,
+    // The native log closes descriptors that Node has opened. Node does not hear of that, and would close them once
+    // more when the thread ends: by then the number may be a file or a socket of another worker.
+    trackUnmanagedFds: false,
   });
   thread.on('message', (message: FromThread) => events.onMessage(message));
   thread.on('error', (error) => events.onError(error));

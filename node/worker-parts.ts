@@ -3,12 +3,14 @@
 
 import { Backlogs } from './backlog.js';
 import type { Peer } from './connection.js';
+import { DeadlockSearch } from './deadlock-search.js';
 import { Delivery } from './delivery.js';
 import { Effects } from './effects.js';
 import type { Fabric } from './fabric.js';
 import type { Figures } from './figures.js';
 import { Gate } from './gate.js';
 import { Greeting } from './greeting.js';
+import { GuestEnds } from './guest-ends.js';
 import { ChannelServer } from './links/channel-server.js';
 import { Exchange } from './links/exchange.js';
 import { Forwarder } from './links/forwarder.js';
@@ -49,6 +51,7 @@ export interface WorkerParts {
   readonly gate: Gate | undefined;
   readonly effects: Effects;
   readonly greeting: Greeting;
+  readonly guestEnds: GuestEnds;
   /** Undefined where there is one worker. */
   readonly exchange: Exchange | undefined;
 }
@@ -105,7 +108,8 @@ export function makeWorkerParts(ports: WorkerPorts): WorkerParts {
     homes: () => homes,
     onMore: ports.hasten,
   });
-  homes = fabric && homesOf(ports, fabric, { sessions, effects, delivery });
+  const guestEnds = new GuestEnds({ engine, effects, clock, logger, fail });
+  homes = fabric && homesOf(ports, fabric, { sessions, effects, delivery, guestEnds });
   const greeting = new Greeting({
     engine,
     effects,
@@ -125,15 +129,16 @@ export function makeWorkerParts(ports: WorkerPorts): WorkerParts {
   });
   const parts = { delivery, watches, overload, backlogs, sessions, gate, effects, greeting };
   const exchange = fabric && homes && exchangeOf(ports, fabric, homes, parts);
-  return { ...parts, exchange };
+  return { ...parts, guestEnds, exchange };
 }
 
 function homesOf(
-  { options, fail }: WorkerPorts,
+  { options }: WorkerPorts,
   { worker, links, routing }: Fabric,
-  { sessions, effects, delivery }: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery'>,
+  parts: Pick<WorkerParts, 'sessions' | 'effects' | 'delivery' | 'guestEnds'>,
 ): SessionHomes {
-  const { settings, clock, logger } = options;
+  const { sessions, effects, delivery, guestEnds } = parts;
+  const { settings, clock } = options;
   return new SessionHomes({
     worker,
     partitions: settings.partitions,
@@ -143,17 +148,21 @@ function homesOf(
     registry: sessions,
     effects,
     clock,
-    logger,
+    guestEnds,
     refuse: delivery.refuse,
-    fail,
   });
 }
 
 function exchangeOf(
-  { options, figures, take, onDrain, onClose, fail }: WorkerPorts,
+  { options, figures, take, afterCall, onDrain, onClose, fail }: WorkerPorts,
   fabric: Fabric,
   homes: SessionHomes,
-  { delivery, overload, backlogs, sessions }: Omit<WorkerParts, 'exchange'>,
+  {
+    delivery,
+    overload,
+    backlogs,
+    sessions,
+  }: Pick<WorkerParts, 'delivery' | 'overload' | 'backlogs' | 'sessions'>,
 ): Exchange {
   const { clock } = options;
   const { links } = fabric;
@@ -175,9 +184,25 @@ function exchangeOf(
     registry: sessions,
     homes,
     refuse,
+    answerAll: (peer, frame, status) => overload.answerAll(peer, frame, status),
     serve: take,
     onDrain,
     onClose,
   });
-  return new Exchange({ links, forwarder, channels, homes, fail });
+  const { engine } = options.state;
+  const deadlocks = new DeadlockSearch({
+    links,
+    engine,
+    clock,
+    sessions: () => sessions.sessions(),
+    onRefuse: (session, id, detail) => {
+      try {
+        engine.refuseWait(session, id, detail, clock.now());
+        afterCall();
+      } catch (error) {
+        fail(error);
+      }
+    },
+  });
+  return new Exchange({ links, forwarder, channels, homes, deadlocks, fail });
 }

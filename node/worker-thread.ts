@@ -9,7 +9,7 @@ import { RoutingReader } from '../ts/shared/routing-table.js';
 import { realClock } from './clock.js';
 import { Tokens } from './config/tokens.js';
 import { NodeError } from './errors.js';
-import { FIGURES_INTERVAL_MS, THREAD_END_DEADLINE_MS } from './limits.js';
+import { FIGURES_INTERVAL_MS, THREAD_END_DEADLINE_MS, THREAD_END_ERRORS_MAX } from './limits.js';
 import { RingLinks } from './links/ring-links.js';
 import type { LogError } from './log/log.js';
 import { createLogger, createLoggerTo } from './logger.js';
@@ -35,6 +35,8 @@ class WorkerThread {
   private logFailure: LogError | undefined;
   /** `leaving` is the last: nothing is waited for any more but the log. */
   private phase: 'running' | 'stopping' | 'leaving' = 'running';
+  /** Errors that nobody caught. */
+  private failures = 0;
   private closing: Promise<void> | undefined;
 
   constructor(
@@ -144,12 +146,15 @@ class WorkerThread {
   }
 
   private fail(error: unknown): void {
-    if (this.phase === 'running') {
+    if (this.phase === 'running' && this.failures === 0) {
       this.post({ kind: 'failed', failure: failureOf(error) });
-      void this.leave();
+      // In a turn of its own: Node goes round for ever where an immediate throws and others are cancelled meanwhile.
+      setTimeout(() => void this.leave(), 0);
     } else {
       this.logger.error({ event: 'worker_end', err: error }, 'an error while the worker ends');
+      if (this.failures > THREAD_END_ERRORS_MAX) process.exit();
     }
+    this.failures++;
   }
 
   /** Closes all that is open, and ends the thread. */

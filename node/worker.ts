@@ -16,7 +16,7 @@ import {
 import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
-import type { Backlogs } from './backlog.js';
+import { type Backlogs, FRAME_DONE } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
 import { ConnectionState, logClose, type Peer } from './connection.js';
 import type { Counters } from './counters.js';
@@ -26,6 +26,7 @@ import { Expiry } from './expiry.js';
 import { Figures } from './figures.js';
 import type { Gate } from './gate.js';
 import type { Greeting } from './greeting.js';
+import type { GuestEnds } from './guest-ends.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
@@ -80,6 +81,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private readonly backlogs: Backlogs;
   private readonly effects: Effects;
   private readonly greeting: Greeting;
+  private readonly guestEnds: GuestEnds;
   /** Undefined where there is one worker. */
   private readonly exchange: Exchange | undefined;
   private readonly endpoints: Endpoints;
@@ -125,6 +127,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     this.backlogs = parts.backlogs;
     this.effects = parts.effects;
     this.greeting = parts.greeting;
+    this.guestEnds = parts.guestEnds;
     this.exchange = parts.exchange;
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
@@ -158,8 +161,10 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.exchange?.open();
-    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
+    // With one worker all sessions are of this one, and so are their ends.
+    if (this.exchange === undefined) this.guestEnds.start(() => true);
+    else this.exchange.open();
+    this.timers = [expiry, this.guestEnds, this.watches, { stop: stopReport }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
     return this.port;
@@ -192,11 +197,11 @@ export class Worker implements TransportHandler<ConnectionState> {
       this.backlogs.defer(peer, backlog, frame);
     } else {
       const next = this.execute(peer, frame, 0);
-      if (next > 0) this.backlogs.postpone(peer, frame, next);
+      if (next !== FRAME_DONE) this.backlogs.postpone(peer, frame, next);
     }
   }
 
-  /** Executes a frame from `first` on, up to one reply. The operation to go on with; 0: it is done. */
+  /** Executes a frame from `first` on, up to one reply. The operation to go on with, or FRAME_DONE. */
   private execute(peer: Peer, frame: ArrayBuffer, first: number): number {
     const { engine, counters } = this;
     const { outcome } = engine;
@@ -209,14 +214,14 @@ export class Worker implements TransportHandler<ConnectionState> {
       if (peer.data.isUnheard) this.sessions.hear(peer);
       if (first === 0 && this.overload.refuses(peer, frame)) {
         this.greeting.renew(peer);
-        return 0;
+        return FRAME_DONE;
       }
       engine.input[INPUT_SESSION] = peer.data.session;
       engine.input[INPUT_FORWARDED] = peer.data.forwarded;
       const length = engine.execute(frame, first, clock.now());
       if (length < 0) {
         this.delivery.refuse(peer, -length);
-        return 0;
+        return FRAME_DONE;
       }
       next = outcome[OUTCOME_NEXT] as number;
       count = outcome[OUTCOME_COUNT] as number;
@@ -224,11 +229,12 @@ export class Worker implements TransportHandler<ConnectionState> {
       if ((outcome[OUTCOME_FORWARD_BYTES] as number) > 0) this.exchange?.forward(peer);
       this.reply(peer, length, next - first);
       this.effects.tell(peer);
+      this.exchange?.afterCall();
     } catch (error) {
       this.fail(error);
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
-    return next < count ? next : 0;
+    return next < count ? next : FRAME_DONE;
   }
 
   /** Whether frames that wait of this peer are executed. */
@@ -240,6 +246,7 @@ export class Worker implements TransportHandler<ConnectionState> {
   private afterCall(): void {
     this.effects.store();
     this.effects.tell(undefined);
+    this.exchange?.afterCall();
   }
 
   /** Hands on the engine's reply to so many operations, some of which may be answered later. */

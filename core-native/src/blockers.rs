@@ -6,7 +6,8 @@ use crate::due::DUE_ROOM_BYTES;
 use crate::effects::Effects;
 use crate::engine::{Buffers, Engine};
 use crate::generated::Status;
-use crate::holds::fit_beside;
+use crate::holds::{Wait, fit_beside};
+use crate::layout::LOCK_EXCLUSIVE;
 use crate::locks::Locks;
 use crate::notices::{NoticeWriter, notice_bytes};
 use crate::sessions::{Sessions, session_of_figure};
@@ -104,13 +105,18 @@ impl Listing<'_, '_> {
         Ok(())
     }
 
-    /// Holds in order of grant, then waits before it in the queue.
+    /// Holds in order of grant, then waits before it in the queue; behind a barrier that one and those after it.
     fn add_wait(&mut self, place: u32, session: u64) -> Result<(), NoRoom> {
         let locks = self.locks;
         let wait = &locks.waits[place];
         let mode = wait.request.mode;
         let lock = locks.get(wait.lock);
-        let mut hold = lock.holds.first;
+        let barrier = self.barrier_before(wait);
+        let mut hold = if barrier == NONE {
+            lock.holds.first
+        } else {
+            NONE
+        };
         while hold != NONE {
             let at = &locks.holds[hold];
             if at.owner != wait.owner && !fit_beside(mode, at.grant.mode) {
@@ -121,7 +127,11 @@ impl Listing<'_, '_> {
         if wait.request.upgrades != 0 {
             return Ok(());
         }
-        let mut other = lock.waits.first;
+        let mut other = if barrier == NONE {
+            lock.waits.first
+        } else {
+            barrier
+        };
         while other != place {
             let at = &locks.waits[other];
             if at.owner != wait.owner && !fit_beside(mode, at.request.mode) {
@@ -130,6 +140,26 @@ impl Listing<'_, '_> {
             other = at.next_in_lock();
         }
         Ok(())
+    }
+
+    /// The last wait before this one that itself waits for all before it, and is older; NONE where there is none.
+    fn barrier_before(&self, wait: &Wait) -> u32 {
+        if wait.request.upgrades != 0 {
+            return NONE;
+        }
+        let waits = &self.locks.waits;
+        // Of waits of one millisecond the search takes that of the lower session for the older one.
+        let age = |wait: &Wait| (wait.since, self.sessions.slab[wait.owner].id);
+        let mut place = wait.before_in_lock();
+        while place != NONE {
+            let at = &waits[place];
+            let is_exclusive = at.request.mode == LOCK_EXCLUSIVE && at.request.upgrades == 0;
+            if is_exclusive && age(at) < age(wait) && at.owner != wait.owner {
+                break;
+            }
+            place = at.before_in_lock();
+        }
+        place
     }
 
     /// A notice of the blocker with this place, unless the wait has one of it.

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::generated::Status;
 use crate::limits::SESSION_END_BYTES_MAX;
 use crate::sessions::session_end_bytes;
+use crate::slab::NONE;
 
 /// Steps of due work in one call.
 pub const DUE_PER_CALL_MAX: usize = 1024;
@@ -44,6 +45,7 @@ impl Engine {
     fn wake(&mut self, effects: &mut Effects<'_>) {
         self.greet_newcomers();
         if self.write_refusal == Status::Ok {
+            self.go_on_ending(effects);
             self.settle_unsettled(effects);
         }
         self.do_due(effects);
@@ -55,6 +57,15 @@ impl Engine {
         for place in std::mem::take(&mut self.holdings.sessions.newcomers) {
             self.holdings.sessions.slab[place].seen = self.now;
             self.holdings.set_session_deadline(place);
+        }
+    }
+
+    /// Takes the next step of an end that an earlier call has begun: the first of a call, so that it has room.
+    fn go_on_ending(&mut self, effects: &mut Effects<'_>) {
+        let place = self.holdings.first_ending();
+        if place != NONE {
+            self.expire_session(place, effects);
+            self.more |= self.holdings.first_ending() != NONE;
         }
     }
 

@@ -215,6 +215,10 @@ impl Engine {
             }
         }
 
+        if next == 0 {
+            // The same call comes again, and leaves them then.
+            self.forward_bytes = 0;
+        }
         outcome[OUTCOME_NEXT] = next as f64;
         outcome[OUTCOME_COUNT] = count as f64;
         self.finish(outcome, &output.effects);

@@ -27,10 +27,10 @@ impl Engine {
     fn renew_session(&mut self) {
         let sessions = &mut self.holdings.sessions;
         let place = sessions.find(self.session);
-        if place != NONE {
+        if place != NONE && !sessions.slab[place].is_ending {
             sessions.slab[place].seen = self.now;
+            self.session_place = place;
         }
-        self.session_place = place;
     }
 
     /// Whether sessions of this id are this engine's.

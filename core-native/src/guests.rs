@@ -12,8 +12,13 @@ impl Engine {
     pub fn admit_session(&mut self, id: f64) -> Status {
         match session_of_figure(id) {
             Some(id) if !self.has_session(id) => {
-                self.holdings.sessions.admit(id);
-                Status::Ok
+                let sessions = &mut self.holdings.sessions;
+                let place = sessions.admit(id);
+                if sessions.slab[place].is_ending {
+                    Status::SessionUnknown
+                } else {
+                    Status::Ok
+                }
             }
             _ => Status::InvalidArgument,
         }
@@ -31,9 +36,11 @@ impl Engine {
         } else if !sessions.slab[place].is_guest {
             Status::InvalidArgument
         } else {
-            if self.write_refusal == Status::Ok {
+            let is_ending = sessions.slab[place].is_ending;
+            if self.write_refusal == Status::Ok && !is_ending {
                 self.expire_session(place, &mut effects);
             }
+            self.more |= self.write_refusal == Status::Ok && is_ending;
             self.write_refusal
         };
         self.finish(buffers.outcome, &effects);

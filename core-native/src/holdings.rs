@@ -22,6 +22,8 @@ pub struct Holdings {
     pub deadlock_notes: Notes,
     /// Locks to be settled in the next call, in the order in which they came to be.
     pub unsettled: Vec<u32>,
+    /// Sessions that have more to end than one step may, in the order in which their ends began.
+    ending: Vec<u32>,
     /// When there is work to look for, at the earliest; 0: in the next call.
     pub wake_at: u64,
     /// Whether sessions, holds or waits came or went since it was last told.
@@ -38,6 +40,7 @@ impl Holdings {
             deadlines: Deadlines::default(),
             deadlock_notes: Notes::default(),
             unsettled: Vec::new(),
+            ending: Vec::new(),
             wake_at: u64::MAX,
             is_touched: false,
         }
@@ -54,7 +57,9 @@ impl Holdings {
     ) -> u32 {
         self.is_touched = true;
         keyspace.memory_bytes += SESSION_OVERHEAD_BYTES;
-        self.sessions.add(id, ttl_ms, digest, seen)
+        let place = self.sessions.add(id, ttl_ms, digest, seen);
+        self.stop_ending(place);
+        place
     }
 
     /// Sets the deadline of a session, from its last sign of life.
@@ -71,7 +76,41 @@ impl Holdings {
         if !self.sessions.slab[place].is_guest {
             keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
         }
+        self.stop_ending(place);
         self.sessions.remove(place);
+    }
+
+    /// A session has ended, and what is left of it is a guest's until later steps have ended that.
+    pub fn leave_ending(&mut self, keyspace: &mut Keyspace, place: u32) {
+        self.make_guest(keyspace, place);
+        let session = &mut self.sessions.slab[place];
+        if !session.is_ending {
+            session.is_ending = true;
+            self.ending.push(place);
+        }
+        self.wake_at = 0;
+    }
+
+    fn stop_ending(&mut self, place: u32) {
+        let session = &mut self.sessions.slab[place];
+        if session.is_ending {
+            session.is_ending = false;
+            self.ending.retain(|&other| other != place);
+        }
+    }
+
+    /// The session whose end is to go on first; NONE where there is none.
+    pub fn first_ending(&self) -> u32 {
+        self.ending.first().copied().unwrap_or(NONE)
+    }
+
+    /// A session has no record any more, where it had one.
+    fn make_guest(&mut self, keyspace: &mut Keyspace, place: u32) {
+        if !self.sessions.slab[place].is_guest {
+            self.is_touched = true;
+            keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
+            self.sessions.make_guest(place);
+        }
     }
 
     /// A session has ended by a record. What it still has is a guest's; its waits are dropped.
@@ -84,11 +123,7 @@ impl Holdings {
             let lock = self.remove_wait(wait);
             self.note_changed(lock);
         }
-        if !self.sessions.slab[place].is_guest {
-            self.is_touched = true;
-            keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
-            self.sessions.make_guest(place);
-        }
+        self.make_guest(keyspace, place);
         self.forget_idle(keyspace, place);
     }
 
@@ -161,7 +196,9 @@ impl Holdings {
 
     /// Works out when there is work to look for.
     pub fn plan_wake(&mut self) {
-        let is_left = !self.unsettled.is_empty() || !self.sessions.newcomers.is_empty();
+        let is_left = !self.unsettled.is_empty()
+            || !self.ending.is_empty()
+            || !self.sessions.newcomers.is_empty();
         self.wake_at = if is_left {
             0
         } else {

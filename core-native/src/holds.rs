@@ -85,6 +85,10 @@ impl Wait {
         self.in_lock.next
     }
 
+    pub fn before_in_lock(&self) -> u32 {
+        self.in_lock.before
+    }
+
     pub fn next_in_session(&self) -> u32 {
         self.in_session.next
     }

@@ -86,7 +86,7 @@ use crate::routing_table::{Revisions, RoutingTable, shared_cells, shared_words};
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 54] = [
+    let figures: [u64; 53] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -139,7 +139,6 @@ pub fn abi() -> String {
         routing_table::ROUTING_STATES as u64,
         routing_table::ROUTING_OWNERS as u64,
         routing_table::ROUTING_BYTES as u64,
-        routing_table::WORKER_SERVING.into(),
         forwards::FORWARD_HEAD_BYTES as u64,
     ];
     figures.map(|figure| figure.to_string()).join(" ")

@@ -15,7 +15,7 @@ use crate::sessions::session_text;
 pub type Target = u8;
 /// It is executed here.
 const HERE: Target = u8::MAX;
-/// It is of a worker that cannot be asked.
+/// It is of another worker, and has been forwarded already.
 const NOWHERE: Target = u8::MAX - 1;
 
 /// How much of a frame is executed here.
@@ -135,7 +135,7 @@ impl Routing {
             let target = if worker == self.worker {
                 here += 1;
                 HERE
-            } else if was_forwarded || !self.table.is_serving(worker) {
+            } else if was_forwarded {
                 NOWHERE
             } else {
                 forwarded += 1;

@@ -29,8 +29,6 @@ const ROUTING_NODES: usize = ROUTING_EPOCHS + WORKERS_MAX;
 pub const ROUTING_OWNERS: usize = ROUTING_NODES + 2 * WORKERS_MAX;
 pub const ROUTING_BYTES: usize = 4 * (ROUTING_OWNERS + PARTITIONS_MAX);
 
-pub const WORKER_SERVING: u32 = 1;
-
 /// Copies that are begun in one call before the old one serves on: the writer is a thread that may have lost
 /// its core in the middle of a change.
 #[cfg(not(all(test, loom)))]
@@ -52,8 +50,6 @@ pub struct RoutingTable<'a> {
     owners: Vec<u16>,
     /// Takes the owners of a copy until it is known to be whole.
     spare: Vec<u16>,
-    /// A bit a worker.
-    serving: u64,
 }
 
 impl<'a> RoutingTable<'a> {
@@ -75,7 +71,6 @@ impl<'a> RoutingTable<'a> {
             workers,
             owners: vec![0; partitions],
             spare: vec![0; partitions],
-            serving: 0,
         };
         while !table.refresh() {}
         table
@@ -110,11 +105,6 @@ impl<'a> RoutingTable<'a> {
         usize::from(self.owners[partition])
     }
 
-    #[inline]
-    pub fn is_serving(&self, worker: usize) -> bool {
-        self.serving >> worker & 1 != 0
-    }
-
     #[cold]
     fn copy(&mut self) -> bool {
         for _ in 0..COPIES_TRIED_MAX {
@@ -132,13 +122,6 @@ impl<'a> RoutingTable<'a> {
             return false;
         }
         let version = self.words[ROUTING_VERSION].load(Ordering::Acquire);
-        let states = &self.words[ROUTING_STATES..ROUTING_STATES + self.workers];
-        let mut serving = 0;
-        for (worker, state) in states.iter().enumerate() {
-            if state.load(Ordering::Acquire) == WORKER_SERVING {
-                serving |= 1 << worker;
-            }
-        }
         let owners = &self.words[ROUTING_OWNERS..ROUTING_OWNERS + self.owners.len()];
         for (copied, owner) in self.spare.iter_mut().zip(owners) {
             *copied = owner.load(Ordering::Acquire) as u16;
@@ -150,7 +133,6 @@ impl<'a> RoutingTable<'a> {
         std::mem::swap(&mut self.owners, &mut self.spare);
         self.sequence = sequence;
         self.version = version;
-        self.serving = serving;
         true
     }
 }

@@ -53,19 +53,17 @@ mod plain {
         writer.fill(2, 4);
         writer.change(|words| {
             words[ROUTING_OWNERS + 1].store(1, Ordering::Release);
-            words[ROUTING_STATES + 1].store(WORKER_SERVING, Ordering::Release);
         });
         assert!(RoutingTable::new(&words, 8).is_none(), "of another number");
         let mut table = RoutingTable::new(&words, 4).unwrap();
         assert_eq!((table.version(), table.workers()), (2, 2));
         assert_eq!((table.owner_of(0), table.owner_of(1)), (0, 1));
-        assert_eq!((table.is_serving(0), table.is_serving(1)), (false, true));
         assert!(!table.refresh());
 
-        writer.change(|words| words[ROUTING_STATES].store(WORKER_SERVING, Ordering::Release));
-        assert!(!table.is_serving(0));
+        writer.change(|words| words[ROUTING_OWNERS].store(1, Ordering::Release));
+        assert_eq!(table.owner_of(0), 0);
         assert!(table.refresh());
-        assert!(table.is_serving(0));
+        assert_eq!(table.owner_of(0), 1);
         assert_eq!(table.version(), 3);
         assert!(!table.refresh());
     }
@@ -74,15 +72,15 @@ mod plain {
     fn keeps_its_copy_while_a_change_is_under_way() {
         let words = empty_table(1);
         let mut writer = Writer::new(&words);
-        writer.fill(1, 1);
+        writer.fill(2, 1);
         let mut table = RoutingTable::new(&words, 1).unwrap();
         writer.change(|words| {
-            words[ROUTING_STATES].store(WORKER_SERVING, Ordering::Release);
+            words[ROUTING_OWNERS].store(1, Ordering::Release);
             assert!(!table.refresh());
-            assert!(!table.is_serving(0));
+            assert_eq!(table.owner_of(0), 0);
         });
         assert!(table.refresh());
-        assert!(table.is_serving(0));
+        assert_eq!(table.owner_of(0), 1);
     }
 
     #[test]
@@ -142,10 +140,10 @@ mod exhaustive {
     #[test]
     fn a_copy_is_whole() {
         check(|| {
-            let words = Arc::new(empty_table(1));
+            let words = Arc::new(empty_table(2));
             let before = Arc::new(AtomicU32::new(0));
             let mut writer = Writer::new(&words);
-            writer.fill(2, 1);
+            writer.fill(2, 2);
             let supervisor = {
                 let (words, before) = (words.clone(), before.clone());
                 let sequence = writer.sequence;
@@ -156,15 +154,15 @@ mod exhaustive {
                     };
                     before.store(1, Ordering::Relaxed);
                     writer.change(|words| {
-                        words[ROUTING_STATES].store(WORKER_SERVING, Ordering::Release);
+                        words[ROUTING_OWNERS + 1].store(1, Ordering::Release);
                         words[ROUTING_OWNERS].store(1, Ordering::Release);
                     });
                 })
             };
-            let mut table = RoutingTable::new(&words, 1).unwrap();
+            let mut table = RoutingTable::new(&words, 2).unwrap();
             table.refresh();
             let is_changed = table.version() == 2;
-            assert_eq!(table.is_serving(0), is_changed);
+            assert_eq!(table.owner_of(1) == 1, is_changed);
             assert_eq!(table.owner_of(0) == 1, is_changed);
             if is_changed {
                 assert_eq!(before.load(Ordering::Relaxed), 1);

@@ -5,15 +5,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::*;
 use crate::layout::{OPERATION_CODE, OPERATION_KEY_LENGTH, OPERATION_TTL_MS, write};
 use crate::limits::PARTITIONS_MAX;
-use crate::routing_table::{
-    ROUTING_OWNERS, ROUTING_PARTITIONS, ROUTING_SEQUENCE, ROUTING_STATES, ROUTING_WORKERS,
-    WORKER_SERVING,
-};
+use crate::routing_table::{ROUTING_OWNERS, ROUTING_PARTITIONS, ROUTING_SEQUENCE, ROUTING_WORKERS};
 
 const PARTITIONS: usize = 4;
 const WORKERS: usize = 4;
 
-/// Worker 1 of four that have a partition each; the last one does not serve.
+/// Worker 1 of four that have a partition each. None of them serves: that is the node's to see to.
 fn routing() -> (Routing, &'static [AtomicU64]) {
     let words: Vec<AtomicU32> = (0..ROUTING_OWNERS + PARTITIONS_MAX)
         .map(|_| AtomicU32::new(0))
@@ -24,11 +21,6 @@ fn routing() -> (Routing, &'static [AtomicU64]) {
     set(ROUTING_PARTITIONS, PARTITIONS);
     for index in 0..WORKERS {
         set(ROUTING_OWNERS + index, index);
-        let is_serving = index + 1 < WORKERS;
-        set(
-            ROUTING_STATES + index,
-            usize::from(is_serving) * WORKER_SERVING as usize,
-        );
     }
     set(ROUTING_SEQUENCE, 2);
     let cells: Vec<AtomicU64> = (0..PARTITIONS).map(|_| AtomicU64::new(0)).collect();
@@ -87,13 +79,13 @@ fn keys_go_to_the_worker_of_their_partition() {
         .map(|partition| operation(OperationCode::Get, &key_of(partition), 0))
         .collect();
     let [here, there, nowhere] = [Fate::Executed, Fate::Forwarded, Fate::Unavailable];
-    let part = (Share::Part, vec![there, here, there, nowhere]);
+    let part = (Share::Part, vec![there, here, there, there]);
     assert!(fates(&mut routing, &operations, 0, false) == part);
     let not_again = (Share::Part, vec![nowhere, here, nowhere, nowhere]);
     assert!(fates(&mut routing, &operations, 0, true) == not_again);
     assert!(fates(&mut routing, &operations[1..2], 0, false).0 == Share::Whole);
     assert!(fates(&mut routing, &operations[2..3], 0, false).0 == Share::Nothing);
-    assert!(fates(&mut routing, &operations[3..], 0, false).0 == Share::Part);
+    assert!(fates(&mut routing, &operations[3..], 0, true) == (Share::Part, vec![nowhere]));
 }
 
 #[test]
@@ -104,7 +96,7 @@ fn prefixes_go_to_their_address_or_tag() {
         (b"k".to_vec(), 0, Fate::Executed),
         (b"k".to_vec(), 1, Fate::Forwarded),
         (b"k".to_vec(), 2, Fate::Executed),
-        (b"k".to_vec(), 4, Fate::Unavailable),
+        (b"k".to_vec(), 4, Fate::Forwarded),
         (b"k".to_vec(), 5, Fate::Executed),
         (b"k".to_vec(), u64::MAX, Fate::Executed),
         (tagged.clone(), 0, Fate::Forwarded),
@@ -128,7 +120,7 @@ fn signs_of_life_go_to_the_home_of_the_session() {
     for (partition, fate) in [
         (0, Fate::Forwarded),
         (1, Fate::Executed),
-        (3, Fate::Unavailable),
+        (3, Fate::Forwarded),
     ] {
         let session = session_at(partition).unwrap_or(0);
         assert!(fates(&mut routing, &renew, session, false).1 == [fate]);

@@ -54,6 +54,8 @@ pub struct Session {
     pub serial: u64,
     /// It is known without a record of its own: never due, and it costs no memory.
     pub is_guest: bool,
+    /// A guest whose end has begun and goes on in the next calls: for operations it is not there.
+    pub is_ending: bool,
     pub ttl_ms: u64,
     pub digest: [u8; SESSION_SECRET_BYTES],
     /// The last sign of life.
@@ -145,6 +147,7 @@ impl Sessions {
             id,
             serial: self.serial,
             is_guest: true,
+            is_ending: false,
             ttl_ms: 0,
             digest: [0; SESSION_SECRET_BYTES],
             seen: 0,

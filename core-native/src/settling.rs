@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
 use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::limits::{INTEGER_LIMIT, SESSION_END_BYTES_MAX};
-use crate::records::{Record, RecordKind};
+use crate::records::{Record, RecordKind, record_bytes};
 use crate::sessions::session_text;
 use crate::slab::NONE;
 
@@ -191,38 +191,69 @@ impl Engine {
         self.settle(&[lock], effects);
     }
 
-    /// Ends a session or a guest with all that it owns. Puts the locks to be settled behind `freed`.
+    /// Takes a step of the end of a session or a guest, which is all of it where one step may do all that.
+    /// Puts the locks to be settled behind `freed`.
     pub fn end_session(&mut self, place: u32, freed: &mut Vec<u32>, effects: &mut Effects<'_>) {
         let session = &self.holdings.sessions.slab[place];
-        let id = session.id;
+        let (id, is_ending) = (session.id, session.is_ending);
         if !session.is_guest {
             self.record_session(RecordKind::SessionEnd, id, &[], effects);
         }
+        let is_all = self.end_belongings(place, freed, effects);
+        if !is_ending {
+            loop {
+                let wait = self.holdings.sessions.slab[place].waits.first;
+                if wait == NONE {
+                    break;
+                }
+                freed.push(self.holdings.remove_wait(wait));
+            }
+            effects.notices.session_ended(id);
+        }
+        let Self {
+            holdings, keyspace, ..
+        } = self;
+        if is_all {
+            holdings.remove_session(keyspace, place);
+        } else {
+            holdings.leave_ending(keyspace, place);
+            self.more = true;
+        }
+        if self.session_place == place {
+            self.session_place = NONE;
+        }
+    }
+
+    /// Ends keys and holds of a session, as many as one step may; whether that was all.
+    fn end_belongings(
+        &mut self,
+        place: u32,
+        freed: &mut Vec<u32>,
+        effects: &mut Effects<'_>,
+    ) -> bool {
+        let id = self.holdings.sessions.slab[place].id;
+        let mut bytes_left = SESSION_END_BYTES_MAX;
         while let Some(handle) = self.keyspace.ephemerals.first(id) {
+            let key_length = self.keyspace.entries.get(handle).key().len();
+            let Some(left) = bytes_left.checked_sub(record_bytes(key_length, 0)) else {
+                return false;
+            };
+            bytes_left = left;
             self.remove(handle, RecordKind::Expire, &mut effects.records);
         }
         loop {
             let hold = self.holdings.sessions.slab[place].holds.first;
             if hold == NONE {
-                break;
+                return true;
             }
-            freed.push(self.holdings.locks.holds[hold].lock);
+            let lock = self.holdings.locks.holds[hold].lock;
+            let end_bytes = hold_end_bytes(self.holdings.locks.name(lock).len());
+            let Some(left) = bytes_left.checked_sub(end_bytes) else {
+                return false;
+            };
+            bytes_left = left;
+            freed.push(lock);
             self.end_hold(hold, effects);
-        }
-        loop {
-            let wait = self.holdings.sessions.slab[place].waits.first;
-            if wait == NONE {
-                break;
-            }
-            freed.push(self.holdings.remove_wait(wait));
-        }
-        let Self {
-            holdings, keyspace, ..
-        } = self;
-        holdings.remove_session(keyspace, place);
-        effects.notices.session_ended(id);
-        if self.session_place == place {
-            self.session_place = NONE;
         }
     }
 

@@ -61,6 +61,9 @@ async function serve(options: Readonly<Record<string, unknown>>): Promise<void> 
             'invariant broken: the node ends',
           );
         }
+        // A thread that hangs keeps an orderly exit from coming to its end.
+        const isHung = error instanceof NodeError && error.code === 'WORKER_HANGS';
+        if (isHung) process.kill(process.pid, 'SIGKILL');
         process.exit(EXIT_FAILURE);
       },
     }).finally(() => recovery.end());

@@ -43,14 +43,24 @@ export function stopOnSignals(
   }
 }
 
-/** Calls `restart` at each SIGHUP, which otherwise ends a process. */
+/** Calls `restart` at a SIGHUP, which otherwise ends a process; not again while it is at work. */
 export function restartOnSignal(logger: Logger, restart: () => Promise<void>): void {
+  let isRestarting = false;
   process.on('SIGHUP', () => {
+    if (isRestarting) {
+      logger.warn({ event: 'restart_under_way' }, 'SIGHUP again: the workers are being restarted');
+      return;
+    }
+    isRestarting = true;
     logger.info({ event: 'restarting', signal: 'SIGHUP' }, 'SIGHUP: restarting the workers');
-    restart().then(
-      () => logger.info({ event: 'restarted' }, 'all workers were restarted'),
-      (error: unknown) =>
-        logger.error({ event: 'restart_failed', err: error }, 'the restart failed'),
-    );
+    restart()
+      .then(
+        () => logger.info({ event: 'restarted' }, 'all workers were restarted'),
+        (error: unknown) =>
+          logger.error({ event: 'restart_failed', err: error }, 'the restart failed'),
+      )
+      .finally(() => {
+        isRestarting = false;
+      });
   });
 }

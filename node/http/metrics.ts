@@ -124,6 +124,11 @@ export class Metrics {
       'Operations answered OVERLOADED without an effect.',
       () => counters.operationsOverloaded,
     );
+    this.counter(
+      'rondo_operations_unavailable_total',
+      'Operations answered UNAVAILABLE because the worker of their partition was not there.',
+      () => counters.operationsUnavailable,
+    );
     this.counter('rondo_records_total', 'Effect records made.', () => this.total(RECORDS));
     this.counter('rondo_record_bytes_total', 'Bytes of effect records made.', () => {
       return counters.recordBytes;

@@ -20,6 +20,13 @@ const CLOSE_ENDED = 1000;
 /** Milliseconds between two looks whether all that a worker forwarded is answered. */
 const SETTLE_LOOK_MS = 1;
 
+/** What a channel is opened with to speak for a session. */
+interface SessionOpen {
+  readonly session: number;
+  readonly digest: Uint8Array;
+  readonly group: number;
+}
+
 export interface ChannelServerOptions {
   readonly links: Links;
   readonly clock: Clock;
@@ -27,6 +34,8 @@ export interface ChannelServerOptions {
   readonly refuse: Refuse;
   /** Executes a frame, which is valid during the call. */
   readonly serve: (peer: LinkPeer, frame: ArrayBuffer) => void;
+  /** Answers all operations of a frame with a status. */
+  readonly answerAll: (peer: LinkPeer, frame: Uint8Array, status: Status) => void;
   readonly registry: SessionRegistry;
   readonly homes: SessionHomes;
   readonly onDrain: (peer: LinkPeer) => void;
@@ -37,6 +46,8 @@ export class ChannelServer implements LinkPeerHandler {
   /** By worker, then by channel. */
   private readonly peers: Map<number, LinkPeer>[];
   private readonly frames = new FrameBuffers();
+  /** Channels whose session is not known here yet, as its home was not there. */
+  private readonly unattached = new Map<LinkPeer, SessionOpen>();
   private lastId = LINK_PEER_ID_FIRST;
 
   constructor(private readonly options: ChannelServerOptions) {
@@ -49,7 +60,7 @@ export class ChannelServer implements LinkPeerHandler {
   }
 
   onOpen(worker: number, channel: number, session: number, bytes: Uint8Array): void {
-    const { links, backlogs, registry, homes, refuse } = this.options;
+    const { links } = this.options;
     const open = decodeOpen(session, bytes);
     const state = new ConnectionState(undefined);
     state.isGreeted = true;
@@ -58,10 +69,21 @@ export class ChannelServer implements LinkPeerHandler {
     const peer = new LinkPeer(++this.lastId, state, worker, channel, links, this);
     this.ofWorker(worker).set(channel, peer);
     const { digest, group } = open;
-    if (digest === undefined) return;
+    if (digest !== undefined) this.attach(peer, { session, digest, group });
+  }
+
+  /** Frames wait until the session is known here. Where its home is not there they are answered, and others try again. */
+  private attach(peer: LinkPeer, open: SessionOpen): void {
+    const { backlogs, registry, homes, refuse, answerAll } = this.options;
+    const { session, digest, group } = open;
     backlogs.block(peer);
     homes.attach(session, digest, group, (status) => {
       if (!peer.isOpen) return;
+      if (status === Status.Unavailable) {
+        this.unattached.set(peer, open);
+        backlogs.drop(peer, (frame) => answerAll(peer, frame, status));
+        return;
+      }
       if (status !== Status.Ok) {
         refuse(peer, status);
         return;
@@ -74,7 +96,15 @@ export class ChannelServer implements LinkPeerHandler {
   onFrame(worker: number, channel: number, bytes: Uint8Array): void {
     const peer = this.ofWorker(worker).get(channel);
     // One that was closed here: its socket's side does not know yet.
-    if (peer !== undefined) this.options.serve(peer, this.frames.copy(bytes).buffer);
+    if (peer === undefined) return;
+    const open = this.unattached.get(peer);
+    if (open !== undefined) {
+      this.unattached.delete(peer);
+      this.attach(peer, open);
+    }
+    const frame = this.frames.copyWhole(bytes);
+    if (this.unattached.has(peer)) this.options.answerAll(peer, frame, Status.Unavailable);
+    else this.options.serve(peer, frame.buffer);
   }
 
   onCredit(worker: number, channel: number, bytes: number): void {
@@ -115,6 +145,7 @@ export class ChannelServer implements LinkPeerHandler {
 
   onClose(peer: LinkPeer, code: number, reason: string): void {
     this.ofWorker(peer.worker).delete(peer.channel);
+    this.unattached.delete(peer);
     this.options.onClose(peer, code, reason);
   }
 

@@ -2,6 +2,7 @@
 // end together.
 
 import type { Peer } from '../connection.js';
+import type { DeadlockSearch } from '../deadlock-search.js';
 import type { SessionHomes } from '../session-homes.js';
 import type { ChannelServer } from './channel-server.js';
 import type { Forwarder } from './forwarder.js';
@@ -13,6 +14,7 @@ export interface ExchangeOptions {
   readonly forwarder: Forwarder;
   readonly channels: ChannelServer;
   readonly homes: SessionHomes;
+  readonly deadlocks: DeadlockSearch;
   /** An invariant is broken. */
   readonly fail: (error: unknown) => void;
 }
@@ -34,6 +36,11 @@ export class Exchange implements LinksHandler {
     this.options.forwarder.forward(peer);
   }
 
+  /** To be called behind the engine's calls. */
+  afterCall(): void {
+    this.options.deadlocks.afterCall();
+  }
+
   onDrain(peer: Peer): void {
     this.options.forwarder.onDrain(peer);
   }
@@ -53,9 +60,9 @@ export class Exchange implements LinksHandler {
 
   /** Leaves the others, to whom this worker is gone. Harmless when called again. */
   close(): void {
-    const { links, channels, homes } = this.options;
+    const { links, channels, deadlocks } = this.options;
     this.isServing = false;
-    homes.stop();
+    deadlocks.stop();
     links.close();
     channels.close();
   }
@@ -77,11 +84,12 @@ export class Exchange implements LinksHandler {
   }
 
   onDown(worker: number): void {
-    const { forwarder, channels, homes, fail } = this.options;
+    const { forwarder, channels, homes, deadlocks, fail } = this.options;
     try {
       forwarder.onDown(worker);
       channels.onDown(worker);
       homes.onDown(worker);
+      deadlocks.onDown(worker);
     } catch (error) {
       fail(error);
     }
@@ -94,7 +102,7 @@ export class Exchange implements LinksHandler {
     b: number,
     bytes: Uint8Array,
   ): void {
-    const { forwarder, channels, homes } = this.options;
+    const { forwarder, channels, homes, deadlocks } = this.options;
     switch (kind) {
       case MessageKind.Frame:
         if (this.isServing) channels.onFrame(worker, a, bytes);
@@ -117,6 +125,11 @@ export class Exchange implements LinksHandler {
         break;
       case MessageKind.Settled:
         forwarder.onSettled(worker);
+        break;
+      case MessageKind.Blockers:
+      case MessageKind.Edges:
+      case MessageKind.Refuse:
+        deadlocks.onMessage(worker, kind, a, b, bytes);
         break;
       default:
         homes.onMessage(worker, kind, a, b, bytes);

@@ -13,7 +13,6 @@ import { type Fabric, routingBytesOf } from '../fabric.js';
 import { CHANNEL_CREDIT_BYTES, FORWARDS_DEADLINE_MS, LINK_WAITING_BYTES_MAX } from '../limits.js';
 import type { SessionRegistry } from '../session-registry.js';
 import { encodeOpen } from './channel-open.js';
-import { FrameBuffers } from './frame-buffers.js';
 import { NOTHING } from './links.js';
 import { MessageKind } from './messages.js';
 
@@ -22,6 +21,8 @@ export class Outgoing {
   readonly isOpen: boolean[];
   /** Bytes handed to the socket of which the worker was not told that it took them. */
   readonly uncredited: number[];
+  /** Frames of other workers that leave at the end of the turn. */
+  pending: Uint8Array[] = [];
 
   constructor(
     readonly peer: Peer,
@@ -55,7 +56,8 @@ export class Forwarder {
   /** Connections with channels, by id. */
   private readonly connections = new Map<number, Outgoing>();
   private readonly forwards: DataView;
-  private readonly frames = new FrameBuffers();
+  /** Connections with frames that leave at the end of the turn. */
+  private readonly pending: Outgoing[] = [];
   private readonly pushes = new PushWriter();
   /** The push of the routing table, and its version. */
   private routingPush = NOTHING;
@@ -84,14 +86,16 @@ export class Forwarder {
   onData(worker: number, channel: number, bytes: Uint8Array): void {
     const outgoing = this.connections.get(channel);
     if (outgoing === undefined || !outgoing.isOpen[worker]) return;
-    const { peer, uncredited } = outgoing;
+    const { uncredited, pending } = outgoing;
     uncredited[worker] = (uncredited[worker] as number) + bytes.length;
-    this.options.relay(peer, this.frames.copy(bytes));
-    if (peer.isOpen && peer.bufferedBytes === 0) this.credit(outgoing, worker);
+    pending.push(bytes.slice());
+    if (pending.length > 1) return;
+    if (this.pending.push(outgoing) === 1) queueMicrotask(this.flush);
   }
 
   /** The other side has closed the channel, and with it the connection. */
   onClosed(worker: number, channel: number, code: number, reason: Uint8Array): void {
+    this.flush();
     const outgoing = this.connections.get(channel);
     if (outgoing === undefined || !outgoing.isOpen[worker]) return;
     outgoing.isOpen[worker] = false;
@@ -116,6 +120,7 @@ export class Forwarder {
   /** What the worker has not answered it will not answer: the clients hear so. */
   onDown(worker: number): void {
     const { fabric, send } = this.options;
+    this.flush();
     this.onSettled(worker);
     const partition = Math.max(0, fabric.routing.owners.indexOf(worker));
     for (const outgoing of [...this.connections.values()]) {
@@ -156,11 +161,24 @@ export class Forwarder {
     if (settling?.workers.delete(worker) && settling.workers.size === 0) settling.resolve();
   }
 
+  /** Hands what came in this turn to the sockets, what is for one in one piece: a packet each would cost more. */
+  private readonly flush = (): void => {
+    for (const outgoing of this.pending.splice(0)) {
+      const { peer } = outgoing;
+      const frames = outgoing.pending;
+      outgoing.pending = [];
+      peer.cork(() => {
+        for (const frame of frames) this.options.relay(peer, frame);
+      });
+      if (peer.isOpen && peer.bufferedBytes === 0) this.onDrain(peer);
+    }
+  };
+
   private sendOn(peer: Peer, worker: number, operations: number, frame: Uint8Array): void {
     const { fabric, counters, answerAll } = this.options;
     const { links, routing } = fabric;
     if (!routing.isServing(worker)) {
-      answerAll(peer, frame, Status.Unavailable);
+      this.answerUnavailable(peer, operations, frame);
     } else if (links.waitingBytes(worker) > LINK_WAITING_BYTES_MAX) {
       answerAll(peer, frame, Status.Overloaded);
     } else if (
@@ -170,8 +188,15 @@ export class Forwarder {
       counters.forwardedFrames++;
       counters.forwardedOperations += operations;
     } else {
-      answerAll(peer, frame, Status.Unavailable);
+      this.answerUnavailable(peer, operations, frame);
     }
+  }
+
+  /** Nothing of the frame went to its worker, and nothing will. */
+  private answerUnavailable(peer: Peer, operations: number, frame: Uint8Array): void {
+    const { counters, answerAll } = this.options;
+    counters.operationsUnavailable += operations;
+    answerAll(peer, frame, Status.Unavailable);
   }
 
   /** Opens the channel to a worker where it is not. False: the worker is not there. */

@@ -49,6 +49,11 @@ export class LinkPeer implements Connection<ConnectionState> {
     return 'buffered';
   }
 
+  /** What is sent in one turn goes together anyway. */
+  cork(action: () => void): void {
+    action();
+  }
+
   /** Closes the connection at its socket too, with this code and reason, behind what was sent. */
   close(code: number, reason: string): void {
     if (!this.isOpen) return;

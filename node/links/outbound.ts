@@ -57,6 +57,11 @@ export class Outbound {
     return this.waiting.length > 0;
   }
 
+  /** Whether there is room for what waits, though the last attempt found none. */
+  get hasRoom(): boolean {
+    return this.isWaiting && this.ring.hasMoreRoom();
+  }
+
   /** What is sent from here on is between these incarnations. */
   begin(senderEpoch: number, receiverEpoch: number): void {
     this.clear();

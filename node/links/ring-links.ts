@@ -134,30 +134,27 @@ export class RingLinks implements WorkerLinks {
       this.isParked = false;
       this.doorbell.cancel();
     }
-    let hasMore = false;
     let isBusy = false;
     for (const link of this.others) {
       const taken = this.receive(link);
       if (this.isClosed) return;
-      hasMore ||= taken === LINK_TURN_MESSAGES;
       isBusy ||= taken > 0;
     }
     if (isBusy) this.spin.answered();
-    // Behind what had come: answers of a worker that is gone now are answers.
-    if (!hasMore) this.look();
+    this.look();
     for (const link of this.others) {
       const { outbound } = link;
       if (outbound.isWaiting && outbound.pump()) isBusy = true;
       if (this.publish(link)) isBusy = true;
     }
     if (this.isClosed) return;
-    this.rest(isBusy, hasMore);
+    this.rest(isBusy);
   };
 
   /** Says when the next turn is. */
-  private rest(isBusy: boolean, hasMore: boolean): void {
+  private rest(isBusy: boolean): void {
     // One more behind a busy one: under load it is busy too, and nobody has to ring.
-    if (isBusy || hasMore || this.spin.goesOn(this.clock.monotonic())) {
+    if (isBusy || this.spin.goesOn(this.clock.monotonic())) {
       this.soon();
       return;
     }
@@ -165,8 +162,10 @@ export class RingLinks implements WorkerLinks {
     if (!this.isParked) this.soon();
   }
 
+  // Room too: a reader that made some before this worker has parked rang in vain.
   private readonly hasWork = (): boolean =>
-    this.others.some((link) => link.inbound.hasMore) || this.hasRoutingChanged();
+    this.others.some(({ inbound, outbound }) => inbound.hasMore || outbound.hasRoom) ||
+    this.hasRoutingChanged();
 
   private readonly wake = (): void => {
     this.isParked = false;
@@ -186,7 +185,7 @@ export class RingLinks implements WorkerLinks {
       taken++;
       if (!this.isCurrent(link, head)) {
         // Whoever sends knows that both are up: this worker may only not have looked.
-        this.look();
+        this.look(link);
         if (!this.isCurrent(link, head)) continue;
       }
       if (kindOf(head) === KIND_LEAVE) this.end(link);
@@ -208,19 +207,30 @@ export class RingLinks implements WorkerLinks {
     return true;
   }
 
-  /** Finds out from the routing table who has come and who is gone. */
-  private look(): void {
+  /**
+   * Finds out from the routing table who has come and who is gone. A link ends behind what has come over it, as answers
+   * of a worker that is gone now are answers; that of `read` has come to messages of a later one.
+   */
+  private look(read?: Link): void {
     const { routing } = this;
     if (!this.hasRoutingChanged()) return;
-    this.version = routing.version;
+    const { version } = routing;
+    let isDone = true;
     for (const link of this.others) {
       const state = routing.stateOf(link.worker);
       const epoch = routing.epochOf(link.worker);
       const isGone = state === WORKER_DOWN || state === WORKER_STARTING || epoch !== link.epoch;
-      if (link.isUp && isGone) this.end(link);
+      if (link.isUp && isGone) {
+        if (link !== read && link.inbound.hasMore) {
+          isDone = false;
+          continue;
+        }
+        this.end(link);
+      }
       // Who has left comes back with another epoch.
       if (!link.isUp && epoch !== link.epoch && state === WORKER_SERVING) this.begin(link, epoch);
     }
+    if (isDone) this.version = version;
   }
 
   private hasRoutingChanged(): boolean {

@@ -29,6 +29,8 @@ export interface Connection<T> {
   /** Bytes accepted by `send` that the operating system has not yet taken. */
   readonly bufferedBytes: number;
   send(bytes: Uint8Array): SendOutcome;
+  /** What `action` sends leaves together, where the transport can do that. Not to be nested. */
+  cork(action: () => void): void;
   /**
    * Closes: calls `onClose` before it returns, takes in no further message, and lets the peer have
    * what was sent and then a close frame with `code` and `reason` (CLOSE_REASON_BYTES_MAX at most).

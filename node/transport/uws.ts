@@ -50,6 +50,11 @@ class UwsConnection<T> implements Connection<T> {
     return answer === 1 ? 'sent' : answer === 0 ? 'buffered' : 'dropped';
   }
 
+  cork(action: () => void): void {
+    if (this.isOpen && this.socket !== undefined) this.socket.cork(action);
+    else action();
+  }
+
   close(code: number, reason: string): void {
     this.transport.closeConnection(this, code, reason);
   }

@@ -59,6 +59,10 @@ class WsConnection<T> implements Connection<T> {
     return 'buffered';
   }
 
+  cork(action: () => void): void {
+    action();
+  }
+
   close(code: number, reason: string): void {
     if (!this.isOpen) return;
     this.isOpen = false;

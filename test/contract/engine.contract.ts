@@ -17,6 +17,7 @@ import { forwardsContract } from './engine/forwards.js';
 import { gateContract } from './engine/gate.js';
 import { guestFoldContract } from './engine/guest-fold.js';
 import { guestsContract } from './engine/guests.js';
+import { heavySessionsContract } from './engine/heavy-sessions.js';
 import { limitsContract } from './engine/limits.js';
 import { lockGrantsContract } from './engine/lock-grants.js';
 import { lockHoldsContract } from './engine/lock-holds.js';
@@ -67,6 +68,7 @@ export function engineContract(name: string, create: CreateEngine): void {
     forwardsContract(create);
     guestsContract(create);
     guestFoldContract(create);
+    heavySessionsContract(create);
     blockersContract(create);
     workersContract(create);
     workersModelContract(create);

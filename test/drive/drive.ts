@@ -127,11 +127,15 @@ export class Drive {
       const { recordBytes, notices } = this.left();
       recordParts.push(recordBytes);
       outcome.notices.push(...notices);
+      // A call that does not get past the first operation leaves none, and is made again.
       if (first === 0) outcome.forwards = this.forwards();
       else if (this.figure(OUTCOME_FORWARD_BYTES) !== 0)
         throw new Error('forwards of a later call');
       const next = engine.outcome[OUTCOME_NEXT] ?? 0;
-      if (next <= first) throw new Error(`no progress: resumed at ${first}, stopped at ${next}`);
+      const isStuck = next === first && recordBytes.length === 0 && notices.length === 0;
+      if (next < first || isStuck) {
+        throw new Error(`no progress: resumed at ${first}, stopped at ${next}`);
+      }
       first = next;
     } while (first < (engine.outcome[OUTCOME_COUNT] ?? 0));
     outcome.recordBytes = Buffer.concat(recordParts);

@@ -29,6 +29,7 @@ export class Workers {
   readonly drives: Drive[];
   readonly options: EngineOptions;
   private readonly owners: readonly number[];
+  private readonly absent = new Set<number>();
   /** Sessions that have ended at their home. */
   private readonly ended = new Set<number>();
 
@@ -80,8 +81,11 @@ export class Workers {
     return this.ownerOf(bytes(sessionText(session)));
   }
 
+  /** Whether a worker is there: what would be forwarded to it is answered UNAVAILABLE where not. */
   setServing(worker: number, isServing: boolean): void {
     setState(this.table, worker, isServing ? WORKER_SERVING : WORKER_DOWN);
+    if (isServing) this.absent.delete(worker);
+    else this.absent.add(worker);
   }
 
   /** Opens a session at its home. */
@@ -101,7 +105,11 @@ export class Workers {
     const outcome = this.at(worker).frame(encodeRequest(operations), session);
     joined.refusal = outcome.refusal;
     take(worker, outcome);
-    for (const { worker: other, frame } of outcome.forwards) {
+    for (const { worker: other, frame, operations: entry } of outcome.forwards) {
+      if (this.absent.has(other)) {
+        joined.results.push(...entry.map(({ id }) => unavailable(id)));
+        continue;
+      }
       this.admit(other, session);
       const there = this.at(other).frame(frame, session, true);
       if (there.refusal !== Status.Ok) throw new Error(`a forward refused with ${there.refusal}`);
@@ -152,4 +160,11 @@ export class Workers {
       }
     }
   }
+}
+
+/** As the node answers an operation of a worker that is not there. */
+function unavailable(id: number): Result {
+  const nothing = new Uint8Array(0);
+  const figures = { flags: 0, count: 0, revision: 0, ttlMs: 0 };
+  return { id, status: 'UNAVAILABLE', key: nothing, value: nothing, ...figures };
 }

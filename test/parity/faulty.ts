@@ -25,6 +25,7 @@ import {
   recordBytes,
 } from '../../ts/engine/records.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { ROUTING_STATES, WORKER_SERVING } from '../../ts/shared/layout.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import {
   FLAG_FENCED,
@@ -70,6 +71,7 @@ export const AGENT_FAULTS = [
 export const WORKER_FAULTS = [
   'a forward byte',
   'a forward left out',
+  'a forward left out for a worker that does not serve',
   'a forwarded frame forwarded again',
   'a guest that is not admitted',
   'a guest that is not ended',
@@ -150,6 +152,9 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
       if (returned >= 0) spoilNotices(engine, fault, due);
       const forwardBytes = engine.outcome[OUTCOME_FORWARD_BYTES] ?? 0;
       if (fault === 'a forward left out' && due(20)) engine.outcome[OUTCOME_FORWARD_BYTES] = 0;
+      if (fault === 'a forward left out for a worker that does not serve') {
+        engine.outcome[OUTCOME_FORWARD_BYTES] = bytesToServing(engine, options);
+      }
       if (fault === 'a forward byte' && forwardBytes > 0) engine.forwards[forwardBytes - 9]! ^= 1;
       if (fault === 'a revision that is not published' && due(20)) {
         options.routing?.revisions.fill(0n);
@@ -189,6 +194,20 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     partitionOf: (key) => engine.partitionOf(key) ^ (fault === 'a partition' ? 1 : 0),
     close: () => engine.close(),
   };
+}
+
+/** Bytes of the forwards before the first for a worker that does not serve. */
+function bytesToServing({ forwards, outcome }: Engine, { routing }: EngineOptions): number {
+  const { buffer, byteOffset } = forwards;
+  const length = outcome[OUTCOME_FORWARD_BYTES] ?? 0;
+  const view = new DataView(buffer, byteOffset, length);
+  let at = 0;
+  while (at < length) {
+    const state = routing?.table[ROUTING_STATES + view.getUint32(at + 4, true)];
+    if (state !== WORKER_SERVING) break;
+    at += view.getUint32(at, true);
+  }
+  return at;
 }
 
 /** Changes records of a kind that the last call left; `valueAt` is where the key ends. */

@@ -258,7 +258,11 @@ export class Lockstep {
       const next = left.outcome[OUTCOME_NEXT] ?? 0;
       const count = left.outcome[OUTCOME_COUNT] ?? 0;
       if (next === count) break;
-      if (next <= first) return `no progress at operation ${first}`;
+      const { [OUTCOME_RECORD_BYTES]: records = 0, [OUTCOME_NOTICE_BYTES]: told = 0 } =
+        left.outcome;
+      if (next < first || (next === first && records + told === 0)) {
+        return `no progress at operation ${first}`;
+      }
       first = next;
     }
     if (operations !== undefined) {

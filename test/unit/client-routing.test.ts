@@ -194,7 +194,7 @@ describe('a lost connection to one worker', () => {
     const [node, other] = [cluster.worker(0), cluster.worker(1)];
     node.worker = 1;
     node.onHello = (peer) => {
-      other.peers[0]?.socket.close(CLOSE_CODE_BASE + Status.SessionMoved, 'replaced');
+      other.peers[0]?.socket.close(1000, 'replaced');
       setTimeout(() => node.welcome(peer), 20);
     };
     node.cut();
@@ -203,6 +203,53 @@ describe('a lost connection to one worker', () => {
     await rondo.kv.put(cluster.keyOf(1), 1);
     expect(keysAt(cluster, 0)).toContain(cluster.keyOf(1));
     expect(other.hellos).toHaveLength(1);
+  });
+});
+
+describe('a first connection that comes to the worker of a lost one that is being made again', () => {
+  it('is made again where the node has taken the other for the newer', async () => {
+    const cluster = await Cluster.start(2);
+    const rondo = client(cluster.url, { retry: { delayMsMin: 20, delayMsMax: 20 } });
+    const key = cluster.keyOf(1);
+    await rondo.kv.get(key);
+    // Both are lost, and worker 1 answers the shared port too; the other's hello comes behind the first one's.
+    const [node, other] = [cluster.worker(0), cluster.worker(1)];
+    let hellos = 0;
+    node.worker = 1;
+    other.onHello = () => void hellos++;
+    node.onHello = async (peer) => {
+      node.onHello = undefined;
+      await until(() => hellos > 0);
+      node.welcome(peer);
+      setTimeout(() => peer.socket.close(1000, 'replaced'), 20);
+    };
+    node.cut();
+    other.cut();
+    await until(() => node.hellos.length === 3);
+    await rondo.kv.put(key, 1);
+    expect(keysAt(cluster, 0)).toContain(key);
+  });
+});
+
+describe('a lock that was asked for over the first connection', () => {
+  it('may be granted over that of its worker, which came up meanwhile', async () => {
+    const cluster = await Cluster.start(2);
+    cluster.ports.set(1, 0);
+    cluster.tell();
+    const held: SentOperation[] = [];
+    cluster.worker(0).script = (_peer, operations) => held.push(...operations);
+    const rondo = client(cluster.url);
+    const lock = rondo.lock(cluster.keyOf(1));
+    await until(() => held.length === 1);
+    cluster.ports.clear();
+    cluster.tell();
+    cluster.pushRouting(0);
+    await until(() => cluster.worker(1).hellos.length === 1);
+    await delay(50);
+    // The node answers a wait over the connection that its session had last.
+    cluster.worker(1).peers[0]?.confirm(held);
+    await (await lock).release();
+    expect(cluster.workers.map(({ hellos }) => hellos.length)).toEqual([1, 1]);
   });
 });
 
@@ -312,6 +359,24 @@ describe('a lost worker that the first connection reached others by', () => {
     await Promise.all([get, lock, other]);
   });
 
+  it('may have been told of before what was on its way then is answered', async () => {
+    const [cluster, held] = await forwarded();
+    const rondo = client(cluster.url);
+    const there = cluster.keyOf(1);
+    const put = verdict(rondo.kv.put(there, 1));
+    const get = rondo.kv.get(there);
+    await until(() => held.length === 2);
+    cluster.push(0, EventKind.WorkerLost, 1);
+    expect(await put).toMatchObject({ code: 'CONNECTION_LOST', maybeApplied: true });
+    const peer = cluster.worker(0).peers[0];
+    peer?.status(held.slice(0, 1), Status.Unavailable);
+    peer?.confirm(held.slice(1, 2));
+    await until(() => held.length === 3);
+    peer?.confirm(held.slice(2));
+    await get;
+    expect(cluster.worker(0).hellos).toHaveLength(1);
+  });
+
   it('is asked again for as long as it does not serve, in order', async () => {
     const [cluster] = await forwarded();
     let refusals = 0;
@@ -345,6 +410,41 @@ describe('a lost worker that the first connection reached others by', () => {
     const { code, retryable, maybeApplied } = await verdict(rondo.kv.put(cluster.keyOf(1), 1));
     expect([code, retryable, maybeApplied]).toEqual(['TIMEOUT', true, false]);
   });
+});
+
+describe('answers that one connection hears to be forgotten', () => {
+  it.each([true, false])(
+    'are so for all of them (the first is lost before: %s)',
+    async (isBefore) => {
+      const cluster = await Cluster.start(3);
+      cluster.ports.set(2, 0);
+      cluster.tell();
+      const [node, other] = [cluster.worker(0), cluster.worker(1)];
+      const held: SentOperation[] = [];
+      node.script = (_peer, operations) => held.push(...operations);
+      const rondo = client(cluster.url);
+      await rondo.kv.get(cluster.keyOf(1));
+      // For worker 2, which dies with what it remembers; nobody is told while the connections are away.
+      const put = verdict(rondo.kv.put(cluster.keyOf(2), 1));
+      await until(() => held.length === 1);
+      node.onHello = () => undefined;
+      if (isBefore) node.cut();
+      if (other.sessions !== undefined) other.sessions.answersRemembered = false;
+      other.cut();
+      await until(() => other.hellos.length === 2);
+      await rondo.kv.get(cluster.keyOf(1));
+      if (!isBefore) node.cut();
+      await until(() => node.hellos.length === 2);
+      node.onHello = undefined;
+      node.script = (peer, operations) => peer.confirm(operations);
+      // The worker that takes the first one has heard of the session since, and says that it remembers all.
+      node.cut();
+      expect(await put).toMatchObject({ code: 'CONNECTION_LOST', maybeApplied: true });
+      await rondo.ready();
+      await rondo.kv.get(cluster.keyOf(0));
+      expect(keysAt(cluster, 0).filter((key) => key === cluster.keyOf(2))).toHaveLength(1);
+    },
+  );
 });
 
 describe('a node that comes back with other workers', () => {

@@ -3,9 +3,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { SimulatedClock } from '../../node/clock.js';
-import { type Blocker, cycleText, DeadlockGraph } from '../../node/deadlock-graph.js';
+import type { Blocker } from '../../node/deadlock-graph.js';
 import { DeadlockSearch } from '../../node/deadlock-search.js';
-import { DEADLOCK_DELAY_MS } from '../../node/limits.js';
+import { DEADLOCK_DELAY_MS, DEADLOCK_PAIRS_PER_LOOK_MAX } from '../../node/limits.js';
 import type { Links } from '../../node/links/links.js';
 import type { MessageKind } from '../../node/links/messages.js';
 import {
@@ -25,7 +25,6 @@ import {
   RESULT_TTL_MS,
   writeU64,
 } from '../../ts/wire/layout.js';
-import { DEADLOCK_WAITS_EXAMINED_MAX } from '../../ts/wire/limits.js';
 import { Random, seedOf } from '../parity/random.js';
 
 const SEED = seedOf(20_261_124);
@@ -251,6 +250,20 @@ describe('a deadlock through several workers', () => {
     expect(seen).toBeGreaterThan(20);
   });
 
+  it('is found behind a long queue with few questions', async () => {
+    const network = new Network(2);
+    const count = 500;
+    for (let session = 1; session <= count; session++) {
+      const since = network.clock.now() + 1;
+      network.wait(0, session, session + 1, { since, isBehind: true });
+    }
+    network.wait(1, count + 1, count, { since: network.clock.now() + 2 });
+    for (let turn = 0; turn < 4; turn++) await network.pass(DEADLOCK_DELAY_MS);
+    expect(network.refused.map((text) => text.slice(0, 3))).toEqual([`${count + 1}`]);
+    // Asked one behind the other it would be a question a wait.
+    expect(network.workers[1]!.asked).toBeLessThan(100);
+  });
+
   it('survives a worker that goes down while it is asked', async () => {
     const network = new Network(3);
     network.wait(0, 1, 2);
@@ -277,103 +290,24 @@ describe('a deadlock through several workers', () => {
   });
 });
 
-describe('the graph', () => {
-  const pair = (session: number, blocker: number, since: number): Blocker => ({
-    worker: 0,
-    session,
-    blocker,
-    since,
-    id: since,
-    lock: `lock-${blocker}`,
-    isBehind: false,
-  });
-
-  it('refuses of cycles that share a wait the one that was closed first, and each on its own', () => {
-    const graph = new DeadlockGraph();
-    // 1-2 closed at 2; 1-2-3 over the same wait of 1, closed at 5; 7-8 apart.
-    for (const [session, blocker, since] of [
-      [1, 2, 1],
-      [2, 1, 2],
-      [2, 3, 4],
-      [3, 1, 5],
-      [8, 7, 9],
-      [7, 8, 8],
-    ] as const) {
-      graph.add(pair(session, blocker, since));
+describe('a turn in which waits are looked for', () => {
+  it('goes through a bounded number of pairs, and the next ones through the rest', async () => {
+    const network = new Network(2, SEED, 1_048_576);
+    const [worker] = network.workers as [FakeWorker];
+    for (let session = 1; session <= 300; session++) {
+      for (let other = 0; other < 60; other++) network.wait(0, session, 10_000 + other);
     }
-    const victims = graph.cycles().map(([victim]) => `${victim?.session} since ${victim?.since}`);
-    expect(victims).toEqual(['2 since 2', '3 since 5', '8 since 9']);
-  });
-
-  it(`leaves no cycle, and refuses nothing outside of one, seed ${SEED}`, () => {
-    const random = new Random(SEED);
-    let found = 0;
-    for (let round = 0; round < 500; round++) {
-      const pairs = new Map<string, Blocker>();
-      const sessions = random.between(2, 12);
-      for (let at = random.between(1, 20); at > 0; at--) {
-        const session = random.below(sessions) + 1;
-        const blocker = random.below(sessions) + 1;
-        const one = { ...pair(session, blocker, at), lock: `${random.below(6)}` };
-        if (session !== blocker) pairs.set(`${at}`, one);
-      }
-      const all = Array.from(pairs.values());
-      const graph = new DeadlockGraph();
-      for (const one of all) graph.add(one);
-      const reversed = new DeadlockGraph();
-      for (const one of all.toReversed()) reversed.add(one);
-      const victims = graph.cycles().map(([victim]) => victim!.since);
-      expect(reversed.cycles().map(([victim]) => victim!.since)).toEqual(victims);
-      expect(victims.toSorted((a, b) => a - b)).toEqual(naiveVictims(all));
-      found += victims.length;
-    }
-    expect(found).toBeGreaterThan(300);
-  });
-
-  it('has bounds, and judges what it has seen', () => {
-    const graph = new DeadlockGraph();
-    graph.add(pair(1, 2, 1));
-    graph.add(pair(2, 1, 2));
-    for (let session = 10; !graph.isFull; session++) graph.add(pair(session, session + 1, session));
-    expect(graph.add(pair(3, 4, 3))).toBe(false);
-    const begun = performance.now();
-    expect(graph.cycles()).toHaveLength(1);
-    expect(performance.now() - begun).toBeLessThan(5_000);
-    expect(DEADLOCK_WAITS_EXAMINED_MAX).toBeGreaterThan(2);
-  });
-
-  it('names sixteen steps of a cycle', () => {
-    const cycle = Array.from({ length: 17 }, (_, at) => pair(at + 1, at + 2, at));
-    const lines = cycleText(cycle).split('\n');
-    expect(lines).toHaveLength(17);
-    expect(lines[16]).toBe('...');
-    expect(cycleText(cycle.slice(0, 16)).split('\n')).toHaveLength(16);
+    const looked = new Set<number>();
+    const list = worker.listBlockers.bind(worker);
+    worker.listBlockers = (sessions) => {
+      for (const session of sessions) looked.add(session);
+      return list(sessions);
+    };
+    worker.outcome[OUTCOME_WAITS] = 300;
+    network.searches[0]!.afterCall();
+    network.clock.advance(DEADLOCK_DELAY_MS);
+    expect(looked.size).toBeLessThan(DEADLOCK_PAIRS_PER_LOOK_MAX / 60 + 64);
+    for (let turn = 0; turn < 4; turn++) network.clock.advance(DEADLOCK_DELAY_MS);
+    expect(looked.size).toBe(300);
   });
 });
-
-/** Waits one by one, the oldest first: each that closes a cycle among those that are left is refused. */
-function naiveVictims(pairs: readonly Blocker[]): number[] {
-  const left: Blocker[] = [];
-  const victims: number[] = [];
-  for (const wait of pairs.toSorted((a, b) => a.since - b.since)) {
-    const isClosed = left.some(
-      ({ session, blocker, lock }) =>
-        blocker === wait.session && lock !== wait.lock && isReached(session, wait, left),
-    );
-    if (isClosed) victims.push(wait.since);
-    else left.push(wait);
-  }
-  return victims;
-}
-
-/** Whether a session is come to from a wait, without going through the wait's own session. */
-function isReached(target: number, wait: Blocker, left: readonly Blocker[]): boolean {
-  const reached = new Set([wait.blocker]);
-  for (let size = -1; size !== reached.size; ) {
-    size = reached.size;
-    for (const { session, blocker } of left) {
-      if (reached.has(session) && blocker !== wait.session) reached.add(blocker);
-    }
-  }
-  return reached.has(target);
-}

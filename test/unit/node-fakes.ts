@@ -170,11 +170,18 @@ export class FakePeer {
   readonly remoteAddress = 'here';
   readonly bufferedBytes = 0;
   closedWith: Status | undefined;
+  /** Where it was closed without a status. */
+  closeCode: number | undefined;
 
   constructor(readonly id: number) {}
 
   get asPeer(): Peer {
     return this as unknown as Peer;
+  }
+
+  close(code: number): void {
+    this.closeCode ??= code;
+    this.isOpen = false;
   }
 
   refuse(status: Status): void {

@@ -116,15 +116,18 @@ describe.each(['memory', 'rings'] as const)('over %s', (kind) => {
     const answers = await caller.take(2);
     expect(answers.find(({ id }) => id === 3)).toMatchObject({ status: Status.Ok, value: 'a' });
     expect(answers.find(({ id }) => id === 4)).toMatchObject({ status: Status.Unavailable });
+    const told = async () => {
+      const { kind, value } = await caller.event();
+      expect(kind).toBe(EventKind.Routing);
+      return decodeRouting(new Uint8Array(value))?.workers[1];
+    };
+    expect(await told()).toMatchObject({ node: 101, isServing: false });
 
     await cluster.startWorker(1);
     await settled();
     caller.send(frameOf([put(keyOf(1), 'c', 5)]));
     expect(await caller.take(1)).toMatchObject([{ id: 5, status: Status.Ok, revision: 1 }]);
-    const told = await caller.event();
-    expect(told.kind).toBe(EventKind.Routing);
-    const table = decodeRouting(new Uint8Array(told.value));
-    expect(table?.workers[1]).toEqual({ node: 101, port: cluster.ports[1], isServing: true });
+    expect(await told()).toEqual({ node: 101, port: cluster.ports[1], isServing: true });
   });
 
   it('answers what was forwarded before it stops, and leaves the others serving', async () => {
@@ -230,6 +233,24 @@ describe('sessions and channels', () => {
     expect(code).toBe(CLOSE_CODE_BASE + Status.SessionForbidden);
   });
 
+  it('channels of the same number in both directions are told apart', async () => {
+    const { keyOf } = bound(await start({ workers: 2 }));
+    const [left, right] = [await cluster.connect(0), await cluster.connect(1)];
+    for (const [caller, other] of [
+      [left, 1],
+      [right, 0],
+    ] as const) {
+      caller.send(frameOf([put(keyOf(other), 'x', 1)]));
+      await caller.take(1);
+    }
+    left.client.socket.close();
+    await until(() => cluster.workers[0]?.connections.size === 0, 'the end of one');
+    await settled();
+    right.send(frameOf([get(keyOf(0), 2), get(keyOf(1), 3)]));
+    const answers = await right.take(2);
+    expect(answers.map(({ value }) => value)).toEqual(['x', 'x']);
+  });
+
   it('operations for a worker whose link is not up are answered, unexecuted', async () => {
     const { keyOf } = bound(await start({ workers: 2 }));
     const caller = await cluster.connect(0);
@@ -240,7 +261,39 @@ describe('sessions and channels', () => {
     const statusOf = (id: number) => answers.find((answer) => answer.id === id)?.status;
     expect([1, 2, 3].map(statusOf)).toEqual([Status.Ok, Status.Unavailable, Status.Unavailable]);
     expect(cluster.workers[1]?.keys).toBe(0);
+    expect(cluster.workers[0]?.counters.operationsUnavailable).toBe(2);
   });
+
+  it.each([true, false])(
+    'each operation of a long frame is answered once, though its worker comes meanwhile: %s',
+    async (comes) => {
+      const { keyOf } = bound(await start({ workers: 2 }));
+      const caller = await cluster.connect(0);
+      if (comes) await cluster.kill(1);
+      const keys = [keyOf(0), keyOf(1)];
+      const count = 8 * 1024;
+      // Of the worker's own more than fit a reply: the frame goes on in several turns.
+      caller.send(
+        frameOf(Array.from({ length: count }, (_, n) => put(keys[n & 1] as string, 'v', n + 1))),
+      );
+      await until(() => (cluster.workers[0]?.keys ?? 0) > 0, 'the first turn');
+      if (comes) await cluster.startWorker(1);
+      else await cluster.kill(1);
+      caller.send(frameOf([get(keys[0] as string, count + 1)]));
+      const answers = [];
+      while (answers.at(-1)?.id !== count + 1) answers.push(...(await caller.take(1)));
+      await settled();
+      answers.push(...(await caller.take(caller.answers.length)));
+      const ids = answers.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+      const own = answers.filter(({ id }) => (id & 1) === 1 && id <= count);
+      expect(own).toHaveLength(count / 2);
+      const others = answers.filter(({ id }) => (id & 1) === 0).map(({ status }) => status);
+      // What went to a worker that was lost has no answer, but the push that says so.
+      if (comes) expect(others).toEqual(Array(count / 2).fill(Status.Unavailable));
+      else expect(caller.events.map(({ kind }) => kind)).toContain(EventKind.WorkerLost);
+    },
+  );
 });
 
 /** `keyOf` as a function of its own. */

@@ -2,11 +2,12 @@
 // earlier incarnation of a worker taken for something of a later one.
 
 import { describe, expect, it } from 'vitest';
-import { realClock } from '../../node/clock.js';
+import { type Clock, realClock } from '../../node/clock.js';
 import type { LinksHandler } from '../../node/links/links.js';
 import { MemoryNetwork } from '../../node/links/memory-links.js';
-import type { MessageKind } from '../../node/links/messages.js';
+import { MessageKind } from '../../node/links/messages.js';
 import { RingLinks } from '../../node/links/ring-links.js';
+import { Doorbell } from '../../ts/shared/doorbell.js';
 import {
   WORKER_DOWN,
   WORKER_SERVING,
@@ -14,12 +15,15 @@ import {
   WORKER_STOPPING,
 } from '../../ts/shared/layout.js';
 import { makeSharedMemory, type SharedMemory } from '../../ts/shared/memory.js';
+import { RingReader } from '../../ts/shared/ring.js';
 import { RoutingReader, RoutingWriter } from '../../ts/shared/routing-table.js';
 import { until } from '../e2e/server-fixture.js';
 import { freshSeed, Random } from '../parity/random.js';
 
 const RING_BYTES = 4096;
 const KIND = 2 as MessageKind;
+/** Of a kind that nobody waits awake for. */
+const DATA = MessageKind.Data;
 
 /** What a worker was told, as `up 1`, `down 1` and messages as they came. */
 class Journal implements LinksHandler {
@@ -59,13 +63,13 @@ class Bench {
   }
 
   /** A new incarnation of a worker, not serving yet. */
-  begin(worker: number): End {
+  begin(worker: number, clock: Clock = realClock): End {
     const epoch = (this.epochs[worker] ?? 0) + 1;
     this.epochs[worker] = epoch;
     this.table.setWorker(worker, { state: WORKER_STARTING, epoch });
     const journal = new Journal();
     const routing = new RoutingReader(this.memory.routing);
-    const links = new RingLinks({ memory: this.memory, worker, routing, clock: realClock });
+    const links = new RingLinks({ memory: this.memory, worker, routing, clock });
     links.open(journal);
     this.all.push(links);
     return { links, journal };
@@ -231,6 +235,63 @@ describe('links over rings', () => {
       await until(() => again.journal.messages.length > 0, 'a message');
       expect(again.journal.events).toEqual(['up 1', 'message 5']);
       expect(right.journal.events).toEqual(['up 0', 'down 0', 'up 0']);
+    }));
+
+  it('find the room that a reader makes just before they park', () =>
+    withBench(2, async (bench) => {
+      let beforeParking = () => {};
+      const clock: Clock = {
+        ...realClock,
+        // No look now and then that would find the room late.
+        every: () => ({ cancel: () => {} }),
+        monotonic: () => {
+          beforeParking();
+          return realClock.monotonic();
+        },
+      };
+      bench.table.setWorker(1, { state: WORKER_SERVING, epoch: 1 });
+      const doorbell = new Doorbell(bench.memory.doorbells, 0);
+      const ring = bench.memory.rings[0]?.[1] as SharedArrayBuffer;
+      const reader = new RingReader(ring, () => doorbell.ring());
+      const { links } = bench.begin(0, clock);
+      bench.serve(0);
+      await until(() => links.isUp(1), 'the link');
+      for (let n = 0; n < 100; n++) links.send(1, DATA, n, 0, bytesOf(100, n));
+      const waiting = links.waitingBytes(1);
+      expect(waiting).toBeGreaterThan(0);
+      let read = 0;
+      beforeParking = () => {
+        beforeParking = () => {};
+        for (; reader.next(); read++) reader.release();
+      };
+      await until(() => links.waitingBytes(1) < waiting, 'more messages in the ring');
+      expect(read).toBeGreaterThan(0);
+    }));
+
+  it('end with a worker that is gone while another has ever more to say', () =>
+    withBench(3, async (bench) => {
+      const [left, right] = await bench.both();
+      const third = bench.begin(2);
+      bench.serve(2);
+      await until(() => left.links.isUp(2) && third.links.isUp(0), 'the third');
+      // As from a thread of its own, which has sent more by each time that the other looks.
+      const sender = third.links as unknown as { turn(): void };
+      let isFlooded = true;
+      const flood = () => {
+        if (!isFlooded) return;
+        while (third.links.waitingBytes(0) === 0) third.links.send(0, DATA, 0, 0, bytesOf(40, 0));
+        sender.turn();
+      };
+      left.journal.onMessage = flood;
+      flood();
+      bench.crash(right);
+      bench.down(1);
+      try {
+        await until(() => left.journal.events.includes('down 1'), 'the end');
+      } finally {
+        isFlooded = false;
+      }
+      expect(left.journal.events).toEqual(['up 1', 'up 2', 'down 1']);
     }));
 
   it('give every message of a ring that was full once to a reader that comes to it late', () =>

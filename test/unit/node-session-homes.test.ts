@@ -100,7 +100,8 @@ describe('the connections of a session', () => {
     expect(node.worker(1).registry.peerOf(session)).toBe(channel);
     const third = node.worker(1).hello(session, 5);
     node.drain();
-    expect([first.closedWith, channel.closedWith]).toEqual([Status.SessionMoved, undefined]);
+    expect([first.closedWith, first.closeCode]).toEqual([undefined, 1000]);
+    expect([channel.closedWith, channel.closeCode]).toEqual([undefined, undefined]);
     expect(node.worker(1).registry.peerOf(session)).toBe(third);
     node.worker(1).close(third);
     expect(node.worker(1).registry.peerOf(session)).toBe(channel);

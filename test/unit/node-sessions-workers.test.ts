@@ -107,6 +107,27 @@ describe.each(kinds)('a session of %o', (options) => {
     await expect(unknown).rejects.toThrow(`${CLOSE_CODE_BASE + Status.SessionUnknown}`);
   });
 
+  it('is served elsewhere while its home is away, but for workers that do not know it yet', async () => {
+    cluster = await Cluster.start({ ...options, kind: 'memory' });
+    const first = await open(0, 5);
+    const second = await resume(2, first, 5);
+    await cluster.kill(0);
+    const put = (worker: number, id: number): OperationInput => {
+      return { code: OperationCode.Put, key: cluster.keyOf(worker), value: new Uint8Array(1), id };
+    };
+    // Worker 1 has to ask the home, each time anew.
+    for (const id of [1, 3]) {
+      second.caller.send(frameOf([put(1, id), put(2, id + 1)]));
+      const answers = await second.caller.take(2);
+      answers.sort((one, other) => one.id - other.id);
+      expect(answers).toMatchObject([
+        { id, status: Status.Unavailable, revision: 0 },
+        { id: id + 1, status: Status.Ok },
+      ]);
+    }
+    expect(cluster.workers[1]?.keys).toBe(0);
+  });
+
   it('is not there any more where its home has lost it', async () => {
     cluster = await Cluster.start({ ...options, kind: 'memory' });
     const owner = await open(0);

@@ -5,9 +5,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { SimulatedClock } from '../../node/clock.js';
 import { defaultSettings } from '../../node/config/config.js';
 import { Tokens } from '../../node/config/tokens.js';
-import { BEATS, Counters, KEYS } from '../../node/counters.js';
+import { BEATS, Counters, KEYS, LOG_BATCHES, RECORDS } from '../../node/counters.js';
 import { NodeError } from '../../node/errors.js';
-import { DEATH_WINDOW_MS, HANG_CHECK_MS, HANG_DEADLINE_MS } from '../../node/limits.js';
+import {
+  DEATH_WINDOW_MS,
+  HANG_CHECK_MS,
+  HANG_DEADLINE_MS,
+  STOP_HANG_DEADLINE_MS,
+  THREAD_GONE_DEADLINE_MS,
+} from '../../node/limits.js';
 import { LogError } from '../../node/log/log.js';
 import { createLoggerTo } from '../../node/logger.js';
 import { Supervisor, type SupervisorOptions } from '../../node/supervisor.js';
@@ -226,6 +232,19 @@ describe('the start of several workers', () => {
     expect(refused.threads.every(({ hasEnded }) => hasEnded)).toBe(true);
   });
 
+  it('fails where a worker that is up dies before all are', async () => {
+    const stage = stageOf(2, { sharesPorts: false });
+    stage.holds.add('accept');
+    const starting = stage.supervisor.start();
+    await until(() => stage.threads.length === 2 && stage.kinds(0).length === 1, 'the accept');
+    stage.thread(1).fail(new LogError('LOG_FAILED', 'the disk is gone'));
+    stage.thread(1).exit();
+    await until(() => stage.states()[1] === WORKER_DOWN, 'the death');
+    stage.thread(0).say({ kind: 'accepting', port: 7777 });
+    await expect(starting).rejects.toMatchObject({ code: 'LOG_FAILED' });
+    expect(stage.threads.every(({ hasEnded }) => hasEnded)).toBe(true);
+  });
+
   it('adds up how far the recoveries are', async () => {
     const seen: unknown[] = [];
     const stage = stageOf(2, { onRecovery: (progress) => seen.push(progress) });
@@ -258,6 +277,8 @@ describe('the death of a worker', () => {
     const block = new Float64Array(memory.figures[1] as SharedArrayBuffer);
     new Counters(block).frames = 7;
     block[KEYS] = 9;
+    block[RECORDS] = 11;
+    block[LOG_BATCHES] = 13;
     const version = stage.routing.version;
     stage.thread(1).fail(new Error('broken'));
     await until(() => stage.states()[1] === WORKER_DOWN, 'the death');
@@ -272,6 +293,8 @@ describe('the death of a worker', () => {
     // What it had counted is kept beside, and it begins with zeros.
     expect([new Counters(block).frames, block[KEYS]]).toEqual([0, 0]);
     expect(block).toContain(7);
+    // What comes back with its log does not shrink meanwhile.
+    expect([block[RECORDS], block[LOG_BATCHES]]).toEqual([11, 13]);
     await until(() => stage.events.includes('worker_restarted'), 'the log line');
     expect(stage.events).toEqual(['worker_died', 'worker_restarted']);
     expect(stage.fatal).toEqual([]);
@@ -354,6 +377,32 @@ describe('a worker that hangs', () => {
     expect(stage.fatal).toMatchObject([{ code: 'WORKER_HANGS' }]);
     expect(stage.kinds(0).at(-1)).toBe('stop');
     expect(stage.kinds(1)).toEqual(['accept']);
+  });
+
+  it('is not waited for by a stop for longer than it takes to be sure', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    stage.holds.add('stop');
+    const stopped = stage.supervisor.stop();
+    const ended = stopped.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    stage.thread(0).exit();
+    for (let ms = 0; ms <= STOP_HANG_DEADLINE_MS; ms += HANG_CHECK_MS)
+      stage.clock.advance(HANG_CHECK_MS);
+    expect(await ended).toMatchObject({ code: 'WORKER_HANGS' });
+  });
+
+  it('ends the process where it has broken down and its thread stays', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    stage.thread(1).fail(new Error('broken'));
+    await until(() => stage.events.includes('worker_died'), 'its death');
+    stage.clock.advance(THREAD_GONE_DEADLINE_MS);
+    await until(() => stage.fatal.length === 1, 'the end');
+    expect(stage.fatal).toMatchObject([{ code: 'WORKER_HANGS' }]);
+    expect(stage.threads).toHaveLength(2);
   });
 
   it('is none where its loop turns once in a while', async () => {
@@ -444,6 +493,32 @@ describe('a rolling restart', () => {
     await restarting;
     expect(stage.states()).toEqual([WORKER_SERVING, WORKER_SERVING]);
     expect(stage.routing.epochOf(0)).toBe(2);
+  });
+
+  it('never starts a second thread for a worker that dies while another is waited for', async () => {
+    const stage = stageOf(2);
+    await stage.supervisor.start();
+    const first = stage.thread(0);
+    stage.holds.add('started');
+    stage.thread(1).fail(new Error('broken'));
+    stage.thread(1).exit();
+    await until(() => stage.threads.length === 3, 'the next thread of worker 1');
+    const restarting = stage.supervisor.restart(0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    first.fail(new Error('broken too'));
+    await until(() => stage.states()[0] === WORKER_DOWN, 'the death of worker 0');
+    stage.thread(1).started();
+    await until(() => stage.states()[1] === WORKER_SERVING, 'worker 1');
+    first.exit();
+    await until(() => stage.threads.length >= 4, 'the next thread of worker 0');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const open = stage.threads.filter(({ start, hasEnded }) => start.worker === 0 && !hasEnded);
+    expect(open).toHaveLength(1);
+    stage.holds.clear();
+    stage.thread(0).started();
+    await restarting;
+    expect(stage.states()).toEqual([WORKER_SERVING, WORKER_SERVING]);
+    expect(stage.fatal).toEqual([]);
   });
 
   it('knows no worker that is not there', async () => {

@@ -2,11 +2,12 @@
 // models. Whatever happens next is chosen from outside, so that a test can go through every order of it.
 
 import { pino } from 'pino';
-import { Backlogs } from '../../node/backlog.js';
+import { Backlogs, FRAME_DONE } from '../../node/backlog.js';
 import { SimulatedClock } from '../../node/clock.js';
 import type { Peer } from '../../node/connection.js';
 import type { Effects } from '../../node/effects.js';
 import { Greeting } from '../../node/greeting.js';
+import { GuestEnds } from '../../node/guest-ends.js';
 import type { Links } from '../../node/links/links.js';
 import type { MessageKind } from '../../node/links/messages.js';
 import { type HomesRouting, livesOf, SessionHomes } from '../../node/session-homes.js';
@@ -49,6 +50,7 @@ interface Seen {
 export class ModelWorker {
   readonly engine: ModelEngine;
   readonly registry: SessionRegistry;
+  readonly guestEnds: GuestEnds;
   readonly homes: SessionHomes;
   readonly peers: FakePeer[] = [];
   readonly welcomes = new Map<FakePeer, WelcomeSession>();
@@ -77,14 +79,15 @@ export class ModelWorker {
       throw error;
     };
     const parts = { engine, effects, registry, clock, logger, worker: index, refuse };
+    this.guestEnds = new GuestEnds({ ...parts, fail });
     this.homes = new SessionHomes({
       ...parts,
       partitions: PARTITIONS,
       links: this.links(),
       routing,
-      fail,
+      guestEnds: this.guestEnds,
     });
-    const execute = () => 0;
+    const execute = () => FRAME_DONE;
     const isExecuting = () => true;
     const backlogs = new Backlogs({ clock, bytesMax: 1_000, isExecuting, execute, refuse });
     this.greeting = new Greeting({
@@ -315,7 +318,7 @@ export class Node implements ModelNode {
   crash(index: number): void {
     const log = this.logs[index] as ModelLog;
     log.states.length = log.durable + 1;
-    this.alive[index]?.homes.stop();
+    this.alive[index]?.guestEnds.stop();
     this.alive[index] = undefined;
     this.states[index] = WORKER_DOWN;
   }

@@ -6,7 +6,6 @@ import { FLAG_EPHEMERAL, FLAG_ONCE, WAIT_FOREVER } from '../wire/layout.js';
 import type { Codec } from './codec.js';
 import type { RondoError } from './errors.js';
 import type { Entry } from './kv.js';
-import type { Queue } from './queue.js';
 
 /** Waits in the client; nothing has left. */
 export const UNSENT = 0;
@@ -97,8 +96,6 @@ function capture(resolve: (value: unknown) => void, reject: (error: RondoError) 
 export interface Carrier {
   /** Operations without an answer that were sent over it, or wait to be sent again under their ids. */
   outstanding: number;
-  /** What waits to be sent over it. */
-  readonly queue: Queue;
   /** Ends a call whose caller no longer waits. */
   giveUp(call: Call, error: RondoError): void;
 }

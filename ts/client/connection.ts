@@ -19,7 +19,8 @@ import {
 /** What the node's log shows of this library. */
 export const CLIENT_NAME = 'rondo-client/0.1.0';
 
-const CLOSE_NORMAL = 1000;
+/** Also of a connection whose client has a newer one to the same worker. */
+export const CLOSE_NORMAL = 1000;
 /** Milliseconds that `close` waits for the peer to close too. */
 const CLOSE_WAIT_MS = 1000;
 
@@ -51,7 +52,7 @@ export interface ConnectionOwner {
   sessionEnded(reason: RondoError): void;
   /** There is no use in going on, with this connection or another. Undefined: as was asked for. */
   finish(reason: RondoError | undefined): void;
-  /** Whether a refusal for good is one for the whole client. */
+  /** Whether a close with this code is the end of the whole client. */
   isFinal(closeCode: number): boolean;
 }
 
@@ -98,8 +99,8 @@ export class Connection {
         this.owner.finish(
           new RondoError(
             'OFFLINE',
-            'this platform has no WebSocket and the package "ws" cannot be loaded; install it, ' +
-              'or pass connect({ WebSocket })',
+            'this platform has no WebSocket and the package "ws" cannot be loaded; install it or ' +
+              'pass connect({ WebSocket })',
             { cause },
           ),
         ),
@@ -149,7 +150,7 @@ export class Connection {
     try {
       socket = new Socket(url);
     } catch (cause) {
-      this.lost(new RondoError('CONNECTION_LOST', 'the socket could not be made', { cause }), true);
+      this.lost(new RondoError('CONNECTION_LOST', 'no socket could be made', { cause }), true);
       return;
     }
     this.socket = socket;
@@ -183,7 +184,7 @@ export class Connection {
       if (socket !== this.socket) return;
       const reason = this.closeReason(url, event.code, event.reason);
       const isSessionOver = event.code === CLOSE_CODE_BASE + Status.SessionUnknown;
-      if (isPermanent(event.code) && this.owner.isFinal(event.code)) this.owner.finish(reason);
+      if (this.owner.isFinal(event.code)) this.owner.finish(reason);
       else if (isSessionOver && this.sessionKept.isEnding) this.owner.finish(undefined);
       else {
         if (isSessionOver) this.sessionOver(reason);
@@ -309,7 +310,7 @@ const PERMANENT = new Set<number>([
 ]);
 
 /** A refusal that another try would only meet again, or answer in kind. */
-function isPermanent(closeCode: number): boolean {
+export function isPermanent(closeCode: number): boolean {
   return PERMANENT.has(closeCode - CLOSE_CODE_BASE);
 }
 
@@ -327,7 +328,7 @@ function readWelcome(frame: ArrayBuffer): Welcome | RondoError {
   }
   const { frameBytesMax, operationsPerFrameMax, operationsOutstandingMax } = welcome.limits;
   if (frameBytesMax === 0 || operationsPerFrameMax === 0 || operationsOutstandingMax === 0) {
-    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation at all');
+    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation');
   }
   return welcome;
 }

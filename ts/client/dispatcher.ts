@@ -67,7 +67,7 @@ export class Dispatcher implements Carrier {
   /** Whether there is a session that the next connection may go on with. */
   private hasSession = false;
 
-  readonly queue = new Queue();
+  private readonly queue = new Queue();
   private readonly rests: Rests;
   readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
@@ -85,7 +85,7 @@ export class Dispatcher implements Carrier {
     const { failFast } = options;
     const fail = (call: Call, error: RondoError): void => this.fail(call, error);
     this.rests = new Rests(options, this.queue, this.alarm);
-    this.recovery = new Recovery(this, this.queue, outstanding, this.intake.echoes, failFast, fail);
+    this.recovery = new Recovery(this, this.queue, intake, failFast, fail);
     this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
 
@@ -194,7 +194,6 @@ export class Dispatcher implements Carrier {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    this.recovery.forgetStrays();
     this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
@@ -204,8 +203,7 @@ export class Dispatcher implements Carrier {
 
   /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
   lostWorker(worker: number, reason: RondoError): void {
-    const isLost = (call: Call): boolean => call.worker === worker;
-    this.recovery.lostWorker(reason, this.hasSession, isLost);
+    this.recovery.workerLost(worker, reason, this.hasSession);
     this.wakeFlusher();
   }
 
@@ -265,10 +263,9 @@ export class Dispatcher implements Carrier {
     this.hasAnswered = true;
     let refusedBySession: Call[] | undefined;
     while (reader.next()) {
-      const call = outstanding.get(reader.id);
-      // Of a lock, the session's newest connection to the worker brings the answer, whichever asked.
-      if (call === undefined || (call.carrier !== this && !call.isDeferred)) {
-        if (this.intake.echoes.delete(reader.id) || this.recovery.isStray(reader)) continue;
+      const call = this.intake.asked(reader.id, this);
+      if (call === undefined) {
+        if (this.intake.isEcho(reader.id)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);
@@ -278,13 +275,12 @@ export class Dispatcher implements Carrier {
         this.restForWorker(call);
         continue;
       }
-      if (call.state === UNSENT || call.state === RESTING) call.carrier?.queue.giveUp(call);
       outstanding.remove(call);
       this.rests.serves(call.worker);
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
-      if (call.isDeferred && call.repeats > 0) this.intake.echoes.add(call.id);
+      if (call.isDeferred && call.repeats > 0) this.intake.expectEcho(call.id);
       if (reader.status === Status.SessionUnknown) refusedBySession ??= [];
       if (call.state === SETTLED) continue;
       if (outcome === ANSWERED) this.intake.settled(call);
@@ -343,7 +339,7 @@ export class Dispatcher implements Carrier {
     const isWaiting = call.state === RESTING || call.state === UNSENT;
     if (isWaiting && call.id !== 0) {
       this.intake.outstanding.remove(call);
-      if (call.isDeferred) this.intake.echoes.add(call.id);
+      if (call.isDeferred) this.intake.expectEcho(call.id);
     }
     if (isWaiting) this.queue.giveUp(call);
     this.fail(call, error);

@@ -75,8 +75,7 @@ export function queueFull(
 export function offline(call: Call, absence: RondoError | undefined): RondoError {
   return new RondoError(
     'OFFLINE',
-    `${call.subject}: not connected${because(absence)}; wait for the status "connected", ` +
-      `or let calls queue with queue.mode "wait"`,
+    `${call.subject}: not connected${because(absence)}; let calls queue with queue.mode "wait"`,
     { cause: absence },
   );
 }
@@ -125,6 +124,6 @@ export function sessionRequired(subject: string): RondoError {
 export function violation(what: string): RondoError {
   return new RondoError(
     'PROTOCOL_ERROR',
-    `the node sent ${what}; the connection was closed. Do client and node have the same version?`,
+    `the node sent ${what}; the connection was closed; use the same version of both`,
   );
 }

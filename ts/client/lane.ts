@@ -5,7 +5,12 @@
 import { CLOSE_CODE_BASE, Status } from '../wire/status.js';
 import { backoffMs } from './backoff.js';
 import { type Call, SENT, UNSENT } from './call.js';
-import { Connection, type ConnectionOptions, type ConnectionOwner } from './connection.js';
+import {
+  CLOSE_NORMAL,
+  Connection,
+  type ConnectionOptions,
+  type ConnectionOwner,
+} from './connection.js';
 import { Dispatcher } from './dispatcher.js';
 import type { RondoError } from './errors.js';
 import type { Intake } from './intake.js';
@@ -31,10 +36,9 @@ export interface LaneHost {
   laneUp(lane: Lane, welcome: Welcome): void;
   /** Its calls go over the first connection from now on. */
   laneDown(lane: Lane): void;
-  sessionBegun(by: Connection): void;
+  /** A welcome that fits has come over one of the connections. */
+  greeted(by: Connection, welcome: Welcome, resumed: boolean): void;
   sessionOver(reason: RondoError, by: Connection): void;
-  /** The node may have closed it for a newer connection of this client. */
-  isReplaced(connection: Connection): boolean;
   finish(reason: RondoError | undefined): void;
 }
 
@@ -45,8 +49,6 @@ export class Lane implements ConnectionOwner {
   takesCalls: boolean;
   isUp = false;
   private wasUp = false;
-  /** The node has closed it for a newer connection of this client to the same worker. */
-  private isReplaced = false;
   /** Tries that have failed since it was up. */
   private tries = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -128,7 +130,7 @@ export class Lane implements ConnectionOwner {
   }
 
   welcomed(welcome: Welcome, resumed: boolean): boolean {
-    if (!resumed) this.host.sessionBegun(this.connection);
+    this.host.greeted(this.connection, welcome, resumed);
     return welcome.worker === this.worker && welcome.routing.length > 0;
   }
 
@@ -151,9 +153,7 @@ export class Lane implements ConnectionOwner {
     this.release();
     const triesMax = this.wasUp ? RESUME_TRIES_MAX : 0;
     const { failFast, random, repeatDelayMsMin, repeatDelayMsMax } = this.options;
-    const isInVain =
-      this.tries > triesMax || failFast || this.isReplaced || this.url() === undefined;
-    this.isReplaced = false;
+    const isInVain = this.tries > triesMax || failFast || this.url() === undefined;
     if (this.takesCalls && isInVain) this.fallBack();
     return this.takesCalls
       ? backoffMs(attempt, repeatDelayMsMin, repeatDelayMsMax, random)
@@ -170,11 +170,9 @@ export class Lane implements ConnectionOwner {
 
   isFinal(closeCode: number): boolean {
     const status = closeCode - CLOSE_CODE_BASE;
-    if (status === Status.SessionMoved) {
-      this.isReplaced = this.host.isReplaced(this.connection);
-      return !this.isReplaced;
-    }
-    return status === Status.SessionForbidden;
+    // The first connection has come to the same worker.
+    if (closeCode === CLOSE_NORMAL) this.tries = Infinity;
+    return status === Status.SessionMoved || status === Status.SessionForbidden;
   }
 
   private fallBack(): void {

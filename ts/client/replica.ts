@@ -172,9 +172,7 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
         ? undefined
         : invalidArgument('caughtUp takes a revision, as a write returned it')) ??
       (typeof mark === 'number' && !this.isOnePartition
-        ? invalidArgument(
-            'a revision alone tells nothing where the prefix has no whole {tag}; pass { key, revision }',
-          )
+        ? invalidArgument('the prefix has no whole {tag}: pass { key, revision }')
         : undefined) ??
       (key !== undefined && !key.startsWith(this.prefix)
         ? invalidArgument(`${JSON.stringify(key)} is not below ${JSON.stringify(this.prefix)}`)

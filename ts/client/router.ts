@@ -6,10 +6,9 @@
 
 import type { Routing } from '../wire/routing.js';
 import { decodeRouting } from '../wire/routing.js';
-import { CLOSE_CODE_BASE, Status } from '../wire/status.js';
 import { backoffMs } from './backoff.js';
 import type { Call } from './call.js';
-import { Connection, type ConnectionOwner } from './connection.js';
+import { Connection, type ConnectionOwner, isPermanent } from './connection.js';
 import { Dispatcher } from './dispatcher.js';
 import { RondoError } from './errors.js';
 import { Intake } from './intake.js';
@@ -50,8 +49,6 @@ export class Router implements ConnectionOwner, LaneHost {
   private readonly lanes = new Map<number, Lane>();
   /** The session that was last told of. */
   private toldSession = 0;
-  /** A connection to the same worker was given up for the first one, which it may take the place of all the same. */
-  private isRivalled = false;
   private closing: Promise<void> | undefined;
 
   constructor(
@@ -89,8 +86,8 @@ export class Router implements ConnectionOwner, LaneHost {
 
   /** The lane that takes calls for a worker; undefined: they go over the first connection. */
   private laneOf(worker: number): Lane | undefined {
+    if (worker === this.here || this.options.isSingle) return undefined;
     let lane = this.lanes.get(worker);
-    if (this.options.isSingle || (worker === this.here && lane === undefined)) return undefined;
     if (lane === undefined) {
       const { routes, session } = this;
       if (routes?.workers[worker] === undefined || this.intake.refusal !== undefined)
@@ -180,7 +177,7 @@ export class Router implements ConnectionOwner, LaneHost {
 
   finish(reason: RondoError | undefined): void {
     if (this.feed.current.state === 'closed' || this.intake.refusal !== undefined) return;
-    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on');
+    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again');
     this.intake.refusal = end;
     if (this.homeLane?.dispatcher.farewell() !== true) {
       this.all().some(({ dispatcher }) => dispatcher.farewell());
@@ -213,11 +210,10 @@ export class Router implements ConnectionOwner, LaneHost {
       this.routes = isSeveral ? new Routes(routing) : undefined;
     }
     this.here = isSeveral ? welcome.worker : 0;
-    // Of a session the node keeps one connection to each worker, the newest.
-    const lane = this.session.isWanted ? this.lanes.get(this.here) : undefined;
-    this.isRivalled = lane?.connection.isOpening === true;
+    // The node keeps one connection of this client to each worker, the newest.
+    const lane = this.lanes.get(this.here);
     if (lane !== undefined) drop(lane);
-    if (!resumed) this.sessionBegun(this.connection);
+    this.greeted(this.connection, welcome, resumed);
     this.dispatcher.takeOver(moved);
     if (!isSame) this.reroute();
     return true;
@@ -257,10 +253,7 @@ export class Router implements ConnectionOwner, LaneHost {
   }
 
   isFinal(closeCode: number): boolean {
-    if (closeCode !== CLOSE_CODE_BASE + Status.SessionMoved) return true;
-    const { isRivalled } = this;
-    this.isRivalled = false;
-    return !isRivalled && !this.isReplaced(this.connection);
+    return isPermanent(closeCode);
   }
 
   // Of the lanes
@@ -292,12 +285,21 @@ export class Router implements ConnectionOwner, LaneHost {
     this.watcher?.routesChanged();
   }
 
-  /** A welcome came with a new session: the other connections are of one that is no more. */
-  sessionBegun(by: Connection): void {
+  greeted(by: Connection, { answersRemembered }: Welcome, resumed: boolean): void {
     const { id } = this.session;
-    const reason = new RondoError('SESSION_UNKNOWN', 'the session has ended');
-    for (const { connection } of this.all()) {
-      if (connection !== by && connection.session !== id) connection.abandon(reason, true);
+    const reason = new RondoError(
+      'SESSION_UNKNOWN',
+      'the session has ended, and what it held is lost',
+    );
+    // A later welcome may say that all is remembered, and speaks of what was sent from here on: what was sent before,
+    // over whichever connection, and is lost with it, is in doubt.
+    if (!answersRemembered) this.intake.forgottenAt = performance.now();
+    for (const { connection, dispatcher } of this.all()) {
+      if (connection === by) continue;
+      // It may be of the session that is no more.
+      if (!resumed && connection.session !== id) connection.abandon(reason, true);
+      if (!answersRemembered && !dispatcher.isConnected)
+        dispatcher.recovery.decide(true, undefined);
     }
   }
 
@@ -306,10 +308,6 @@ export class Router implements ConnectionOwner, LaneHost {
     for (const { connection } of this.all()) {
       if (connection !== by) connection.abandon(reason, true);
     }
-  }
-
-  isReplaced(replaced: Connection): boolean {
-    return this.all().some(({ connection }) => connection !== replaced && connection.isOpening);
   }
 
   private get homeLane(): Lane | undefined {

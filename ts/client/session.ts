@@ -79,10 +79,7 @@ export class Session {
     }
     if (!sessionResumed) {
       this.lose(
-        new RondoError(
-          'SESSION_UNKNOWN',
-          'the session has ended while there was no connection, and what it held is lost',
-        ),
+        new RondoError('SESSION_UNKNOWN', 'the session has ended, and what it held is lost'),
       );
       this.id = id;
       this.secret = sessionSecret;
@@ -137,7 +134,7 @@ export class Session {
   private expired(): void {
     const reason = new RondoError(
       'SESSION_UNKNOWN',
-      `nothing that was sent within ${this.ttlMs} ms was answered; the session counts as lost`,
+      `nothing sent within ${this.ttlMs} ms was answered; the session counts as lost`,
     );
     this.lose(reason);
     this.router.abandon(reason);

@@ -1,6 +1,7 @@
 // Whom sessions wait for here, for the search of the node for cycles that go through several workers.
 // `deadlock.ts` has the engine's own search, and `coordination.ts` who waits for whom.
 
+import { LOCK_EXCLUSIVE } from '../wire/layout.js';
 import type { Wait } from './locks.js';
 import { isBeside } from './locks.js';
 import { type NoticeWriter, noticeBytes } from './notices.js';
@@ -29,19 +30,35 @@ export function listBlockers(
   return count;
 }
 
-/** The sessions that a wait waits for, and whether each of them holds the lock: holds first, then waits before it. */
+/**
+ * The sessions that a wait waits for, and whether each of them holds the lock: holds first, then waits before it.
+ * Behind a barrier that one and those after it.
+ */
 function blockersOf(wait: Wait): Map<number, boolean> {
   const { lock, session, mode, upgradeOf } = wait;
   const blockers = new Map<number, boolean>();
-  for (const hold of lock.holds) {
+  const barrier = barrierBefore(wait);
+  for (const hold of barrier === undefined ? lock.holds : []) {
     if (hold.session !== session.id && !isBeside(mode, hold.mode)) blockers.set(hold.session, true);
   }
   if (upgradeOf !== undefined) return blockers;
-  for (const other of lock.queue()) {
+  for (let other = barrier ?? lock.first; other !== undefined; other = other.after) {
     if (other === wait) break;
     const { id } = other.session;
     if (id === session.id || isBeside(mode, other.mode) || blockers.has(id)) continue;
     blockers.set(id, false);
   }
   return blockers;
+}
+
+/** The last wait before this one that itself waits for all before it, and is older. */
+function barrierBefore({ before, session, since, upgradeOf }: Wait): Wait | undefined {
+  let wait = upgradeOf === undefined ? before : undefined;
+  for (; wait !== undefined; wait = wait.before) {
+    const isExclusive = wait.mode === LOCK_EXCLUSIVE && wait.upgradeOf === undefined;
+    // Of waits of one millisecond the search takes that of the lower session for the older one.
+    const isOlder = wait.since < since || (wait.since === since && wait.session.id < session.id);
+    if (isExclusive && isOlder && wait.session !== session) break;
+  }
+  return wait;
 }

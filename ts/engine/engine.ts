@@ -170,7 +170,8 @@ export interface Engine {
    *
    * One call normally does the whole frame. After RESULTS_PER_REPLY_MAX results, or when the reply or
    * the records fill their buffer, it stops between two operations: send the reply, store the records and call again with
-   * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`.
+   * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`. It may stop where it began, also at
+   * 0, where due work (`coordination.ts`) has taken the room that the operation wants: the same call again goes on.
    */
   execute(frame: ArrayBuffer, first: number, now: number): number;
 
@@ -197,12 +198,13 @@ export interface Engine {
 
   /**
    * Makes a session of another worker's known here, as a guest (`workers.ts`). Ok, also where it is one
-   * already; INVALID_ARGUMENT: the id is not 1..2^53 - 1, or is of a partition of this engine.
+   * already; INVALID_ARGUMENT: the id is not 1..2^53 - 1, or is of a partition of this engine; SESSION_UNKNOWN: its end
+   * goes on here.
    */
   admitSession(id: number): Status;
 
   /**
-   * Ends a guest, or what a session has left here that is not there any more: a step like the end of a
+   * Ends a guest, or what a session has left here that is not there any more: steps like those of the end of a
    * session (`coordination.ts`), but without a SESSION_END record. Ok, also where nothing is left; a write
    * refusal; INVALID_ARGUMENT: it is a session of this engine that is there.
    */

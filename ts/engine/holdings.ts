@@ -19,6 +19,8 @@ export class Holdings {
   readonly waitDeadlines = new Deadlines<Wait>(this.sequence);
   /** Locks that could not be settled, in the order in which that was found. */
   readonly unsettled = new Set<Lock>();
+  /** Sessions that have more to end than one step may, in the order in which their ends began. */
+  readonly ending = new Set<Session>();
 
   constructor(readonly keyspace: Keyspace) {}
 
@@ -31,7 +33,15 @@ export class Holdings {
   removeSession(session: Session): void {
     if (!session.isGuest) this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
     this.sessionDeadlines.remove(session);
+    this.ending.delete(session);
     this.sessions.remove(session);
+  }
+
+  /** A session has ended, and what is left of it is a guest's until later steps have ended that. */
+  leaveEnding(session: Session): void {
+    if (!session.isGuest) this.makeGuest(session);
+    session.isEnding = true;
+    this.ending.add(session);
   }
 
   /** The session of this id; where it is not known it becomes a guest. */
@@ -53,6 +63,8 @@ export class Holdings {
   /** A guest has got a record. */
   makeOwn(guest: Session): void {
     this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
+    guest.isEnding = false;
+    this.ending.delete(guest);
     this.sessions.makeOwn(guest);
   }
 
@@ -88,16 +100,16 @@ export class Holdings {
     this.holdDeadlines.remove(hold);
   }
 
-  /** Removes all holds of a session, which are of these locks: at once, since a lock may have many others. */
-  removeHoldsOf(session: Session, locks: Iterable<Lock>): void {
-    for (const hold of session.holds) {
+  /** Removes holds of a session, which are of these locks: at once, since a lock may have many others. */
+  removeHoldsOf(session: Session, holds: Iterable<Hold>, locks: Iterable<Lock>): void {
+    for (const hold of holds) {
       hold.isEnded = true;
       this.locks.holds--;
       this.keyspace.memoryBytes -= holdBytes(hold.lock.bytes.length);
       this.holdDeadlines.remove(hold);
+      session.dropHold(hold);
     }
     for (const lock of locks) lock.removeEnded();
-    session.dropHolds();
   }
 
   addWait(wait: Wait): void {

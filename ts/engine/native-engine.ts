@@ -9,7 +9,6 @@ import {
   ROUTING_STATES,
   ROUTING_VERSION,
   ROUTING_WORKERS,
-  WORKER_SERVING,
 } from '../shared/layout.js';
 import { HEADER_BYTES, OPERATION_BYTES, PROTOCOL_VERSION, RESULT_BYTES } from '../wire/layout.js';
 import {
@@ -123,7 +122,6 @@ export const ADDON_ABI = [
   ROUTING_STATES,
   ROUTING_OWNERS,
   ROUTING_BYTES,
-  WORKER_SERVING,
   FORWARD_HEAD_BYTES,
 ].join(' ');
 

@@ -1,5 +1,5 @@
 // Whose an operation is, where several engines share the partitions: this one's, or that of another worker to
-// which it is forwarded or which does not serve. The rules are in `workers.ts`.
+// which it is forwarded. The rules are in `workers.ts`.
 
 import { RoutingReader } from '../shared/routing-table.js';
 import type { Columns } from '../wire/columns.js';
@@ -17,7 +17,7 @@ import { Operation } from './operation.js';
 export const HERE = 0;
 /** Another worker does: it has no result here. */
 export const FORWARDED = 1;
-/** Nobody does: its worker does not serve, or the frame has been forwarded already. */
+/** Nobody does: it is another worker's, and the frame has been forwarded already. */
 export const UNAVAILABLE = 2;
 
 export class Router {
@@ -93,7 +93,7 @@ export class Router {
       const worker = this.workerOf(frame, session);
       workers[index] = worker;
       if (worker === routing.worker) places[index] = HERE;
-      else places[index] = isForwarded || !table.isServing(worker) ? UNAVAILABLE : FORWARDED;
+      else places[index] = isForwarded ? UNAVAILABLE : FORWARDED;
     }
     if (first === 0) forwards.write(frame, columns, places, workers);
   }

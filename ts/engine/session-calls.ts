@@ -73,8 +73,7 @@ export function admitSession(holdings: Holdings, router: Router | undefined, id:
   if (!isId(id)) return Status.InvalidArgument;
   const isOwn = router?.isOwn(holdings.partitionOfSession(id)) ?? true;
   if (isOwn) return Status.InvalidArgument;
-  holdings.admit(id);
-  return Status.Ok;
+  return holdings.admit(id).isEnding ? Status.SessionUnknown : Status.Ok;
 }
 
 /** Ends a guest with all that it has here. */
@@ -88,7 +87,8 @@ export function endGuest(
   if (session === undefined) return Status.Ok;
   if (!session.isGuest) return Status.InvalidArgument;
   if (effects.refusesWrites) return effects.writeRefusal;
-  settling.endSession(session);
+  if (session.isEnding) effects.isLeft = true;
+  else settling.endSession(session);
   return Status.Ok;
 }
 

@@ -15,6 +15,8 @@ const NO_DIGEST = new Uint8Array(0);
 export class Session implements Timed {
   /** Known without a record of its own (`workers.ts`): it is never due, and costs no memory. */
   isGuest = false;
+  /** A guest whose end has begun and goes on in the next calls: for operations it is not there. */
+  isEnding = false;
   /** In order of grant. */
   readonly holds = new Set<Hold>();
   /** In the order in which they began. */
@@ -66,11 +68,6 @@ export class Session implements Timed {
 
   dropHold(hold: Hold): void {
     if (this.holds.delete(hold)) this.holdEndBytes -= hold.endBytes;
-  }
-
-  dropHolds(): void {
-    this.holds.clear();
-    this.holdEndBytes = 0;
   }
 }
 

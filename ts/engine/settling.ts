@@ -122,6 +122,16 @@ export class Settling {
     this.settleAll(this.ceaseSession(session));
   }
 
+  /** Takes the next step of an end that an earlier call has begun: the first of a call, so that it has room. */
+  goOnEnding(): void {
+    const { ending } = this.holdings;
+    for (const session of ending) {
+      this.endSession(session);
+      break;
+    }
+    if (ending.size > 0) this.effects.isLeft = true;
+  }
+
   /** Grants the waits of a lock as far as they fit, or notes that it is to be done later. */
   settle(lock: Lock): void {
     this.settleAll([lock]);
@@ -204,29 +214,51 @@ export class Settling {
     this.counters[at] = (this.counters[at] as number) + 1;
   }
 
-  /** All of the end of a session but the settling. The locks that it freed. */
+  /** All of a step of the end of a session but the settling. The locks that it freed. */
   private ceaseSession(session: Session): Set<Lock> {
     const { effects, holdings, notices } = this;
     const { id, partition } = session;
-    const freed = new Set<Lock>();
     if (!session.isGuest) {
       effects.recordOther(RECORD_SESSION_END, partition, Buffer.from(sessionText(id)));
     }
-    for (const handle of holdings.keyspace.ephemerals.handlesOf(id)) {
+    const { freed, isAll } = this.endBelongings(session);
+    if (!session.isEnding) {
+      for (const wait of session.waits) {
+        holdings.removeWait(wait);
+        freed.add(wait.lock);
+      }
+      notices.sessionEnded(id);
+    }
+    if (isAll) {
+      holdings.removeSession(session);
+    } else {
+      holdings.leaveEnding(session);
+      effects.isLeft = true;
+    }
+    return freed;
+  }
+
+  /** Ends keys and holds of a session, as many as one step may. The locks that this freed. */
+  private endBelongings(session: Session): { freed: Set<Lock>; isAll: boolean } {
+    const { effects, holdings } = this;
+    const { entries, ephemerals } = holdings.keyspace;
+    const freed = new Set<Lock>();
+    const ended: Hold[] = [];
+    let bytesLeft = SESSION_END_BYTES_MAX;
+    for (const handle of ephemerals.handlesOf(session.id)) {
+      bytesLeft -= recordBytes(entries.keyLength(handle), 0);
+      if (bytesLeft < 0) break;
       effects.removeKey(handle, RECORD_EXPIRE);
     }
     for (const hold of session.holds) {
+      bytesLeft -= hold.endBytes;
+      if (bytesLeft < 0) break;
       effects.recordOther(RECORD_HOLD_END, hold.lock.partition, holdKey(hold));
+      ended.push(hold);
       freed.add(hold.lock);
     }
-    holdings.removeHoldsOf(session, freed);
-    for (const wait of session.waits) {
-      holdings.removeWait(wait);
-      freed.add(wait.lock);
-    }
-    holdings.removeSession(session);
-    notices.sessionEnded(id);
-    return freed;
+    holdings.removeHoldsOf(session, ended, freed);
+    return { freed, isAll: bytesLeft >= 0 };
   }
 
   private addHold(

@@ -183,6 +183,8 @@ class TsEngine implements Engine {
       dataAt = operation.valueEnd;
     }
 
+    // The same call comes again, and leaves them then.
+    if (next === 0) this.forwardWriter.clear();
     outcome[OUTCOME_NEXT] = next;
     outcome[OUTCOME_COUNT] = count;
     this.finish();
@@ -362,7 +364,7 @@ class TsEngine implements Engine {
     return status === NO_RESULT || (status !== NO_ROOM && this.count(status));
   }
 
-  /** Answers an operation that no worker executes at present. False where the reply has no room left. */
+  /** Answers an operation that was forwarded here and is another worker's. False where the reply has no room left. */
   private answerUnavailable(): boolean {
     return this.replyWriter.resultRoom >= 1 && this.end(Status.Unavailable);
   }

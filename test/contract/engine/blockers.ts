@@ -42,8 +42,7 @@ export function blockersContract(create: CreateEngine): void {
         `3#7 waits for 2 at a since ${start + 5}`,
       ]);
       expect(d.blockers(5, 4)).toEqual([
-        `5#3 waits for 1 at a since ${start + 10}`,
-        `5#3 waits for 2 at a since ${start + 10}`,
+        // 3 is a barrier: it waits for the holders itself.
         `5#3 waits behind 3 at a since ${start + 10}`,
         `5#3 waits behind 4 at a since ${start + 10}`,
         // Shared beside shared: only the exclusive one before it.
@@ -55,14 +54,17 @@ export function blockersContract(create: CreateEngine): void {
 
     it('are each named once a wait, as holder where they are both', () => {
       const d = agent(3);
-      d.as(1, lock('a', { id: 1, shared: true }), lock('a', { id: 2, shared: true }));
-      d.as(1, waitFor('a', 3));
-      d.as(2, waitFor('a', 4), waitFor('a', 5));
-      expect(d.blockers(2).map((each) => each.replace(/ since.*/, ''))).toEqual([
-        '2#4 waits for 1 at a',
-        '2#5 waits for 1 at a',
+      d.as(2, lock('a', { id: 1, shared: true }), lock('a', { id: 2, shared: true }));
+      d.as(2, waitFor('a', 3));
+      d.as(1, waitFor('a', 4), waitFor('a', 5));
+      expect(d.blockers(1).map((each) => each.replace(/ since.*/, ''))).toEqual([
+        '1#4 waits for 2 at a',
+        '1#5 waits for 2 at a',
       ]);
-      expect(d.blockers(1)).toEqual([]);
+      expect(d.blockers(2)).toEqual([]);
+      // Behind a barrier, which waits for the holder itself.
+      d.as(3, waitFor('a', 6));
+      expect(d.blockers(3)).toEqual([`3#6 waits behind 1 at a since ${d.now}`]);
     });
 
     it('of an upgrade are all other holds', () => {
@@ -88,6 +90,53 @@ export function blockersContract(create: CreateEngine): void {
       expect(d.blockers(4).map((each) => each.replace(/ since.*/, ''))).toEqual([
         '4#1 waits behind 3 at a',
       ]);
+    });
+
+    it('are, of a long queue, only the wait before each', () => {
+      const count = 300;
+      const d = agent(count);
+      d.as(1, lock('a'));
+      for (let id = 2; id <= count; id++) {
+        d.now++;
+        d.as(id, waitFor('a', 1));
+      }
+      const sessions = Array.from({ length: count }, (_, at) => at + 1);
+      const found = d.blockers(...sessions).map((each) => each.replace(/ since.*/, ''));
+      expect(found).toEqual([
+        '2#1 waits for 1 at a',
+        ...sessions.slice(2).map((id) => `${id}#1 waits behind ${id - 1} at a`),
+      ]);
+    });
+
+    it('have no barrier in waits of the same session, as old ones of higher sessions, shared ones, or upgrades', () => {
+      const d = agent(6);
+      const [mine] = d.as(1, lock('a', { id: 1, shared: true })).results;
+      d.as(2, lock('a', { id: 1, shared: true }));
+      d.as(4, waitFor('a', 1));
+      d.as(3, waitFor('a', 1));
+      d.now++;
+      d.as(4, waitFor('a', 2));
+      d.now++;
+      d.as(5, waitFor('a', 1, { shared: true }));
+      d.now++;
+      d.as(4, waitFor('a', 3));
+      d.as(1, waitFor('a', 9, { upgrade: mine!.revision }));
+      d.now++;
+      d.as(6, waitFor('a', 1));
+      const brief = (session: number) =>
+        d.blockers(session).map((each) => each.replace(/ at a since.*/, ''));
+      expect(brief(4)).toEqual([
+        '4#1 waits for 1',
+        '4#1 waits for 2',
+        // Its own waits are none.
+        '4#2 waits behind 3',
+        '4#3 waits behind 3',
+        '4#3 waits behind 5',
+      ]);
+      expect(brief(3)).toEqual(['3#1 waits for 1', '3#1 waits for 2', '3#1 waits behind 4']);
+      expect(brief(5)).toEqual(['5#1 waits behind 4']);
+      expect(brief(6)).toEqual(['6#1 waits behind 4']);
+      expect(brief(1)).toEqual(['1#9 waits for 2']);
     });
 
     it('are the bytes of the layout', () => {
@@ -120,7 +169,8 @@ export function blockersContract(create: CreateEngine): void {
       const name = n.key(0, 'x'.repeat(900));
       const count = Math.floor(Math.sqrt((2 * NOTICES_BYTES) / 960)) + 2;
       const ids = Array.from({ length: count }, (_, at) => n.session(1, at));
-      for (const id of ids) {
+      // The higher sessions first, in one millisecond: there is no barrier between them.
+      for (const id of ids.reverse()) {
         d.engine.admitSession(id);
         d.as(id, waitFor(name, 1));
       }

@@ -141,11 +141,15 @@ export function forwardsContract(create: CreateEngine): void {
     it('are in one call where nothing is left to do here', () => {
       const n = node(2);
       const operations = Array.from({ length: OPERATIONS_PER_FRAME_MAX }, () => get(n.key(1)));
-      expect(n.at(0).run(...operations).replies).toHaveLength(1);
-      n.setServing(1, false);
-      const { replies, results } = n.at(0).run(...operations);
-      expect(replies).toHaveLength(OPERATIONS_PER_FRAME_MAX / RESULTS_PER_REPLY_MAX);
-      expect(results.every(({ status }) => status === 'UNAVAILABLE')).toBe(true);
+      for (const isServing of [true, false]) {
+        n.setServing(1, isServing);
+        const { replies, forwards } = n.at(0).run(...operations);
+        expect(replies).toHaveLength(1);
+        expect(forwards).toMatchObject([{ worker: 1 }]);
+      }
+      const forwarded = n.at(0).frame(encodeRequest(operations), 0, true);
+      expect(forwarded.replies).toHaveLength(OPERATIONS_PER_FRAME_MAX / RESULTS_PER_REPLY_MAX);
+      expect(forwarded.results.every(({ status }) => status === 'UNAVAILABLE')).toBe(true);
     });
 
     it('of the largest frame have room', () => {

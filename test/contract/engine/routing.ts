@@ -1,10 +1,11 @@
 // Whose an operation is, where three engines share the partitions.
 
 import { describe, expect, it } from 'vitest';
-import { INPUT_DURABLE, OUTCOME_GATE } from '../../../ts/engine/engine.js';
+import { INPUT_DURABLE, OUTCOME_GATE, OUTCOME_NEXT } from '../../../ts/engine/engine.js';
 import { WORKER_DOWN, WORKER_STARTING, WORKER_STOPPING } from '../../../ts/shared/layout.js';
 import { OperationCode } from '../../../ts/wire/generated/rondo/wire/operation-code.js';
 import { FLAG_WATCH_PREFIX } from '../../../ts/wire/layout.js';
+import { RESULTS_PER_REPLY_MAX } from '../../../ts/wire/limits.js';
 import { Status } from '../../../ts/wire/status.js';
 import {
   cancelLock,
@@ -19,6 +20,7 @@ import {
   watch,
   withId,
 } from '../../drive/coordination.js';
+import { decodeReply } from '../../drive/drive.js';
 import type { CreateEngine } from '../../drive/engines.js';
 import {
   bytes,
@@ -197,12 +199,12 @@ export function routingContract(create: CreateEngine): void {
     });
   });
 
-  describe('an operation of a worker that does not serve', () => {
+  describe('the state of a worker', () => {
     it.each([
       ['is starting', WORKER_STARTING],
       ['is stopping', WORKER_STOPPING],
       ['is down', WORKER_DOWN],
-    ])('that %s is unavailable, and the others go on', (_name, state) => {
+    ])('that %s is not looked at: what is its is left to it', (_name, state) => {
       const n = node(3);
       setState(n.table, 1, state);
       const d = n.at(0);
@@ -213,23 +215,48 @@ export function routingContract(create: CreateEngine): void {
         { ...scan(''), ttlMs: 2 },
         { code: 99, key: bytes(n.key(1)) },
       );
-      expect(outcome.results).toMatchObject(
-        [1, 3, 4].map((id) => ({ id, status: 'UNAVAILABLE', revision: 0, ttlMs: 0, count: 0 })),
-      );
-      expect(outcome.forwards).toMatchObject([{ worker: 2, operations: [{ id: 2 }] }]);
+      expect(outcome.results).toEqual([]);
+      expect(outcome.forwards).toMatchObject([
+        { worker: 1, operations: [{ id: 1 }, { id: 3 }, { id: 4 }] },
+        { worker: 2, operations: [{ id: 2 }] },
+      ]);
       expect(d.figure(OUTCOME_GATE)).toBe(0);
-      const counted = [OperationCode.Put, OperationCode.Scan, 0];
-      expect(counted.map((code) => d.counted(code, Status.Unavailable))).toEqual([1, 1, 1]);
-      expect(d.engine.counters.reduce((sum, one) => sum + one)).toBe(3);
-      n.setServing(1, true);
-      expect(d.run(put(n.key(1), 'v')).forwards).toHaveLength(1);
+      expect(d.engine.counters.reduce((sum, one) => sum + one)).toBe(0);
     });
 
-    it('but this one serves, whatever the table says', () => {
+    it('is not that of this one either', () => {
       const n = node(2);
       setState(n.table, 0, WORKER_STARTING);
       expect(n.at(0).status(put(n.key(0), 'v'))).toBe('OK');
     });
+
+    it.each([true, false])(
+      'may change between the calls for a frame, to serving %s: each operation has one place',
+      (isServing) => {
+        const n = node(2);
+        const count = 6 * RESULTS_PER_REPLY_MAX;
+        const operations = Array.from({ length: count }, (_, at) =>
+          withId(at, get(n.key(at % 2, `${at % 7}`))),
+        );
+        const d = n.at(0);
+        const frame = encodeRequest(operations);
+        n.setServing(1, !isServing);
+        const seen: number[] = [];
+        for (let next = 0; next < count; ) {
+          const length = d.engine.execute(frame, next, d.now);
+          seen.push(...decodeReply(d.engine.reply.subarray(0, length)).map(({ id }) => id));
+          const forwarded = d.forwards().flatMap((entry) => entry.operations.map(({ id }) => id));
+          expect(forwarded).toHaveLength(next === 0 ? count / 2 : 0);
+          seen.push(...forwarded);
+          expect(d.figure(OUTCOME_NEXT)).toBeGreaterThan(next);
+          next = d.figure(OUTCOME_NEXT);
+          n.setServing(1, isServing);
+          // Another frame comes in between, and with it a look at the table.
+          d.run(get(n.key(1)));
+        }
+        expect(seen.sort((left, right) => left - right)).toEqual(operations.map((_, at) => at));
+      },
+    );
   });
 
   describe('a frame that was forwarded', () => {

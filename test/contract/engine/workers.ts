@@ -188,6 +188,21 @@ export function workersContract(create: CreateEngine): void {
       }
     });
 
+    it('answer each operation once while one of them is not there', () => {
+      const n = node(count);
+      n.setServing(1, false);
+      const puts = Array.from({ length: 3 * count }, (_, at) =>
+        put(n.key(at % count, `${at}`), 'v'),
+      );
+      const { results } = n.run(0, 0, ...puts);
+      expect(results.map(({ id, status }) => `${id} ${status}`)).toEqual(
+        puts.map((_, at) => `${at + 1} ${at % count === 1 ? 'UNAVAILABLE' : 'OK'}`),
+      );
+      expect(n.drives.map(({ keys }) => keys)).toEqual(n.drives.map((_, at) => (at === 1 ? 0 : 3)));
+      n.setServing(1, true);
+      expect(answers(n.run(0, 0, ...puts)).every((answer) => answer.startsWith('OK'))).toBe(true);
+    });
+
     it('scan and list the share of the worker that is named', () => {
       const n = node(count);
       const session = n.session(1);
