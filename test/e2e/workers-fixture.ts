@@ -9,7 +9,7 @@ import { defaultSettings } from '../../node/config/config.js';
 import type { Settings } from '../../node/config/settings.js';
 import { createLoggerTo } from '../../node/logger.js';
 import { type Server, startServer } from '../../node/server.js';
-import type { WelcomeFrame } from '../../ts/wire/hello.js';
+import type { HelloFrame, WelcomeFrame } from '../../ts/wire/hello.js';
 import { decodeRouting, type Routing } from '../../ts/wire/routing.js';
 import { type LogEntry, RawClient, tick } from './server-fixture.js';
 
@@ -40,11 +40,19 @@ export class Workers {
   }
 
   /** At the port that clients know, or at that of a worker. */
-  async connect(port = this.server.port): Promise<{ client: RawClient; welcome: WelcomeFrame }> {
+  connect(port = this.server.port): Promise<{ client: RawClient; welcome: WelcomeFrame }> {
+    return this.greet(port, {});
+  }
+
+  /** With a hello of these fields. */
+  async greet(
+    port = this.server.port,
+    hello: Partial<HelloFrame>,
+  ): Promise<{ client: RawClient; welcome: WelcomeFrame }> {
     const client = new RawClient(`ws://127.0.0.1:${port}`, {});
     this.clients.push(client);
     await client.opened;
-    return { client, welcome: await client.helloWith({}) };
+    return { client, welcome: await client.helloWith(hello) };
   }
 
   async routing(): Promise<Routing> {

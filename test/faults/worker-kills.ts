@@ -107,6 +107,7 @@ export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
 
     /** Asks a worker that lives, one call at a time, by a client that routes. */
     const probe = connect({ url, session: false, retry: { delayMsMax: 200 }, timeoutMs: 60_000 });
+    let probeAt: number | undefined;
     const probing = (async () => {
       for (let call = 0; isRunning; call++) {
         const key = `probe/${call % 64}`;
@@ -125,7 +126,8 @@ export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
         } catch (error) {
           const { code, message } = error as RondoError;
           const isWhole = (present as unknown) === 'all' || (away as unknown) === 'all';
-          const isDead = workerOf(key) === away;
+          // Or it went by way of the dead one.
+          const isDead = workerOf(key) === away || probeAt === away;
           if (!isWhole && !isDead) faults.push(`probe, worker ${away} away: ${code}: ${message}`);
         }
         await sleep(2);
@@ -152,6 +154,7 @@ export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
         killed.nodes++;
       } else {
         firstAt = clients.map((client) => client.worker);
+        probeAt = probe.welcome?.worker;
         away = random.below(workers);
         node.killWorker(away);
         await until(() => node.restarts > restarts || node.fate() !== undefined);

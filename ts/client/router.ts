@@ -86,13 +86,12 @@ export class Router implements ConnectionOwner, LaneHost {
 
   /** The lane that takes calls for a worker; undefined: they go over the first connection. */
   private laneOf(worker: number): Lane | undefined {
-    if (worker === this.here || this.options.isSingle) return undefined;
     let lane = this.lanes.get(worker);
     if (lane === undefined) {
-      const { routes, session } = this;
-      if (routes?.workers[worker] === undefined || this.intake.refusal !== undefined)
-        return undefined;
-      lane = new Lane(worker, this.options, this.intake, session, this);
+      const { routes, intake } = this;
+      if (worker === this.here || this.options.isSingle) return undefined;
+      if (routes?.workers[worker] === undefined || intake.refusal !== undefined) return undefined;
+      lane = new Lane(worker, this.options, intake, this.session, this);
       lane.dispatcher.pushes = this.watcher;
       this.lanes.set(worker, lane);
       lane.open();
@@ -102,8 +101,7 @@ export class Router implements ConnectionOwner, LaneHost {
 
   /** Whether the session's worker can be reached. */
   get isConnected(): boolean {
-    if (this.dispatcher.isConnected) return true;
-    return this.homeLane?.dispatcher.isConnected === true;
+    return this.dispatcher.isConnected || this.homeLane?.dispatcher.isConnected === true;
   }
 
   /**
@@ -210,9 +208,9 @@ export class Router implements ConnectionOwner, LaneHost {
       this.routes = isSeveral ? new Routes(routing) : undefined;
     }
     this.here = isSeveral ? welcome.worker : 0;
-    // The node keeps one connection of this client to each worker, the newest.
+    // Of a session the node keeps one connection to each worker, the newest; without one a lane goes on.
     const lane = this.lanes.get(this.here);
-    if (lane !== undefined) drop(lane);
+    if (lane !== undefined && this.session.isWanted) drop(lane);
     this.greeted(this.connection, welcome, resumed);
     this.dispatcher.takeOver(moved);
     if (!isSame) this.reroute();
