@@ -1,12 +1,15 @@
 // What is left of a frame whose answers fill more than one reply, and the frames that came behind it.
 // Such a frame goes on in later turns of the event loop, one reply a turn, so that it neither keeps
 // other connections waiting nor outruns a peer that does read. Frames that come before the welcome has
-// left wait here as well.
+// left, or before the session of a channel is known here, wait here as well.
 
 import { Status } from '../ts/wire/status.js';
 import type { Clock } from './clock.js';
 import type { Peer } from './connection.js';
 import { SEND_PAUSE_BYTES } from './limits.js';
+
+/** In place of the operation to go on with: the frame is done. Not 0, with which a frame may have to begin again. */
+export const FRAME_DONE = -1;
 
 export class Backlog {
   /** A turn of it is on its way. */
@@ -17,7 +20,7 @@ export class Backlog {
   private bytes = 0;
 
   constructor(
-    /** Nothing is executed: the peer has not been sent its welcome. */
+    /** Nothing is executed: the peer has not been sent its welcome, or its session is not known. */
     public isBlocked: boolean,
   ) {}
 
@@ -33,10 +36,16 @@ export class Backlog {
     return this.bytes;
   }
 
-  /** The first frame goes on with operation `next`; 0: it is done. */
+  /** All frames, which are not kept any more. */
+  takeAll(): ArrayBuffer[] {
+    this.bytes = 0;
+    return this.frames.splice(0);
+  }
+
+  /** The first frame goes on with operation `next`, or is FRAME_DONE. */
   goOn(next: number): void {
-    this.next = next;
-    if (next === 0) this.bytes -= this.frames.shift()?.byteLength ?? 0;
+    this.next = Math.max(next, 0);
+    if (next === FRAME_DONE) this.bytes -= this.frames.shift()?.byteLength ?? 0;
   }
 }
 
@@ -44,9 +53,9 @@ export interface BacklogOptions {
   readonly clock: Clock;
   /** Bytes of frames that may wait of one connection. */
   readonly bytesMax: number;
-  /** False: frames are not executed any more. */
-  readonly isExecuting: () => boolean;
-  /** Executes up to one reply. Returns the operation to go on with; 0: the frame is done. */
+  /** False: frames of this peer are not executed any more. */
+  readonly isExecuting: (peer: Peer) => boolean;
+  /** Executes up to one reply. Returns the operation to go on with, or FRAME_DONE. */
   readonly execute: (peer: Peer, frame: ArrayBuffer, first: number) => number;
   readonly refuse: (peer: Peer, status: Status) => void;
 }
@@ -83,6 +92,13 @@ export class Backlogs {
     else this.schedule(peer);
   }
 
+  /** Gives up all frames of a peer that `block` has kept. */
+  drop(peer: Peer, each: (frame: Uint8Array) => void): void {
+    const { backlog } = peer.data;
+    peer.data.backlog = undefined;
+    for (const frame of backlog?.takeAll() ?? []) each(new Uint8Array(frame));
+  }
+
   /** Has a peer's backlog, if there is one, go on in a later turn. */
   schedule(peer: Peer): void {
     const { backlog } = peer.data;
@@ -99,7 +115,7 @@ export class Backlogs {
   private resume(peer: Peer): void {
     const { backlog } = peer.data;
     if (backlog?.frame === undefined || backlog.isBlocked) return;
-    if (!peer.isOpen || !this.options.isExecuting()) return;
+    if (!peer.isOpen || !this.options.isExecuting(peer)) return;
     backlog.goOn(this.options.execute(peer, backlog.frame, backlog.next));
     if (backlog.frame === undefined) peer.data.backlog = undefined;
     else this.schedule(peer);

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Backlog } from './backlog.js';
 import type { Timer } from './clock.js';
+import type { Outgoing } from './links/forwarder.js';
 import { type Connection, isProtocolViolation } from './transport/transport.js';
 import type { WatchedPeer } from './watch/watch.js';
 
@@ -33,6 +34,12 @@ export class ConnectionState {
   sessionDigest: Uint8Array | undefined;
   /** It has sent nothing since it resumed its session, so that it may not know that it has. */
   isUnheard = false;
+  /** 1: its socket is at another worker, which forwards its frames; see `links/link-peer.ts`. */
+  forwarded = 0;
+  /** Its channels to other workers; undefined where nothing was forwarded yet. */
+  outgoing: Outgoing | undefined;
+  /** Version of the routing table that it was told. */
+  routingVersion = 0;
   /** Its watches, and what they are owed; undefined where it never had one. */
   watching: WatchedPeer | undefined;
 

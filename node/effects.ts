@@ -17,14 +17,18 @@ import {
   OUTCOME_RECORD_BYTES,
 } from '../ts/engine/engine.js';
 import { OperationCode } from '../ts/wire/generated/rondo/wire/operation-code.js';
-import { Status } from '../ts/wire/status.js';
+import { STATUS_COUNT, Status } from '../ts/wire/status.js';
 import { describe, type Peer, type Send } from './connection.js';
 import type { Counters } from './counters.js';
 import type { Gate } from './gate.js';
 import { Notices } from './notices.js';
 import { ReplyViews } from './reply-views.js';
+import type { SessionHomes } from './session-homes.js';
 import type { SessionRegistry } from './session-registry.js';
 import type { Watches, WatchRequest } from './watch/watches.js';
+
+/** Where an engine counts the sessions that their clients have ended. */
+const ENDS_ASKED = OperationCode.EndSession * STATUS_COUNT + Status.Ok;
 
 export interface EffectsOptions {
   readonly engine: Engine;
@@ -39,6 +43,10 @@ export interface EffectsOptions {
   readonly logger: Logger;
   readonly send: Send;
   readonly refuse: (peer: Peer, status: Status) => void;
+  /** Closes as `refuse` does, where the client asked for it. */
+  readonly dismiss: (peer: Peer, status: Status) => void;
+  /** Where there are several workers: the part that speaks with the others about sessions. */
+  readonly homes: () => Pick<SessionHomes, 'isHome' | 'onEnded'> | undefined;
   /** Work is due that had no room in the call. */
   readonly onMore: () => void;
 }
@@ -46,6 +54,8 @@ export interface EffectsOptions {
 export class Effects {
   private readonly notices: Notices;
   private readonly records: ReplyViews;
+  /** Sessions that clients have ended, as far as their ends were seen to. */
+  private asked: number;
   /** The sum of all revisions after the last call that made records. */
   private position = 0;
 
@@ -53,6 +63,7 @@ export class Effects {
     const { engine, partitions } = options;
     this.notices = new Notices(engine);
     this.records = new ReplyViews(engine.records);
+    this.asked = engine.counters[ENDS_ASKED] as number;
     for (let partition = 0; partition < partitions; partition++) {
       this.position += engine.revisionOf(partition);
     }
@@ -100,6 +111,27 @@ export class Effects {
     else gate.after(engine.outcome[OUTCOME_APPEND] as number, peer, operations, action);
   }
 
+  /** The same for what concerns no connection. */
+  afterAll(action: () => void): void {
+    const { engine, gate } = this.options;
+    if (gate === undefined) action();
+    else gate.after(engine.outcome[OUTCOME_APPEND] as number, undefined, 0, action);
+  }
+
+  /**
+   * Closes the connections of a session that has ended, when the newest append is durable. `isAsked`: its client
+   * has ended it.
+   */
+  disconnect(session: number, isAsked: boolean): void {
+    const { registry, logger, refuse, dismiss } = this.options;
+    const peers = registry.end(session);
+    const text = isAsked ? 'session ended by its client' : 'session ended';
+    const fields = { event: 'session_ended', session: sessionText(session) };
+    logger.debug({ ...fields, ...(peers[0] && describe(peers[0])) }, text);
+    const close = isAsked ? dismiss : refuse;
+    for (const peer of peers) this.after(peer, 0, () => close(peer, Status.SessionUnknown));
+  }
+
   private tellNotices(peer: Peer | undefined): void {
     const { engine, gate, registry, send } = this.options;
     const append = engine.outcome[OUTCOME_APPEND] as number;
@@ -111,22 +143,22 @@ export class Effects {
         if (gate === undefined) send(waiting, frame, answers);
         else gate.hold(append, waiting, frame, answers, true);
       },
-      onSessionEnded: (session) => this.endSession(session),
+      onSessionEnded: (session) => this.endSession(session, peer),
       onRequest: (code, request) => {
         if (peer !== undefined) this.request(peer, code, request, append, position);
       },
     });
   }
 
-  private endSession(session: number): void {
-    const { registry, logger, refuse } = this.options;
-    const peer = registry.end(session);
-    const fields = peer === undefined ? {} : describe(peer);
-    logger.debug(
-      { event: 'session_ended', session: sessionText(session), ...fields },
-      'session ended',
-    );
-    if (peer !== undefined) this.after(peer, 0, () => refuse(peer, Status.SessionUnknown));
+  /** `peer`: whose frame it was. Guests end when their home says so, which is seen to there. */
+  private endSession(session: number, peer: Peer | undefined): void {
+    const homes = this.options.homes();
+    if (homes !== undefined && !homes.isHome(session)) return;
+    const asked = this.options.engine.counters[ENDS_ASKED] as number;
+    const isAsked = peer?.data.session === session && asked > this.asked;
+    if (isAsked) this.asked = asked;
+    this.disconnect(session, isAsked);
+    if (homes !== undefined) this.afterAll(() => homes.onEnded(session, isAsked));
   }
 
   private request(

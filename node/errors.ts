@@ -10,6 +10,10 @@ export type NodeErrorCode =
   | 'LISTEN_FAILED'
   | 'TRANSPORT_ABSENT'
   | 'TRANSPORT_BROKEN'
+  /** The thread of a worker has ended, or does not answer. */
+  | 'WORKER_DIED'
+  | 'WORKER_HANGS'
+  | 'FILE_NOT_WRITTEN'
   | 'INVARIANT_BROKEN';
 
 export class NodeError extends Error {

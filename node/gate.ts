@@ -101,7 +101,7 @@ export class Gate {
   }
 
   /** Does what shows `append` once that is durable, behind the replies that wait for it already. */
-  after(append: number, peer: Peer, operations: number, action: () => void): void {
+  after(append: number, peer: Peer | undefined, operations: number, action: () => void): void {
     if (!this.mustWait(append)) {
       action();
     } else {

@@ -14,7 +14,8 @@ interface Chunk {
 }
 
 interface HeldReply {
-  readonly peer: Peer;
+  /** Undefined: an action that concerns none. */
+  readonly peer: Peer | undefined;
   readonly bytes: Uint8Array;
   /** Operations that it answers. */
   readonly operations: number;
@@ -52,8 +53,8 @@ export class HeldReplies {
     this.enqueue(append, { peer, bytes, operations, chunk, action: undefined, next: undefined });
   }
 
-  /** Keeps an action that concerns a peer, as an answer to so many operations, until `append` is released. */
-  holdAction(append: number, peer: Peer, operations: number, action: () => void): void {
+  /** Keeps an action, which may concern a peer as an answer to so many operations, until `append` is released. */
+  holdAction(append: number, peer: Peer | undefined, operations: number, action: () => void): void {
     const held = { peer, bytes: NO_BYTES, operations, chunk: undefined, action, next: undefined };
     this.enqueue(append, held);
   }
@@ -68,6 +69,7 @@ export class HeldReplies {
     slot.last = held;
     this.bytes += bytes.length;
     this.count++;
+    if (peer === undefined) return;
     peer.data.held += operations;
     peer.data.heldBytes += bytes.length;
   }
@@ -88,10 +90,12 @@ export class HeldReplies {
         const { peer, bytes, operations, chunk, action } = held;
         this.bytes -= bytes.length;
         this.count--;
-        peer.data.held -= operations;
-        peer.data.heldBytes -= bytes.length;
+        if (peer !== undefined) {
+          peer.data.held -= operations;
+          peer.data.heldBytes -= bytes.length;
+        }
         if (action !== undefined) action();
-        else send(peer, bytes, operations);
+        else if (peer !== undefined) send(peer, bytes, operations);
         if (chunk !== undefined) this.free(chunk);
       }
     }

@@ -2,7 +2,7 @@
 
 import { decodeHello, type HelloFrame } from '../ts/wire/hello.js';
 import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
-import { HELLO_BYTES_MAX } from '../ts/wire/limits.js';
+import { HELLO_BYTES_MAX, INTEGER_LIMIT } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
 import type { Tokens } from './config/tokens.js';
 
@@ -27,6 +27,8 @@ export function judgeHello(
   }
   const hello = decodeHello(message);
   if (!hello) return { status: Status.HelloRequired, hello };
+  // From there on are the groups of connections that name none.
+  if (hello.group >= INTEGER_LIMIT) return { status: Status.HelloRequired, hello };
   if (hello.protocol !== PROTOCOL_VERSION) return { status: Status.ProtocolMismatch, hello };
   if (tokens && !tokens.acceptsHeader(authorization) && !tokens.accepts(hello.token)) {
     return { status: Status.Unauthenticated, hello };

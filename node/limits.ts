@@ -33,6 +33,14 @@ export const CONNECTIONS_MAX_DEFAULT = 16_384;
 export const SESSIONS_MAX_DEFAULT = 65_536;
 /** Times that the id of a new session is drawn; one that is in use has odds of 2^-37 and less. */
 export const SESSION_DRAWS_MAX = 4;
+/** Times that it is drawn until its partition is this worker's, which may have few of very many. */
+export const SESSION_HOME_DRAWS_MAX = 16_384;
+/** Milliseconds until the end of a guest is tried again that was refused as a write. */
+export const GUEST_END_RETRY_MS = 500;
+/** Guests that are ended in one turn, of those that a start finds or that were refused before. */
+export const GUEST_ENDS_PER_TURN = 64;
+/** Sessions in one message that asks their home whether they are there. */
+export const SESSIONS_PER_CHECK = 1024;
 /** Milliseconds from the opening of a connection to its hello. */
 export const HELLO_DEADLINE_MS_DEFAULT = 5_000;
 /** Bytes that a connection may leave unread before it is closed as a slow reader. */
@@ -47,6 +55,9 @@ export const OPERATIONS_OUTSTANDING_MAX_DEFAULT = 65_536;
 export const SEND_PAUSE_BYTES = 1024 * 1024;
 /** Bytes of a reply up to which its view is kept for the next reply of that length. */
 export const REPLY_VIEW_BYTES_MAX = 4096;
+/** Bytes of a frame of another worker up to which the memory that it is copied to is kept, and all that is kept. */
+export const FRAME_BUFFER_BYTES_MAX = 256 * 1024;
+export const FRAME_BUFFERS_KEPT_BYTES_MAX = 2 * 1024 * 1024;
 /** Memory of replies that wait for the log, over all connections; past it writes are refused. */
 export const HELD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that a held reply takes beside its own. */
@@ -106,6 +117,8 @@ export const COMPACTION_RATIO = 1.0;
 /** Milliseconds from a compaction that failed to the next attempt, doubled each time up to the bound. */
 export const COMPACTION_RETRY_MS = 10_000;
 export const COMPACTION_RETRY_MS_MAX = 10 * 60_000;
+/** Bytes of the file WORKERS: more than the most workers and partitions take. */
+export const WORKERS_FILE_BYTES_MAX = 1024 * 1024;
 /** Bytes of batches that are gathered before they are written to a copy of a log. */
 export const LOG_COPY_BUFFER_BYTES = 1024 * 1024;
 /** Times that a backup, or a look at a directory, starts over where a node takes files away meanwhile. */
@@ -149,3 +162,53 @@ export const WATCH_PAGES_HELD_BYTES_MAX = 16 * 1024 * 1024;
 export const WATCH_HEARTBEAT_MS = 3_000;
 /** Steps of that time, among which connections are spread, so that not all are told at once. */
 export const WATCH_HEARTBEAT_STEPS = 20;
+/** Bytes written to a ring after which they are made visible within the turn; otherwise at its end. */
+export const LINK_PUBLISH_BYTES = 32 * 1024;
+/** Messages that are taken from one ring in a turn of the event loop. */
+export const LINK_TURN_MESSAGES = 512;
+/** Milliseconds that a worker waits awake for an answer of another, and how often it does not after that was in vain. */
+export const LINK_SPIN_MS = 0.05;
+export const LINK_SPINS_SKIPPED_MAX = 255;
+/** Milliseconds between two looks whether workers have come or gone, beside those when something comes. */
+export const LINK_LOOK_INTERVAL_MS = 100;
+/** Bytes that wait for room in the ring to a worker; past them operations for it are answered OVERLOADED. */
+export const LINK_WAITING_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes that a channel has on their way to its socket before they count as unread there. */
+export const CHANNEL_WINDOW_BYTES = 256 * 1024;
+/** Bytes that a socket has taken of a channel after which the other side is told. */
+export const CHANNEL_CREDIT_BYTES = 64 * 1024;
+/** Milliseconds that a graceful stop waits for answers from other workers. */
+export const FORWARDS_DEADLINE_MS = 5_000;
+/** Milliseconds between two times that a worker puts its figures into shared memory and shows that it is alive. */
+export const FIGURES_INTERVAL_MS = 100;
+/** Milliseconds between two looks of the supervisor whether all workers are alive. */
+export const HANG_CHECK_MS = 1_000;
+/** Milliseconds without a sign of life of a worker that serves after which the process ends. */
+export const HANG_DEADLINE_MS = 30_000;
+/** Deaths of workers within DEATH_WINDOW_MS with which the process ends. */
+export const DEATHS_MAX = 3;
+export const DEATH_WINDOW_MS = 60_000;
+/** Milliseconds that a worker which has broken down has to close its log and sockets. */
+export const THREAD_END_DEADLINE_MS = 10_000;
+/** Errors that nobody catches while it does so, after which it ends at once. */
+export const THREAD_END_ERRORS_MAX = 100;
+/** Milliseconds after which a thread that has broken down and is still there ends the process. */
+export const THREAD_GONE_DEADLINE_MS = 15_000;
+/** Milliseconds without a sign of life of a worker after which a stop does not wait for it. */
+export const STOP_HANG_DEADLINE_MS = 10_000;
+/** Milliseconds that all workers have for a graceful stop: peers, the log, and what is behind them. */
+export const WORKERS_STOP_DEADLINE_MS = 60_000;
+/** Milliseconds that workers have to close their sockets when the process is to end at once. */
+export const ABANDON_DEADLINE_MS = 1_000;
+/** Times that a free port is looked for that workers can share. */
+export const SHARED_PORT_TRIES_MAX = 4;
+/** Milliseconds that a request waits for a lock until a deadlock through several workers is searched for. */
+export const DEADLOCK_DELAY_MS = 50;
+/** Sessions whose waits are looked at in one turn, for those that have waited so long. */
+export const DEADLOCK_SESSIONS_PER_LOOK_MAX = 1024;
+/** Pairs of a wait and who is waited for that such a turn goes through, about; the rest waits for the next one. */
+export const DEADLOCK_PAIRS_PER_LOOK_MAX = 4096;
+/** Part of its graph that a search fills with those it begins with, about; the rest is for where they lead. */
+export const DEADLOCK_STARTS_FILL_MAX = 1 / 4;
+/** Sessions that a search asks about at a time. */
+export const DEADLOCK_SESSIONS_ASKED_MAX = 64;

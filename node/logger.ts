@@ -1,5 +1,6 @@
 // The node's log: pino, JSON lines on standard error, or the same as text for people.
 
+import { isatty } from 'node:tty';
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Settings } from './config/settings.js';
 
@@ -9,13 +10,15 @@ const COLOURS: Readonly<Record<string, string>> = {
   fatal: '\x1b[31m',
 };
 const COLOUR_END = '\x1b[0m';
+const STDERR = 2;
 
-/** Writes at once, so that the last line before an exit is not lost. */
+/** Writes at once, from any thread, so that the last line before its end is not lost. */
 export function createLogger(settings: Pick<Settings, 'logLevel' | 'logFormat'>): Logger {
   const { logLevel, logFormat } = settings;
-  const isTerminal = process.stderr.isTTY === true;
+  // Not `process.stderr`, which is a pipe to the main thread in every other one.
+  const isTerminal = isatty(STDERR);
   const asText = logFormat === 'text' || (logFormat === 'auto' && isTerminal);
-  const output = destination({ fd: 2, sync: true });
+  const output = destination({ fd: STDERR, sync: true });
   return createLoggerTo(asText ? asTextTo(output, isTerminal) : output, logLevel);
 }
 

@@ -16,6 +16,7 @@ Examples:
   $ rondo lock deploy -- make   run a command while holding a lock
   $ rondo locks                 show who holds and who waits
   $ rondo doctor                check this machine
+  $ rondo ring a b c            show who would have which partition
   $ rondo log verify            check the files of its data directory
   $ rondo backup /backup/monday copy them while the node runs
 
@@ -33,14 +34,17 @@ addDataCommands(program);
 // What a node is made of takes longer to load than a `get` takes to run: it stays out of its way.
 const isDataCommand = program.commands.some((command) => command.name() === process.argv[2]);
 if (!isDataCommand) {
-  const [{ addServeCommand }, { addDoctorCommand }, { addLogCommands }] = await Promise.all([
-    import('./cli/serve.js'),
-    import('./cli/doctor.js'),
-    import('./cli/log-commands.js'),
-  ]);
+  const [{ addServeCommand }, { addDoctorCommand }, { addRingCommand }, { addLogCommands }] =
+    await Promise.all([
+      import('./cli/serve.js'),
+      import('./cli/doctor.js'),
+      import('./cli/ring-command.js'),
+      import('./cli/log-commands.js'),
+    ]);
   program.commandsGroup('Run a node:');
   addServeCommand(program);
   addDoctorCommand(program);
+  addRingCommand(program);
   program.commandsGroup('Keep its data:');
   addLogCommands(program);
 }

@@ -1,4 +1,5 @@
-// What comes while too many replies are unread or wait for the log is answered OVERLOADED, unexecuted.
+// What comes while too many replies are unread or wait for the log is answered OVERLOADED, unexecuted; and what
+// another worker cannot be given is answered here.
 
 import type { Logger } from 'pino';
 import { Columns } from '../ts/wire/columns.js';
@@ -18,6 +19,7 @@ import { checkRequest } from '../ts/wire/request.js';
 import { Status } from '../ts/wire/status.js';
 import { describe, type Peer, type Send } from './connection.js';
 import type { Counters } from './counters.js';
+import { NodeError } from './errors.js';
 
 export interface OverloadOptions {
   readonly frameBytesMax: number;
@@ -66,8 +68,17 @@ export class Overload {
         `more than ${outstandingMax} operations without a reply taken: answering OVERLOADED`,
       );
     }
-    this.answer(peer, frame, count);
+    this.answer(peer, new DataView(frame), Status.Overloaded);
     return true;
+  }
+
+  /** Answers all operations of a valid request frame with a status: none was executed. */
+  answerAll(peer: Peer, frame: Uint8Array, status: Status): void {
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+    if (checkRequest(view, this.options.frameBytesMax, this.columns) !== Status.Ok) {
+      throw new NodeError('INVARIANT_BROKEN', 'the engine has left a frame that is not valid');
+    }
+    this.answer(peer, view, status);
   }
 
   /**
@@ -85,23 +96,23 @@ export class Overload {
       this.writer.result(view.getUint32(at + RESULT_ID, true), Status.Overloaded, 0, 0);
       operations++;
     }
-    this.send(peer, operations);
+    this.options.counters.operationsOverloaded += operations;
+    this.send(peer);
   }
 
-  /** Answers all operations of a valid request frame. */
-  private answer(peer: Peer, frame: ArrayBuffer, count: number): void {
-    const view = new DataView(frame);
-    const { elementsAt } = this.columns;
+  /** Answers all operations of the request frame that `columns` says about. */
+  private answer(peer: Peer, view: DataView, status: Status): void {
+    const { elementsAt, count } = this.columns;
     this.writer.begin(count);
     for (let index = 0; index < count; index++) {
       const id = view.getUint32(elementsAt + index * OPERATION_BYTES + OPERATION_ID, true);
-      this.writer.result(id, Status.Overloaded, 0, 0);
+      this.writer.result(id, status, 0, 0);
     }
-    this.send(peer, count);
+    if (status === Status.Overloaded) this.options.counters.operationsOverloaded += count;
+    this.send(peer);
   }
 
-  private send(peer: Peer, operations: number): void {
-    this.options.counters.operationsOverloaded += operations;
+  private send(peer: Peer): void {
     this.options.send(peer, this.reply.subarray(0, this.writer.finish()), 0);
   }
 }

@@ -1,15 +1,18 @@
-// Puts a node together from its settings: tokens, engine, transport, worker. Used by `rondo serve` and
-// by tests; reads no environment and ends no process.
+// Puts a node together from its settings: tokens, engine, transport, and one worker on this thread or a
+// supervisor of several. Used by `rondo serve` and by tests; reads no environment and ends no process.
 
 import type { Logger } from 'pino';
 import { chooseEngine, type EngineChoice } from '../ts/engine/load.js';
 import { type Clock, realClock } from './clock.js';
+import { workersOf } from './config/config.js';
 import { checkExposure } from './config/exposure.js';
 import type { Settings } from './config/settings.js';
-import { readTokenFile } from './config/tokens.js';
+import { readTokenFile, type Tokens } from './config/tokens.js';
 import type { LogError } from './log/log.js';
 import type { RecoveryProgress } from './log/open-log.js';
 import { openState, type State, type StateOptions } from './state.js';
+import { Supervisor, type SupervisorOptions } from './supervisor.js';
+import type { Death } from './thread-messages.js';
 import { chooseTransport, type TransportChoice } from './transport/load.js';
 import { VERSION } from './version.js';
 import { Worker } from './worker.js';
@@ -18,29 +21,44 @@ import type { WorkerOptions } from './worker-options.js';
 export interface ServerOptions {
   readonly settings: Settings;
   readonly logger: Logger;
+  // With one worker only, since threads can be handed nothing but data:
   readonly clock?: Clock;
   /** In place of the one that the settings name. */
   readonly engine?: EngineChoice;
   readonly transport?: TransportChoice;
-  /** See `WorkerOptions.onFatal`. */
-  readonly onFatal: (error: unknown) => void;
-  /** See `StateOptions.onRecovery`. */
-  readonly onRecovery?: (progress: RecoveryProgress) => void;
   /** See `WorkerOptions.watches`. */
   readonly watches?: WorkerOptions['watches'];
   /** In place of the state that the settings name; for tests and simulations. */
   readonly openState?: (options: StateOptions) => Promise<State>;
+
+  // With several workers only:
+  /** See `SupervisorOptions`. */
+  readonly supervisor?: Pick<SupervisorOptions, 'onLine' | 'deathsMax'>;
+
+  /** The node has stopped serving and the process must end: an invariant, the log or a worker is broken. */
+  readonly onFatal: (error: unknown) => void;
+  /** See `StateOptions.onRecovery`. */
+  readonly onRecovery?: (progress: RecoveryProgress) => void;
 }
 
 export interface Server {
   /** Where clients connect, such as `ws://127.0.0.1:7400`. */
   readonly url: string;
   readonly port: number;
+  readonly workers: number;
+  /** The only one. Throws where there are several, each on a thread of its own. */
   readonly worker: Worker;
   readonly engine: EngineChoice;
   readonly transport: TransportChoice;
   /** `Worker.stop`, and ends the log behind it. Rejects with `LogError` where that has failed. */
   stop(): Promise<void>;
+  /** Ends all at once, so that the process can end too. */
+  abandon(): Promise<void>;
+  /** Starts one worker again, or all, one after the other, while the others serve. Only where there are several. */
+  restartWorker(index: number): Promise<void>;
+  restartWorkers(): Promise<void>;
+  /** Has a worker break down, for tests. Only where there are several. */
+  killWorker(index: number, how: Death): void;
 }
 
 /**
@@ -72,15 +90,54 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     );
   }
 
-  const clock = options.clock ?? realClock;
+  const tokens = tokenFile?.tokens;
+  const parts = { ...options, engine, transport, tokens, clock: options.clock ?? realClock };
+  const workers = workersOf(settings);
+  const started = workers === 1 ? await startWorker(parts) : await startWorkers(parts, workers);
+  const { port } = started;
+  const url = `ws://${urlHost(settings.host)}:${port}`;
+  const { partitions, durability } = settings;
+  logger.info(
+    { event: 'serving', url, port, partitions, durability, workers },
+    `serving at ${url}`,
+  );
+  return {
+    url,
+    workers,
+    engine,
+    transport,
+    port,
+    stop: started.stop,
+    abandon: started.abandon,
+    restartWorker: started.restartWorker,
+    restartWorkers: started.restartWorkers,
+    killWorker: started.killWorker,
+    get worker() {
+      return started.worker;
+    },
+  };
+}
+
+type Parts = ServerOptions & {
+  readonly engine: EngineChoice;
+  readonly transport: TransportChoice;
+  readonly tokens: Tokens | undefined;
+  readonly clock: Clock;
+};
+
+type Started = Omit<Server, 'url' | 'workers' | 'engine' | 'transport'>;
+
+/** One worker, on this thread. */
+async function startWorker(parts: Parts): Promise<Started> {
+  const { settings, logger, engine, clock } = parts;
   let worker: Worker | undefined;
   let failure: LogError | undefined;
-  const state = await (options.openState ?? openState)({
+  const state = await (parts.openState ?? openState)({
     settings,
     engine,
     clock,
     logger,
-    ...(options.onRecovery && { onRecovery: options.onRecovery }),
+    ...(parts.onRecovery && { onRecovery: parts.onRecovery }),
     events: {
       onProgress: () => worker?.gate?.onProgress(),
       onFailure: (error) => {
@@ -89,17 +146,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       },
     },
   });
-  worker = new Worker({
-    settings,
-    engine,
-    transport,
-    tokens: tokenFile?.tokens,
-    clock,
-    logger,
-    state,
-    watches: options.watches,
-    onFatal: options.onFatal,
-  });
+  worker = new Worker({ ...parts, state, watches: parts.watches });
   let port: number;
   try {
     if (failure !== undefined) throw failure;
@@ -109,15 +156,52 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await state.close();
     throw error;
   }
-  const url = `ws://${urlHost(settings.host)}:${port}`;
-  const { partitions, durability } = settings;
-  logger.info({ event: 'serving', url, port, partitions, durability }, `serving at ${url}`);
   const stop = once(async () => {
     await worker.stop();
     await state.close();
     if (failure !== undefined) throw failure;
   });
-  return { url, port, worker, engine, transport, stop };
+  const several = () => {
+    throw new RangeError('there is one worker, and it is the node');
+  };
+  return {
+    port,
+    worker,
+    stop,
+    abandon: () => Promise.resolve(),
+    restartWorker: several,
+    restartWorkers: several,
+    killWorker: several,
+  };
+}
+
+/** Several, each on a thread of its own. */
+async function startWorkers(parts: Parts, workers: number): Promise<Started> {
+  const { transport, settings, logger } = parts;
+  const supervisor = new Supervisor({
+    ...parts,
+    ...parts.supervisor,
+    workers,
+    sharesPorts: transport.sharesPorts,
+    onRecovery: parts.onRecovery,
+  });
+  const port = await supervisor.start();
+  if (!transport.sharesPorts) {
+    const reason = `${transport.kind} on ${process.platform} can't share a port`;
+    const message = `worker 0 alone takes connections at port ${port}: ${reason}; clients that route reach the others at ports of their own`;
+    logger.warn({ event: 'one_acceptor', port, host: settings.host }, message);
+  }
+  return {
+    port,
+    get worker(): Worker {
+      throw new RangeError('there are several workers, each on a thread of its own');
+    },
+    stop: () => supervisor.stop(),
+    abandon: () => supervisor.abandon(),
+    restartWorker: (index) => supervisor.restart(index),
+    restartWorkers: () => supervisor.restartAll(),
+    killWorker: (index, how) => supervisor.kill(index, how),
+  };
 }
 
 /** Calls `action` the first time and gives its answer every time. */

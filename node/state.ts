@@ -2,15 +2,20 @@
 // acknowledged is there before the first connection is taken.
 
 import { randomBytes, randomInt } from 'node:crypto';
-import type { Engine } from '../ts/engine/engine.js';
+import type { Engine, EngineOptions } from '../ts/engine/engine.js';
 import { parseDurability } from './config/durability.js';
+import { Counters } from './counters.js';
+import type { Fabric } from './fabric.js';
 import type { Compactor } from './log/local/compactor.js';
 import type { Log } from './log/log.js';
 import { type OpenLog, type OpenLogOptions, openLog } from './log/open-log.js';
 import { History, WATCH_HISTORY } from './watch/history.js';
 import { RecentRecords } from './watch/recent-records.js';
 
-export type StateOptions = Omit<OpenLogOptions, 'onRecords'>;
+export interface StateOptions extends Omit<OpenLogOptions, 'onRecords' | 'worker'> {
+  /** Of one of several workers, which have a share each of the partitions and of the memory. */
+  readonly place?: Pick<Fabric, 'worker' | 'workers' | 'memory'> | undefined;
+}
 
 export interface State {
   readonly engine: Engine;
@@ -35,8 +40,9 @@ export async function openState(options: StateOptions): Promise<State> {
   const engine = options.engine.create({
     partitions: settings.partitions,
     valueBytesMax: settings.valueBytesMax,
-    memoryBytesMax: settings.memoryMax,
+    memoryBytesMax: memoryShare(settings.memoryMax, options.place?.workers ?? 1),
     hashSeed: randomInt(2 ** 32),
+    ...sharedMemory(options.place),
   });
   const history = new History(WATCH_HISTORY, (partition) => engine.revisionOf(partition));
   let open: OpenLog | undefined;
@@ -44,7 +50,9 @@ export async function openState(options: StateOptions): Promise<State> {
     if (durability.mode !== 'none') {
       const recent = new RecentRecords(WATCH_HISTORY.bytes);
       const onRecords = recent.take.bind(recent);
-      open = await openLog(engine, durability, { ...options, onRecords });
+      const { place } = options;
+      const worker = place && { index: place.worker, workers: place.workers };
+      open = await openLog(engine, durability, { ...options, onRecords, worker });
       recent.pourInto(history);
     }
   } catch (error) {
@@ -65,6 +73,25 @@ export async function openState(options: StateOptions): Promise<State> {
         engine.close();
       }
     },
+  };
+}
+
+/** What one of several workers may hold; 0 has no bound. */
+function memoryShare(memoryMax: number, workers: number): number {
+  return memoryMax === 0 ? 0 : Math.max(1, Math.floor(memoryMax / workers));
+}
+
+function sharedMemory(place: StateOptions['place']): Pick<EngineOptions, 'routing' | 'counters'> {
+  if (place === undefined) return {};
+  const { worker, memory } = place;
+  const block = new Float64Array(memory.figures[worker] as SharedArrayBuffer);
+  return {
+    routing: {
+      worker,
+      table: new Uint32Array(memory.routing),
+      revisions: new BigUint64Array(memory.revisions),
+    },
+    counters: new Counters(block).operations,
   };
 }
 

@@ -1,6 +1,6 @@
 // The answer to a hello: who the node is and what it takes.
 
-import { OUTCOME_POSITION, OUTCOME_SESSIONS } from '../ts/engine/engine.js';
+import { OUTCOME_POSITION } from '../ts/engine/engine.js';
 import { encodeWelcome } from '../ts/wire/hello.js';
 import { PROTOCOL_VERSION } from '../ts/wire/layout.js';
 import {
@@ -11,6 +11,9 @@ import {
   SESSION_TTL_MS_MAX,
   SESSION_TTL_MS_MIN,
 } from '../ts/wire/limits.js';
+import { encodeRouting } from '../ts/wire/routing.js';
+import { CONNECTIONS, KEYS, MEMORY_BYTES, SESSIONS, WATCHES } from './counters.js';
+import { routingBytesOf } from './fabric.js';
 import { WATCHES_PER_CONNECTION_MAX } from './limits.js';
 import { VERSION } from './version.js';
 import type { Worker } from './worker.js';
@@ -46,7 +49,9 @@ export function resumedSession(
 }
 
 export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
-  const { settings, engine, transport } = worker.options;
+  const { settings, engine, transport, fabric } = worker.options;
+  const { figures } = worker;
+  figures.publish();
   return encodeWelcome({
     protocol: PROTOCOL_VERSION,
     version: VERSION,
@@ -68,10 +73,10 @@ export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
       answersRememberedMax: ANSWERS_REMEMBERED_MAX,
     },
     uptimeMs: worker.uptimeMs,
-    keys: worker.keys,
-    memoryBytes: worker.memoryBytes,
+    keys: figures.sumOf(KEYS),
+    memoryBytes: figures.sumOf(MEMORY_BYTES),
     memoryBytesMax: settings.memoryMax,
-    connections: worker.connections.size,
+    connections: figures.sumOf(CONNECTIONS),
     node: worker.node,
     session: session.session,
     sessionTtlMs: session.ttlMs,
@@ -79,7 +84,29 @@ export function welcomeOf(worker: Worker, session: WelcomeSession): Uint8Array {
     sessionResumed: session.isResumed,
     answersRemembered: session.answersRemembered,
     position: worker.outcomeOf(OUTCOME_POSITION),
-    sessions: worker.outcomeOf(OUTCOME_SESSIONS),
-    watches: worker.watches.count,
+    sessions: figures.sumOf(SESSIONS),
+    watches: figures.sumOf(WATCHES),
+    worker: fabric?.worker ?? 0,
+    routing: routingOf(worker),
   });
+}
+
+/** The routing table as each worker told it last. */
+const routings = new WeakMap<Worker, { readonly version: number; readonly bytes: Uint8Array }>();
+
+function routingOf(worker: Worker): Uint8Array {
+  const routing = worker.options.fabric?.routing;
+  routing?.refresh();
+  const version = routing?.version ?? 1;
+  const known = routings.get(worker);
+  if (known !== undefined && known.version === version) return known.bytes;
+  const bytes = routing === undefined ? routingOfOne(worker) : routingBytesOf(routing);
+  routings.set(worker, { version, bytes });
+  return bytes;
+}
+
+/** One worker, which has everything. */
+function routingOfOne({ node, port, options }: Worker): Uint8Array {
+  const owners = new Uint16Array(options.settings.partitions);
+  return encodeRouting({ version: 1, workers: [{ node, port, isServing: true }], owners });
 }

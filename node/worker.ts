@@ -4,8 +4,10 @@
 
 import {
   type Engine,
+  INPUT_FORWARDED,
   INPUT_SESSION,
   OUTCOME_COUNT,
+  OUTCOME_FORWARD_BYTES,
   OUTCOME_GATE,
   OUTCOME_KEYS,
   OUTCOME_MEMORY_BYTES,
@@ -14,15 +16,17 @@ import {
 import { VECTOR_LENGTH_AT } from '../ts/wire/layout.js';
 import { frameBytesMaxFor } from '../ts/wire/limits.js';
 import { Status } from '../ts/wire/status.js';
-import { Backlogs } from './backlog.js';
+import { type Backlogs, FRAME_DONE } from './backlog.js';
 import { BadOperations } from './bad-operations.js';
 import { ConnectionState, logClose, type Peer } from './connection.js';
-import { Counters } from './counters.js';
-import { Delivery } from './delivery.js';
-import { Effects } from './effects.js';
+import type { Counters } from './counters.js';
+import type { Delivery } from './delivery.js';
+import type { Effects } from './effects.js';
 import { Expiry } from './expiry.js';
-import { Gate } from './gate.js';
-import { Greeting } from './greeting.js';
+import { Figures } from './figures.js';
+import type { Gate } from './gate.js';
+import type { Greeting } from './greeting.js';
+import type { GuestEnds } from './guest-ends.js';
 import { Endpoints } from './http/endpoints.js';
 import { judgeUpgrade } from './http/upgrade.js';
 import {
@@ -32,10 +36,11 @@ import {
   REFUSAL_REPORT_INTERVAL_MS,
   STOP_DEADLINE_MS,
 } from './limits.js';
+import type { Exchange } from './links/exchange.js';
 import type { LogError } from './log/log.js';
-import { Overload } from './overload.js';
+import type { Overload } from './overload.js';
 import { ReplyViews } from './reply-views.js';
-import { SessionRegistry } from './session-registry.js';
+import type { SessionRegistry } from './session-registry.js';
 import type {
   HttpReply,
   HttpRequest,
@@ -45,9 +50,9 @@ import type {
   UpgradeRequest,
 } from './transport/transport.js';
 import type { Watches } from './watch/watches.js';
-import { watchHubOf } from './watch-ports.js';
 import { welcomeOf } from './welcome.js';
 import type { WorkerOptions } from './worker-options.js';
+import { makeWorkerParts } from './worker-parts.js';
 
 export type WorkerPhase = 'starting' | 'serving' | 'stopping' | 'stopped' | 'failed';
 
@@ -57,10 +62,13 @@ const CLOSE_GOING_AWAY = 1001;
 export class Worker implements TransportHandler<ConnectionState> {
   phase: WorkerPhase = 'starting';
   readonly engine: Engine;
-  readonly counters = new Counters();
+  readonly figures: Figures;
+  readonly counters: Counters;
+  /** Where it listens; 0 before that. */
+  port = 0;
   readonly connections = new Set<Peer>();
   readonly frameBytesMax: number;
-  readonly sessions = new SessionRegistry();
+  readonly sessions: SessionRegistry;
   readonly watches: Watches;
   readonly gate: Gate | undefined;
   /** Told apart from every other node and every log. */
@@ -73,6 +81,9 @@ export class Worker implements TransportHandler<ConnectionState> {
   private readonly backlogs: Backlogs;
   private readonly effects: Effects;
   private readonly greeting: Greeting;
+  private readonly guestEnds: GuestEnds;
+  /** Undefined where there is one worker. */
+  private readonly exchange: Exchange | undefined;
   private readonly endpoints: Endpoints;
   private readonly startedAt: number;
   private expiry: Expiry | undefined;
@@ -84,75 +95,40 @@ export class Worker implements TransportHandler<ConnectionState> {
   private stopping: Promise<void> | undefined;
 
   constructor(readonly options: WorkerOptions) {
-    const { settings, clock, logger } = options;
+    const { settings, clock } = options;
     this.frameBytesMax = frameBytesMaxFor(settings.valueBytesMax);
-    const { engine, log, isWaiting } = options.state;
+    const figures = new Figures(this, options.fabric);
+    this.figures = figures;
+    this.counters = figures.counters;
+    const { engine } = options.state;
     this.engine = engine;
     this.node = options.state.node;
     this.replies = new ReplyViews(engine.reply);
     this.replyView = new DataView(engine.reply.buffer, engine.reply.byteOffset);
-    this.delivery = new Delivery(settings, this.frameBytesMax, this.counters, logger);
-    const { send, refuse } = this.delivery;
-    const afterCall = () => this.afterCall();
-    const fail = (error: unknown) => this.fail(error);
-    const makeWatches = options.watches ?? watchHubOf;
-    this.watches = makeWatches({ ...options, engine, send, afterCall, fail });
-    this.overload = new Overload({
+    const parts = makeWorkerParts({
+      options,
       frameBytesMax: this.frameBytesMax,
-      outstandingMax: settings.outstandingMax,
-      counters: this.counters,
-      logger,
-      send,
-      refuse,
-    });
-    this.backlogs = new Backlogs({
-      clock,
-      bytesMax: settings.sendBufferBytesMax,
-      isExecuting: () => this.isExecuting,
+      figures,
       execute: (peer, frame, first) => this.execute(peer, frame, first),
-      refuse,
-    });
-    if (log) {
-      this.gate = new Gate({
-        engine,
-        log,
-        isWaiting,
-        clock,
-        logger,
-        send: (peer, reply, operations) => {
-          send(peer, reply, operations);
-          this.backlogs.schedule(peer);
-        },
-        overload: (peer, reply) => this.overload.replace(peer, reply),
-        onDurable: (append) => this.watches.onDurable(append),
-      });
-    }
-    this.effects = new Effects({
-      engine,
-      partitions: settings.partitions,
-      gate: this.gate,
-      isWaiting: log !== undefined && isWaiting,
-      registry: this.sessions,
-      watches: this.watches,
-      counters: this.counters,
-      logger,
-      send,
-      refuse,
-      onMore: () => this.expiry?.hasten(),
-    });
-    this.greeting = new Greeting({
-      engine,
-      effects: this.effects,
-      registry: this.sessions,
-      backlogs: this.backlogs,
-      tokens: options.tokens,
-      sessionsMax: settings.sessionsMax,
-      clock,
-      logger,
+      take: (peer, frame) => this.take(peer, frame),
+      isExecuting: (peer) => this.isExecutingOf(peer),
+      afterCall: () => this.afterCall(),
+      hasten: () => this.expiry?.hasten(),
       welcome: (session) => welcomeOf(this, session),
-      send: (peer, bytes) => send(peer, bytes, 0),
-      refuse,
+      onDrain: (peer) => this.onDrain(peer),
+      onClose: (peer, code, reason) => this.onClose(peer, code, reason),
+      fail: (error) => this.fail(error),
     });
+    this.sessions = parts.sessions;
+    this.watches = parts.watches;
+    this.gate = parts.gate;
+    this.delivery = parts.delivery;
+    this.overload = parts.overload;
+    this.backlogs = parts.backlogs;
+    this.effects = parts.effects;
+    this.greeting = parts.greeting;
+    this.guestEnds = parts.guestEnds;
+    this.exchange = parts.exchange;
     this.endpoints = new Endpoints(this);
     this.transport = options.transport.create<ConnectionState>(
       { payloadBytesMax: this.frameBytesMax + PAYLOAD_SLACK_BYTES },
@@ -170,12 +146,12 @@ export class Worker implements TransportHandler<ConnectionState> {
     const afterStep = () => this.afterCall();
     const expiry = new Expiry(this.engine, clock, afterStep, (error) => this.fail(error));
     this.expiry = expiry;
-    let port: number;
     try {
-      port = await this.transport.listen(settings.host, settings.port);
+      this.port = await this.transport.listen(settings.host, settings.port);
     } catch (error) {
       expiry.stop();
       this.watches.stop();
+      this.exchange?.close();
       await this.transport.close(0);
       throw error;
     }
@@ -185,14 +161,17 @@ export class Worker implements TransportHandler<ConnectionState> {
       report.cancel();
       badOperations.report();
     };
-    this.timers = [expiry, { stop: stopReport }, { stop: () => this.watches.stop() }];
+    // With one worker all sessions are of this one, and so are their ends.
+    if (this.exchange === undefined) this.guestEnds.start(() => true);
+    else this.exchange.open();
+    this.timers = [expiry, this.guestEnds, this.watches, { stop: stopReport }];
     if (this.phase !== 'starting') for (const timer of this.timers) timer.stop();
     else this.phase = 'serving';
-    return port;
+    return this.port;
   }
 
   /**
-   * Takes no new connection, answers the frames that have arrived, waits for the log, and closes each
+   * Takes no new connection, answers the frames that have arrived, waits for other workers and the log, and closes each
    * connection with 1001 behind its last reply; peers have STOP_DEADLINE_MS to take them. An operation without a
    * reply at a 1001 was not executed; where the log did not take it in time, the close is LOG_FAILED. Called
    * again, returns the same promise.
@@ -207,17 +186,22 @@ export class Worker implements TransportHandler<ConnectionState> {
     const state = peer.data;
     if (!this.isExecuting) return;
     this.counters.receivedBytes += message.byteLength;
-    if (!state.isGreeted) {
-      this.greet(peer, message);
-    } else if (state.backlog !== undefined) {
-      this.backlogs.defer(peer, state.backlog, message);
+    if (state.isGreeted) this.take(peer, message);
+    else this.greet(peer, message);
+  }
+
+  /** Executes a frame of a socket here or at another worker, or has it wait behind earlier ones. */
+  private take(peer: Peer, frame: ArrayBuffer): void {
+    const { backlog } = peer.data;
+    if (backlog !== undefined) {
+      this.backlogs.defer(peer, backlog, frame);
     } else {
-      const next = this.execute(peer, message, 0);
-      if (next > 0) this.backlogs.postpone(peer, message, next);
+      const next = this.execute(peer, frame, 0);
+      if (next !== FRAME_DONE) this.backlogs.postpone(peer, frame, next);
     }
   }
 
-  /** Executes a frame from `first` on, up to one reply. The operation to go on with; 0: it is done. */
+  /** Executes a frame from `first` on, up to one reply. The operation to go on with, or FRAME_DONE. */
   private execute(peer: Peer, frame: ArrayBuffer, first: number): number {
     const { engine, counters } = this;
     const { outcome } = engine;
@@ -230,30 +214,39 @@ export class Worker implements TransportHandler<ConnectionState> {
       if (peer.data.isUnheard) this.sessions.hear(peer);
       if (first === 0 && this.overload.refuses(peer, frame)) {
         this.greeting.renew(peer);
-        return 0;
+        return FRAME_DONE;
       }
       engine.input[INPUT_SESSION] = peer.data.session;
+      engine.input[INPUT_FORWARDED] = peer.data.forwarded;
       const length = engine.execute(frame, first, clock.now());
       if (length < 0) {
         this.delivery.refuse(peer, -length);
-        return 0;
+        return FRAME_DONE;
       }
       next = outcome[OUTCOME_NEXT] as number;
       count = outcome[OUTCOME_COUNT] as number;
       this.effects.store();
+      if ((outcome[OUTCOME_FORWARD_BYTES] as number) > 0) this.exchange?.forward(peer);
       this.reply(peer, length, next - first);
       this.effects.tell(peer);
+      this.exchange?.afterCall();
     } catch (error) {
       this.fail(error);
     }
     if (isTimed) counters.frameDurations.observe(clock.monotonic() - startedAt);
-    return next < count ? next : 0;
+    return next < count ? next : FRAME_DONE;
+  }
+
+  /** Whether frames that wait of this peer are executed. */
+  private isExecutingOf({ data }: Peer): boolean {
+    return data.forwarded === 0 ? this.isExecuting : this.exchange?.isServing === true;
   }
 
   /** What follows a call of the engine that is no frame of a peer. */
   private afterCall(): void {
     this.effects.store();
     this.effects.tell(undefined);
+    this.exchange?.afterCall();
   }
 
   /** Hands on the engine's reply to so many operations, some of which may be answered later. */
@@ -272,7 +265,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     const { settings } = this.options;
     const refusal = judgeUpgrade(request, {
       isServing: this.phase === 'serving',
-      connections: this.connections.size,
+      connections: this.figures.connections(),
       connectionsMax: settings.connectionsMax,
       allowOrigin: settings.allowOrigin,
     });
@@ -299,6 +292,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     // Not from within this event: uWebSockets.js loses track of what is sent there and has to wait.
     this.backlogs.schedule(peer);
     this.watches.onDrain(peer);
+    this.exchange?.onDrain(peer);
   }
 
   onClose(peer: Peer, code: number, reason: string): void {
@@ -306,6 +300,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     peer.data.helloTimer?.cancel();
     this.sessions.unbind(peer);
     this.watches.onClose(peer);
+    this.exchange?.onClose(peer);
     logClose(this.options.logger, peer, code, reason);
   }
 
@@ -331,6 +326,12 @@ export class Worker implements TransportHandler<ConnectionState> {
   }
 
   private greet(peer: Peer, message: ArrayBuffer): void {
+    const routing = this.options.fabric?.routing;
+    if (routing !== undefined) {
+      routing.refresh();
+      // The welcome has this version or a later one, of which the peer may be told once more.
+      peer.data.routingVersion = routing.version;
+    }
     try {
       this.greeting.greet(peer, message);
     } catch (error) {
@@ -359,6 +360,7 @@ export class Worker implements TransportHandler<ConnectionState> {
     if (this.phase === 'failed' || this.phase === 'stopped') return false;
     this.phase = 'failed';
     this.isExecuting = false;
+    this.exchange?.close();
     this.transport.stopAccepting();
     for (const timer of this.timers) timer.stop();
     return true;
@@ -378,10 +380,13 @@ export class Worker implements TransportHandler<ConnectionState> {
     }
     // What was executed from here on might not get its reply.
     this.isExecuting = false;
+    await this.exchange?.settle();
+    if ((this.phase as WorkerPhase) === 'failed') return;
     // What falls due from here on is left to the next start: its answers would not be durable in time.
     for (const timer of this.timers) timer.stop();
     await this.gate?.settle();
     if ((this.phase as WorkerPhase) === 'failed') return;
+    this.exchange?.close();
     for (const peer of [...this.connections]) {
       if (peer.data.held > 0) this.delivery.refuse(peer, Status.LogFailed);
       else peer.close(CLOSE_GOING_AWAY, 'the node is stopping; connect again later or elsewhere');

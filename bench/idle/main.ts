@@ -1,19 +1,21 @@
 // `npm run bench:idle`: what sessions cost that do nothing. Opens them with their watches, each over a
 // connection of its own through the client, and reads from the system what the node takes meanwhile.
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { connect, type Rondo } from '../../ts/client/index.js';
-import { choosePinning, describeMachine, residentBytes } from '../peers/machine.js';
+import {
+  choosePinning,
+  describeMachine,
+  processorSeconds,
+  residentBytes,
+} from '../peers/machine.js';
 import { rondo as node } from '../peers/node.js';
 import { type Program, runProgram } from '../peers/program.js';
 
 /** Sessions that are opened at a time. */
 const OPENING_MAX = 64;
 const SESSION_TTL_MS = 30_000;
-/** Clock ticks a second, as `/proc` counts them on Linux. */
-const TICKS = 100;
 /** Milliseconds without anything before measuring. */
 const SETTLE_MS = 3_000;
 
@@ -87,11 +89,4 @@ async function run(program: Program, { sessions, watches, seconds }: Options): P
   if (welcome === undefined) throw new Error('the first client lost its connection meanwhile');
   process.stdout.write(`${lines.join('\n')}\n`);
   await Promise.all(clients.map((client) => client.close()));
-}
-
-/** Seconds of processor time of a process, its threads included. */
-function processorSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { writeBytesOf } from './disk.js';
 import { findProgram } from './machine.js';
 import type { LoadMeasurement } from './measurements.js';
-import type { Processes } from './processes.js';
+import type { Cores, Processes } from './processes.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARY = fileURLToPath(new URL('../../../target/release/rondo-load', import.meta.url));
@@ -48,6 +48,10 @@ export interface LoadRun {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly seed: number;
+  /** On a node of several workers: whose keys a connection uses, as the generator says. */
+  readonly route?: 'any' | 'direct' | 'forward';
+  /** Of the generator; 1 where nothing is said. */
+  readonly threads?: number;
   /** Operations a second of the open loop. */
   readonly rate?: number;
   /** Writes every key first. */
@@ -74,7 +78,7 @@ export async function prepareGenerator(processes: Processes): Promise<string> {
 export async function runLoad(
   processes: Processes,
   generator: string,
-  core: number | undefined,
+  core: Cores | undefined,
   run: LoadRun,
 ): Promise<LoadAnswer> {
   const name = `the load generator on ${run.target} (${run.measurement.id})`;
@@ -135,7 +139,7 @@ function valueArgumentsOf(run: LoadRun): string[] {
     target: run.target,
     address: run.address,
     connections: measurement.connections,
-    threads: 1,
+    threads: run.threads ?? 1,
     outstanding: measurement.outstanding,
     // A call of etcd is a stream of its own: none has to wait for others before it leaves.
     ...(run.target === 'etcd' ? {} : { batch: measurement.batch }),
@@ -146,6 +150,7 @@ function valueArgumentsOf(run: LoadRun): string[] {
     'warm-up': run.warmUpSeconds,
     seed: run.seed,
     timeout: SILENCE_SECONDS,
+    ...(run.route === undefined ? {} : { route: run.route }),
     ...(run.rate === undefined ? {} : { rate: Math.round(run.rate) }),
   };
   return [...flagsOf(settings), ...(run.prefill === true ? ['--prefill'] : [])];

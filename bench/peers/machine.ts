@@ -6,6 +6,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+/** Clock ticks a second, as `/proc` counts them on Linux. */
+const TICKS = 100;
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -50,7 +53,8 @@ export function choosePinning(): Pinning {
   };
 }
 
-function allowedCores(): number[] {
+/** Those that this process may use; none where the system does not say. */
+export function allowedCores(): number[] {
   const list = statusField('self', 'Cpus_allowed_list') ?? '';
   return list.split(',').flatMap((range) => {
     const [first = Number.NaN, last = first] = range.split('-').map(Number);
@@ -63,6 +67,13 @@ function allowedCores(): number[] {
 export function residentBytes(pid: number): number | undefined {
   const kilobytes = /^(\d+) kB$/.exec(statusField(`${pid}`, 'VmRSS') ?? '')?.[1];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+/** Seconds of processor time of a process, its threads included. Throws where the system does not say. */
+export function processorSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
 function statusField(pid: string, name: string): string | undefined {

@@ -15,14 +15,16 @@ export function durabilityFlags(durability: 'sync' | 'none', folder: string): st
   return ['--durability', durability, ...keeping];
 }
 
-export function rondo(engine: 'native' | 'ts', durability: 'sync' | 'none'): Peer {
+/** Rows of peers are about one worker, whatever the machine has. */
+export function rondo(engine: 'native' | 'ts', durability: 'sync' | 'none', workers = 1): Peer {
   const name = engine === 'native' ? 'Rondo' : 'Rondo, TypeScript engine';
   return {
     name,
     find: () => ({ program: MAIN, version: VERSION }),
     async start(_found, { processes, core, folder }: StartContext): Promise<Server> {
       const flags = durabilityFlags(durability, folder);
-      const args = [MAIN, 'serve', '--json', '--port', '0', '--engine', engine, ...flags];
+      const shape = ['--engine', engine, '--workers', `${workers}`];
+      const args = [MAIN, 'serve', '--json', '--port', '0', ...shape, ...flags];
       const options = { core, isServer: true };
       const server = processes.start(`the node (${engine})`, process.execPath, args, options);
       const ready = await readyLine(server);

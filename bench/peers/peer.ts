@@ -5,13 +5,13 @@ import { spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProgram } from './machine.js';
-import type { Process, Processes } from './processes.js';
+import type { Cores, Process, Processes } from './processes.js';
 
 export interface StartContext {
   readonly processes: Processes;
   /** An empty folder of the server's own. */
   readonly folder: string;
-  readonly core: number | undefined;
+  readonly core: Cores | undefined;
 }
 
 export interface Server {

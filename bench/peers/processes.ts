@@ -9,9 +9,11 @@ const STOP_DEADLINE_MS = 8_000;
 /** Bytes kept of what a process writes to standard error. */
 const COMPLAINTS_BYTES_MAX = 4_000;
 
+/** What to keep a process on: a core, or a list as `taskset` takes it; undefined: the system's choice. */
+export type Cores = number | string;
+
 export interface SpawnOptions {
-  /** The core to keep the process on; undefined: the system's choice. */
-  readonly core?: number | undefined;
+  readonly core?: Cores | undefined;
   readonly ipc?: boolean;
   readonly cwd?: string;
   /** Its end before `stop` is an error. */

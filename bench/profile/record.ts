@@ -62,7 +62,8 @@ export async function profile(
   const flags = usesPerf
     ? ['--perf-basic-prof', '--interpreted-frames-native-stack']
     : ['--cpu-prof', '--cpu-prof-dir', join(folder, `v8-${measurement.id}`)];
-  const args = [...flags, MAIN, 'serve', '--json', '--port', '0', '--engine', engine];
+  const shape = ['--engine', engine, '--workers', '1'];
+  const args = [...flags, MAIN, 'serve', '--json', '--port', '0', ...shape];
   args.push(...durabilityFlags('none', folder));
   const options = { core: pinning.server, isServer: true };
   const node = processes.start('the node', process.execPath, args, options);

@@ -13,14 +13,14 @@ use crate::operation::{Operation, check_name, code_is_known};
 const LOCK_FLAGS: u8 = LOCK_MODE_MASK | FLAG_REENTRANT | FLAG_UPGRADE;
 const WATCH_FLAGS: u8 = FLAG_WATCH_PREFIX | OVERFLOW_MASK | START_MASK | FLAG_WATCH_KEYS_ONLY;
 
-/// The first finding about an operation that is not on a key.
-pub fn check_coordination(operation: &Operation<'_>) -> Result<(), Status> {
+/// The first finding about an operation that is not on a key, where so many workers share the partitions.
+pub fn check_coordination(operation: &Operation<'_>, workers: usize) -> Result<(), Status> {
     let code = operation.code;
     if !code_is_known(code) {
         return Err(Status::UnknownOperation);
     }
     let has_name = (OperationCode::Lock..=OperationCode::Watch).contains(&code);
-    if !fields_fit(operation) || (!has_name && !operation.key.is_empty()) {
+    if !fields_fit(operation, workers) || (!has_name && !operation.key.is_empty()) {
         return Err(Status::InvalidArgument);
     }
     if !has_name {
@@ -40,7 +40,7 @@ pub fn check_coordination(operation: &Operation<'_>) -> Result<(), Status> {
 }
 
 /// Whether the operation has in its fields what it takes, and zero in all others.
-fn fields_fit(operation: &Operation<'_>) -> bool {
+fn fields_fit(operation: &Operation<'_>, workers: usize) -> bool {
     let Operation {
         code,
         flags,
@@ -64,13 +64,21 @@ fn fields_fit(operation: &Operation<'_>) -> bool {
             (1..=SCAN_ENTRIES_MAX).contains(&limit)
                 && value.len() <= KEY_BYTES_MAX
                 && flags == 0
-                && ttl_ms == 0
                 && expected_revision == 0
+                && operation.address_fits(workers)
         }
-        OperationCode::Watch => ttl_ms == 0 && watch_fits(operation),
+        OperationCode::Watch => {
+            let address_fits = if flags & FLAG_WATCH_PREFIX == 0 {
+                ttl_ms == 0
+            } else {
+                operation.address_fits(workers)
+            };
+            address_fits && watch_fits(operation)
+        }
         OperationCode::Unwatch => {
             let is_id = expected_revision <= u64::from(u32::MAX);
-            flags == 0 && limit == 0 && ttl_ms == 0 && value.is_empty() && is_id
+            let address_fits = ttl_ms <= workers as u64;
+            flags == 0 && limit == 0 && address_fits && value.is_empty() && is_id
         }
         _ => flags == 0 && limit == 0 && ttl_ms == 0 && value.is_empty() && expected_revision == 0,
     }

@@ -347,7 +347,7 @@ impl Engine {
         }
         let wait = locks.wait_of_request(lock, owner, self.session, id);
         if wait != NONE {
-            self.end_wait(wait, Status::LockCancelled, &mut output.effects);
+            self.end_wait(wait, Status::LockCancelled, &[], &mut output.effects);
             return done(0, 0);
         }
         match locks.hold_of_request(lock, self.session, id) {

@@ -165,7 +165,7 @@ impl Search<'_> {
                 if is_closed {
                     return Some(steps);
                 }
-                if is_asker || blocker == NONE || !self.notes.enter(blocker) {
+                if is_asker || !self.notes.enter(blocker) {
                     continue;
                 }
                 self.sessions.slab[blocker].waits.first
@@ -221,8 +221,7 @@ impl Search<'_> {
         step
     }
 
-    /// The place of the next session that a wait waits for, noted in the step too; NONE stands for one that
-    /// is not there.
+    /// The place of the next session that a wait waits for, noted in the step too.
     fn next_blocker(&mut self, step: &mut Step) -> Option<u32> {
         while step.hold != NONE {
             self.blockers += 1;

@@ -59,7 +59,7 @@ impl World {
             mode,
         };
         self.locks
-            .add_hold(lock, self.id.into(), grant, session, Some(&mut owner.holds));
+            .add_hold(lock, self.id.into(), grant, session, &mut owner.holds);
     }
 
     fn wait(&mut self, session: u32, lock: usize, mode: u8) {

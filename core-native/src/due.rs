@@ -44,10 +44,8 @@ impl Engine {
     #[cold]
     fn wake(&mut self, effects: &mut Effects<'_>) {
         self.greet_newcomers();
-        if self.holdings.has_orphans {
-            self.release_orphans();
-        }
         if self.write_refusal == Status::Ok {
+            self.go_on_ending(effects);
             self.settle_unsettled(effects);
         }
         self.do_due(effects);
@@ -62,12 +60,13 @@ impl Engine {
         }
     }
 
-    /// Keys that were restored without their sessions live on without.
-    pub fn release_orphans(&mut self) {
-        let sessions = &self.holdings.sessions;
-        self.keyspace
-            .release_orphans(|session| sessions.find(session) != NONE);
-        self.holdings.has_orphans = false;
+    /// Takes the next step of an end that an earlier call has begun: the first of a call, so that it has room.
+    fn go_on_ending(&mut self, effects: &mut Effects<'_>) {
+        let place = self.holdings.first_ending();
+        if place != NONE {
+            self.expire_session(place, effects);
+            self.more |= self.holdings.first_ending() != NONE;
+        }
     }
 
     fn settle_unsettled(&mut self, effects: &mut Effects<'_>) {
@@ -95,7 +94,7 @@ impl Engine {
             match deadline.target {
                 Target::Session => self.expire_session(deadline.place, effects),
                 Target::Hold => self.expire_hold(deadline.place, effects),
-                Target::Wait => self.end_wait(deadline.place, Status::LockTimeout, effects),
+                Target::Wait => self.end_wait(deadline.place, Status::LockTimeout, &[], effects),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a call makes: records, notices and, in `execute`, a reply; and how one operation ends.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::engine::STATUS_COUNT;
 use crate::generated::{OperationCode, Status};
 use crate::notices::NoticeWriter;
@@ -11,7 +13,7 @@ use crate::reply::{Head, ReplyWriter};
 pub struct Effects<'a> {
     pub records: RecordWriter<'a>,
     pub notices: NoticeWriter<'a>,
-    counters: &'a mut [f64],
+    counters: &'a [AtomicU64],
 }
 
 /// What `execute` writes to.
@@ -34,7 +36,7 @@ pub struct End {
 
 impl<'a> Effects<'a> {
     #[inline]
-    pub fn new(records: &'a mut [u8], notices: &'a mut [u8], counters: &'a mut [f64]) -> Self {
+    pub fn new(records: &'a mut [u8], notices: &'a mut [u8], counters: &'a [AtomicU64]) -> Self {
         Self {
             records: RecordWriter::new(records),
             notices: NoticeWriter::new(notices),
@@ -49,7 +51,10 @@ impl<'a> Effects<'a> {
         } else {
             0
         };
-        self.counters[row * STATUS_COUNT + usize::from(status.0)] += 1.0;
+        // Others may read it at any time, but only this engine writes: a load and a store are enough.
+        let counter = &self.counters[row * STATUS_COUNT + usize::from(status.0)];
+        let ended = f64::from_bits(counter.load(Ordering::Relaxed)) + 1.0;
+        counter.store(ended.to_bits(), Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,8 @@
 //! entries and bytes prefetched, each step for the whole group before the next, so that the cache
 //! misses of a group overlap; then its operations run in order and find everything near.
 
+use std::sync::atomic::AtomicU64;
+
 use crate::effects::{Effects, End, Full, Output, done, refused};
 use crate::entries::Entry;
 use crate::ephemerals::Life;
@@ -25,6 +27,7 @@ use crate::partition::partition_of_key;
 use crate::records::{Record, RecordKind, RecordWriter, record_bytes};
 use crate::reply::ReplyWriter;
 use crate::request::{Request, check_request};
+use crate::routing::{Fate, Routing, Share};
 use crate::scan::{scan, scan_fits};
 use crate::slab::NONE;
 
@@ -47,12 +50,14 @@ const OUTCOME_POSITION: usize = 9;
 const OUTCOME_SESSIONS: usize = 10;
 const OUTCOME_HOLDS: usize = 11;
 const OUTCOME_WAITS: usize = 12;
+const OUTCOME_FORWARD_BYTES: usize = 13;
 pub const OUTCOME_LENGTH: usize = 16;
 
 // Indices into `input`.
 const INPUT_DURABLE: usize = 0;
 const INPUT_WRITE_REFUSAL: usize = 1;
 const INPUT_SESSION: usize = 2;
+const INPUT_FORWARDED: usize = 3;
 pub const INPUT_LENGTH: usize = 8;
 
 /// Operations whose lookups overlap: enough to hide a miss, few enough for the first-level cache.
@@ -64,18 +69,21 @@ pub struct Options {
     /// 0 = no bound.
     pub memory_bytes_max: usize,
     pub hash_seed: u32,
+    /// None: all partitions are this engine's.
+    pub routing: Option<Routing>,
 }
 
 /// The buffers that the caller registered: `reply` and `records` hold `frame_bytes_max_for` bytes,
-/// `notices` NOTICES_BYTES, `outcome` OUTCOME_LENGTH figures, `input` INPUT_LENGTH, `counters` STATUS_COUNT
-/// by OPERATION_CODE_COUNT.
+/// `notices` NOTICES_BYTES, `forwards` `forwards_bytes_for` (with routing), `outcome` OUTCOME_LENGTH figures,
+/// `input` INPUT_LENGTH, `counters` STATUS_COUNT by OPERATION_CODE_COUNT doubles, which other threads may read.
 pub struct Buffers<'a> {
     pub reply: &'a mut [u8],
     pub records: &'a mut [u8],
     pub notices: &'a mut [u8],
+    pub forwards: &'a mut [u8],
     pub outcome: &'a mut [f64],
     pub input: &'a [f64],
-    pub counters: &'a mut [f64],
+    pub counters: &'a [AtomicU64],
 }
 
 pub struct Engine {
@@ -85,6 +93,9 @@ pub struct Engine {
     pub value_bytes_max: usize,
     pub memory_bytes_max: usize,
     frame_bytes_max: usize,
+    pub routing: Option<Routing>,
+    /// How many share the partitions.
+    workers: usize,
     pub now: u64,
     /// What every write is answered with; Ok: writes are taken.
     pub write_refusal: Status,
@@ -94,12 +105,14 @@ pub struct Engine {
     pub session_place: u32,
     /// Whether work is due that had no room in this call.
     pub more: bool,
+    /// Bytes that the call has left in `forwards`.
+    forward_bytes: usize,
     /// Memory of `check_fold`.
     newest: Vec<u64>,
 }
 
 impl Engine {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: Options) -> Self {
         let hashing = Hashing::new(options.hash_seed);
         Self {
             keyspace: Keyspace::new(options.partitions, hashing),
@@ -108,11 +121,14 @@ impl Engine {
             value_bytes_max: options.value_bytes_max,
             memory_bytes_max: options.memory_bytes_max,
             frame_bytes_max: frame_bytes_max_for(options.value_bytes_max),
+            workers: options.routing.as_ref().map_or(1, Routing::workers),
+            routing: options.routing,
             now: 0,
             write_refusal: Status::Ok,
             session: 0,
             session_place: NONE,
             more: false,
+            forward_bytes: 0,
             newest: Vec::new(),
         }
     }
@@ -130,6 +146,7 @@ impl Engine {
             reply,
             records,
             notices,
+            forwards,
             outcome,
             input,
             counters,
@@ -138,21 +155,34 @@ impl Engine {
         outcome[OUTCOME_GATE] = 0.0;
         outcome[OUTCOME_NOTICE_BYTES] = 0.0;
         outcome[OUTCOME_MORE] = 0.0;
+        outcome[OUTCOME_FORWARD_BYTES] = 0.0;
         self.begin(input);
+        let request = check_request(frame, self.frame_bytes_max)?;
         let Request {
             operations,
             count,
             data,
-        } = check_request(frame, self.frame_bytes_max)?;
+        } = request;
         let mut effects = Effects::new(records, notices, counters);
         self.move_time(now, &mut effects);
         self.enter_session(input[INPUT_SESSION]);
 
         let first = first.min(count);
-        let (skipped, operations) = operations.split_at(first * OPERATION_BYTES);
+        let (skipped, mut operations) = operations.split_at(first * OPERATION_BYTES);
         let mut data = data;
         for bytes in skipped.chunks_exact(OPERATION_BYTES) {
             data = &data[Operation::decode(bytes, data).data_bytes()..];
+        }
+        let mut share = Share::Whole;
+        if let Some(routing) = &mut self.routing {
+            if first == 0 {
+                routing.refresh();
+            }
+            let was_forwarded = input[INPUT_FORWARDED] == 1.0;
+            share = routing.share(operations, data, self.session, was_forwarded);
+            if first == 0 && share != Share::Whole {
+                self.forward_bytes = routing.forward(frame, &request, forwards);
+            }
         }
         let mut output = Output {
             reply: ReplyWriter::new(reply, results_wanted(operations)),
@@ -160,14 +190,24 @@ impl Engine {
         };
 
         let mut next = first;
+        if share == Share::Nothing {
+            next = count;
+            operations = &[];
+        }
         'frame: for group in operations.chunks(GROUP * OPERATION_BYTES) {
-            let hashes = self.prefetch_group(group, data);
+            let hashes = if share == Share::Whole {
+                self.prefetch_group(group, data, |_| true)
+            } else {
+                self.prefetch_share(group, data, next - first)
+            };
             for (bytes, hash) in group.chunks_exact(OPERATION_BYTES).zip(hashes) {
                 let operation = Operation::decode(bytes, data);
-                if self
-                    .execute_operation(&operation, bytes, hash, &mut output)
-                    .is_err()
-                {
+                let answer = if share == Share::Whole || self.is_executed(next - first) {
+                    self.execute_operation(&operation, bytes, hash, &mut output)
+                } else {
+                    self.pass_over(&operation, next - first, &mut output)
+                };
+                if answer.is_err() {
                     break 'frame;
                 }
                 data = &data[operation.data_bytes()..];
@@ -175,6 +215,10 @@ impl Engine {
             }
         }
 
+        if next == 0 {
+            // The same call comes again, and leaves them then.
+            self.forward_bytes = 0;
+        }
         outcome[OUTCOME_NEXT] = next as f64;
         outcome[OUTCOME_COUNT] = count as f64;
         self.finish(outcome, &output.effects);
@@ -212,10 +256,10 @@ impl Engine {
             self.value_bytes_max,
             &mut self.newest,
         )?;
-        if self.holdings.has_orphans {
-            self.release_orphans();
-        }
         let time = fold(&mut self.keyspace, &mut self.holdings, records);
+        if let Some(routing) = &self.routing {
+            routing.publish_taken(records, self.keyspace.revisions());
+        }
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -228,6 +272,9 @@ impl Engine {
         } = self;
         check_restore(keyspace, holdings, records, self.value_bytes_max)?;
         let time = restore(keyspace, holdings, records);
+        if let Some(routing) = &self.routing {
+            routing.publish_taken(records, self.keyspace.revisions());
+        }
         self.restored(time, buffers.outcome);
         Ok(())
     }
@@ -252,6 +299,9 @@ impl Engine {
             for (partition, &revision) in revisions.iter().enumerate() {
                 self.keyspace.set_revision(partition, revision as u64);
             }
+            if let Some(routing) = &self.routing {
+                routing.publish_all(self.keyspace.revisions());
+            }
             self.restored(time as u64, buffers.outcome);
         }
         go_on
@@ -269,6 +319,7 @@ impl Engine {
     #[inline]
     pub fn begin(&mut self, input: &[f64]) {
         self.keyspace.settle_order();
+        self.forward_bytes = 0;
         self.gate
             .begin(input[INPUT_DURABLE], self.keyspace.partitions());
         let refusal = input[INPUT_WRITE_REFUSAL];
@@ -284,10 +335,14 @@ impl Engine {
     #[inline]
     pub fn finish(&mut self, outcome: &mut [f64], effects: &Effects<'_>) {
         let record_bytes = effects.records.length();
+        if let Some(routing) = &self.routing {
+            routing.publish_made(effects.records.written(), self.keyspace.revisions());
+        }
         outcome[OUTCOME_RECORD_BYTES] = record_bytes as f64;
         outcome[OUTCOME_GATE] = self.gate.end(record_bytes > 0) as f64;
         outcome[OUTCOME_NOTICE_BYTES] = effects.notices.length() as f64;
         outcome[OUTCOME_MORE] = f64::from(u8::from(self.more));
+        outcome[OUTCOME_FORWARD_BYTES] = self.forward_bytes as f64;
         self.show_state(outcome);
     }
 
@@ -298,6 +353,7 @@ impl Engine {
         outcome[OUTCOME_GATE] = 0.0;
         outcome[OUTCOME_NOTICE_BYTES] = 0.0;
         outcome[OUTCOME_MORE] = 0.0;
+        outcome[OUTCOME_FORWARD_BYTES] = 0.0;
         self.show_state(outcome);
     }
 
@@ -314,22 +370,62 @@ impl Engine {
 
     #[cold]
     fn show_coordination(&mut self, outcome: &mut [f64]) {
-        outcome[OUTCOME_SESSIONS] = self.holdings.sessions.slab.count() as f64;
+        outcome[OUTCOME_SESSIONS] = self.holdings.sessions.count() as f64;
         outcome[OUTCOME_HOLDS] = self.holdings.locks.holds.count() as f64;
         outcome[OUTCOME_WAITS] = self.holdings.locks.waits.count() as f64;
         self.holdings.is_touched = false;
     }
 
-    /// Hashes the keys of a group and starts loading what their lookups will need.
+    /// As `prefetch_group`, of a frame of which only a part is executed here. `at`: the index of the group's
+    /// first operation from the first one of the call on.
+    #[inline(never)]
+    fn prefetch_share(&self, group: &[u8], data: &[u8], at: usize) -> [u32; GROUP] {
+        self.prefetch_group(group, data, |index| self.is_executed(at + index))
+    }
+
+    /// Whether an operation is executed here, by its index from the first one of the call on.
     #[inline]
-    fn prefetch_group(&self, group: &[u8], data: &[u8]) -> [u32; GROUP] {
+    fn is_executed(&self, index: usize) -> bool {
+        let routing = self.routing.as_ref();
+        routing.is_none_or(|routing| routing.fate(index) == Fate::Executed)
+    }
+
+    /// Ends an operation that is not executed here.
+    #[inline(never)]
+    fn pass_over(
+        &self,
+        operation: &Operation<'_>,
+        index: usize,
+        output: &mut Output<'_>,
+    ) -> Result<(), Full> {
+        let routing = self.routing.as_ref();
+        if routing.is_some_and(|routing| routing.fate(index) == Fate::Forwarded) {
+            return Ok(());
+        }
+        if output.reply.result_room() < 1 {
+            return Err(Full);
+        }
+        output.end(operation, refused(Status::Unavailable, 0), &[]);
+        Ok(())
+    }
+
+    /// Hashes the keys of a group and starts loading what their lookups will need. `is_executed` tells by the
+    /// index in the group which operations have one.
+    #[inline(always)]
+    fn prefetch_group(
+        &self,
+        group: &[u8],
+        data: &[u8],
+        is_executed: impl Fn(usize) -> bool,
+    ) -> [u32; GROUP] {
         let mut hashes = [0; GROUP];
         let count = group.len() / OPERATION_BYTES;
         let mut rest = data;
-        for (bytes, hash) in group.chunks_exact(OPERATION_BYTES).zip(&mut hashes) {
+        let operations = group.chunks_exact(OPERATION_BYTES).enumerate();
+        for ((index, bytes), hash) in operations.zip(&mut hashes) {
             let operation = Operation::decode(bytes, rest);
             rest = &rest[operation.data_bytes()..];
-            if operation.key.len() <= KEY_BYTES_MAX {
+            if operation.key.len() <= KEY_BYTES_MAX && is_executed(index) {
                 *hash = self.keyspace.hash(operation.key);
                 self.keyspace.prefetch_cell(*hash);
             }
@@ -353,7 +449,7 @@ impl Engine {
         if output.reply.result_room() < 1 {
             return Err(Full);
         }
-        if let Err(status) = operation.check(self.value_bytes_max) {
+        if let Err(status) = operation.check(self.value_bytes_max, self.workers) {
             output.end(operation, refused(status, 0), &[]);
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::entries::{Entries, NO_EXPIRY, NOT_IN_HEAP};
 use crate::records::{RECORD_FLAG_EPHEMERAL, Record, record_bytes};
-use crate::slab::{Link, List, NONE, Slab};
+use crate::slab::{Link, List, Slab};
 
 /// How long a key lives: 0 for ever, or until a time (ms since 1970), or WITH_SESSION and a session's id.
 /// Times and ids are below 2^53.
@@ -90,6 +90,10 @@ impl Ephemerals {
         self.owned.get(&session).map_or(0, |owned| owned.end_bytes)
     }
 
+    pub fn has_keys(&self, session: u64) -> bool {
+        self.owned.contains_key(&session)
+    }
+
     /// The handle of the key that came to be the session's first.
     pub fn first(&self, session: u64) -> Option<u32> {
         let owned = self.owned.get(&session)?;
@@ -130,34 +134,6 @@ impl Ephemerals {
             }
         }
         self.nodes.free(place);
-    }
-
-    /// Lets go of all keys of a session, which live on as ones without.
-    pub fn release(&mut self, entries: &mut Entries, session: u64) {
-        let Some(owned) = self.owned.remove(&session) else {
-            return;
-        };
-        let mut place = owned.keys.first;
-        while place != NONE {
-            let node = &self.nodes[place];
-            entries.set_expiry_at(node.handle, NO_EXPIRY);
-            let next = node.link.next;
-            self.nodes.free(place);
-            place = next;
-        }
-    }
-
-    /// Lets go of the keys of all sessions that are not there.
-    pub fn release_all_but(&mut self, entries: &mut Entries, is_there: impl Fn(u64) -> bool) {
-        let gone: Vec<u64> = self
-            .owned
-            .keys()
-            .copied()
-            .filter(|&session| !is_there(session))
-            .collect();
-        for session in gone {
-            self.release(entries, session);
-        }
     }
 
     /// An entry has moved to another handle.

@@ -114,7 +114,8 @@ fn greatest_of<'a>(keyspace: &'a Keyspace, holdings: &'a Holdings, space: Space)
 pub fn restore(keyspace: &mut Keyspace, holdings: &mut Holdings, records: &[u8]) -> u64 {
     let time = for_each(keyspace, records, |keyspace, hash, record| {
         if record.kind == RecordKind::Put {
-            holdings.has_orphans |= Life::of_record(record).session().is_some();
+            // The sessions of a snapshot come after its keys: until then they are guests.
+            life_of(holdings, record);
             keyspace.restore(hash, record);
         } else {
             let newest = keyspace.revision_of(record.partition);
@@ -228,7 +229,12 @@ fn apply(keyspace: &mut Keyspace, holdings: &mut Holdings, hash: u32, record: &R
         ..
     } = *record;
     let life = life_of(holdings, record);
-    match (record.kind, keyspace.find(hash, key)) {
+    let found = keyspace.find(hash, key);
+    let owner = found.and_then(|handle| {
+        let entry = keyspace.entries.get(handle);
+        keyspace.ephemerals.session_at(entry.expiry_at())
+    });
+    match (record.kind, found) {
         (RecordKind::Put, Some(handle)) => {
             keyspace.replace(hash, handle, value, revision, life);
         }
@@ -239,16 +245,20 @@ fn apply(keyspace: &mut Keyspace, holdings: &mut Holdings, hash: u32, record: &R
         (RecordKind::Touch, Some(handle)) => keyspace.touch(handle, revision, life),
         (_, Some(handle)) => keyspace.remove(handle, revision),
     }
+    if let Some(session) = owner {
+        let place = holdings.sessions.find(session);
+        holdings.forget_idle(keyspace, place);
+    }
 }
 
-/// How long a record says that its key lives: for ever where its session is not there.
+/// How long a record says that its key lives. A session that is not there is a guest from then on.
 #[inline]
-fn life_of(holdings: &Holdings, record: &Record<'_>) -> Life {
+fn life_of(holdings: &mut Holdings, record: &Record<'_>) -> Life {
     let life = Life::of_record(record);
-    match life.session() {
-        Some(session) if holdings.sessions.find(session) == NONE => Life::FOR_EVER,
-        _ => life,
+    if let Some(session) = life.session() {
+        holdings.sessions.admit(session);
     }
+    life
 }
 
 /// Applies a record that is of no key.
@@ -260,7 +270,7 @@ fn apply_other(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Record
             let session = session_of_text(record.key).unwrap_or(0);
             let place = holdings.sessions.find(session);
             if place != NONE {
-                holdings.remove_session(keyspace, place);
+                holdings.leave_session(keyspace, place);
             }
         }
         RecordKind::Hold | RecordKind::HoldEnd => change_hold(keyspace, holdings, record),
@@ -274,7 +284,7 @@ fn open_session(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Recor
     };
     let (ttl_ms, digest) = (read_u64(record.value, 0), &record.value[8..]);
     let place = holdings.sessions.find(session);
-    if place == NONE {
+    if place == NONE || holdings.sessions.slab[place].is_guest {
         let place = holdings.open_session(keyspace, session, ttl_ms, digest, 0);
         holdings.sessions.newcomers.push(place);
     } else {
@@ -303,7 +313,9 @@ fn change_hold(keyspace: &mut Keyspace, holdings: &mut Holdings, record: &Record
         }
         (None, NONE) => {}
         (None, held) => {
+            let owner = holdings.locks.holds[held].owner;
             holdings.remove_hold(keyspace, held);
+            holdings.forget_idle(keyspace, owner);
             holdings.note_changed(lock);
         }
     }

@@ -27,10 +27,17 @@ impl Engine {
     fn renew_session(&mut self) {
         let sessions = &mut self.holdings.sessions;
         let place = sessions.find(self.session);
-        if place != NONE {
+        if place != NONE && !sessions.slab[place].is_ending {
             sessions.slab[place].seen = self.now;
+            self.session_place = place;
         }
-        self.session_place = place;
+    }
+
+    /// Whether sessions of this id are this engine's.
+    pub fn has_session(&self, id: u64) -> bool {
+        let partition = self.partition_of(&session_text(id));
+        let routing = self.routing.as_ref();
+        routing.is_none_or(|routing| routing.has(partition))
     }
 
     /// The place of the frame's session, or why it has none.
@@ -166,7 +173,7 @@ impl Engine {
         if seen > token {
             return Err(self.fenced(seen));
         }
-        if token > self.keyspace.revision_of(of_lock) {
+        if token > self.newest_revision(of_lock) {
             return Err(self.fenced(0));
         }
         if token > seen {
@@ -177,6 +184,14 @@ impl Engine {
             self.note_fence(fence_key, partition, token, effects);
         }
         Ok(())
+    }
+
+    /// The newest revision of a partition, whosever it is.
+    fn newest_revision(&self, partition: usize) -> u64 {
+        match &self.routing {
+            Some(routing) if !routing.has(partition) => routing.newest(partition),
+            _ => self.keyspace.revision_of(partition),
+        }
     }
 
     fn note_fence(&mut self, key: &[u8], partition: usize, token: u64, effects: &mut Effects<'_>) {

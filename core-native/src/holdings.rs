@@ -22,8 +22,8 @@ pub struct Holdings {
     pub deadlock_notes: Notes,
     /// Locks to be settled in the next call, in the order in which they came to be.
     pub unsettled: Vec<u32>,
-    /// Ephemeral keys were restored whose sessions may not have come yet.
-    pub has_orphans: bool,
+    /// Sessions that have more to end than one step may, in the order in which their ends began.
+    ending: Vec<u32>,
     /// When there is work to look for, at the earliest; 0: in the next call.
     pub wake_at: u64,
     /// Whether sessions, holds or waits came or went since it was last told.
@@ -40,13 +40,13 @@ impl Holdings {
             deadlines: Deadlines::default(),
             deadlock_notes: Notes::default(),
             unsettled: Vec::new(),
-            has_orphans: false,
+            ending: Vec::new(),
             wake_at: u64::MAX,
             is_touched: false,
         }
     }
 
-    /// Adds a session whose id is not in use, `seen` now.
+    /// Adds a session whose id is not in use, or makes one of a guest, `seen` now.
     pub fn open_session(
         &mut self,
         keyspace: &mut Keyspace,
@@ -57,7 +57,9 @@ impl Holdings {
     ) -> u32 {
         self.is_touched = true;
         keyspace.memory_bytes += SESSION_OVERHEAD_BYTES;
-        self.sessions.add(id, ttl_ms, digest, seen)
+        let place = self.sessions.add(id, ttl_ms, digest, seen);
+        self.stop_ending(place);
+        place
     }
 
     /// Sets the deadline of a session, from its last sign of life.
@@ -68,16 +70,51 @@ impl Holdings {
         self.set_deadline(at, Target::Session, place, serial);
     }
 
-    /// Removes a session. Keys and holds that it still has live on as ones without; its waits are
-    /// dropped.
+    /// Removes a session or a guest that has nothing any more.
     pub fn remove_session(&mut self, keyspace: &mut Keyspace, place: u32) {
         self.is_touched = true;
-        keyspace.release_session(self.sessions.slab[place].id);
-        let mut hold = self.sessions.slab[place].holds.first;
-        while hold != NONE {
-            self.locks.holds[hold].owner = NONE;
-            hold = self.locks.next_hold_of_session(hold);
+        if !self.sessions.slab[place].is_guest {
+            keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
         }
+        self.stop_ending(place);
+        self.sessions.remove(place);
+    }
+
+    /// A session has ended, and what is left of it is a guest's until later steps have ended that.
+    pub fn leave_ending(&mut self, keyspace: &mut Keyspace, place: u32) {
+        self.make_guest(keyspace, place);
+        let session = &mut self.sessions.slab[place];
+        if !session.is_ending {
+            session.is_ending = true;
+            self.ending.push(place);
+        }
+        self.wake_at = 0;
+    }
+
+    fn stop_ending(&mut self, place: u32) {
+        let session = &mut self.sessions.slab[place];
+        if session.is_ending {
+            session.is_ending = false;
+            self.ending.retain(|&other| other != place);
+        }
+    }
+
+    /// The session whose end is to go on first; NONE where there is none.
+    pub fn first_ending(&self) -> u32 {
+        self.ending.first().copied().unwrap_or(NONE)
+    }
+
+    /// A session has no record any more, where it had one.
+    fn make_guest(&mut self, keyspace: &mut Keyspace, place: u32) {
+        if !self.sessions.slab[place].is_guest {
+            self.is_touched = true;
+            keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
+            self.sessions.make_guest(place);
+        }
+    }
+
+    /// A session has ended by a record. What it still has is a guest's; its waits are dropped.
+    pub fn leave_session(&mut self, keyspace: &mut Keyspace, place: u32) {
         loop {
             let wait = self.sessions.slab[place].waits.first;
             if wait == NONE {
@@ -86,11 +123,20 @@ impl Holdings {
             let lock = self.remove_wait(wait);
             self.note_changed(lock);
         }
-        keyspace.memory_bytes -= SESSION_OVERHEAD_BYTES;
-        self.sessions.remove(place);
+        self.make_guest(keyspace, place);
+        self.forget_idle(keyspace, place);
     }
 
-    /// Adds a hold. Its place.
+    /// Forgets a guest of whom there is nothing here.
+    pub fn forget_idle(&mut self, keyspace: &mut Keyspace, place: u32) {
+        let session = &self.sessions.slab[place];
+        let is_idle = session.is_guest && session.holds.is_empty() && session.waits.is_empty();
+        if is_idle && !keyspace.ephemerals.has_keys(session.id) {
+            self.remove_session(keyspace, place);
+        }
+    }
+
+    /// Adds a hold, of a guest where its session is not there. Its place.
     pub fn add_hold(
         &mut self,
         keyspace: &mut Keyspace,
@@ -101,15 +147,12 @@ impl Holdings {
         self.is_touched = true;
         let name_length = self.locks.name(lock).len();
         keyspace.memory_bytes += hold_memory_bytes(name_length);
-        let owner = self.sessions.find(grant.session);
-        let list = if owner == NONE {
-            None
-        } else {
-            let session = &mut self.sessions.slab[owner];
-            session.end_bytes += hold_end_bytes(name_length);
-            Some(&mut session.holds)
-        };
-        let place = self.locks.add_hold(lock, token, grant, owner, list);
+        let owner = self.sessions.admit(grant.session);
+        let session = &mut self.sessions.slab[owner];
+        session.end_bytes += hold_end_bytes(name_length);
+        let place = self
+            .locks
+            .add_hold(lock, token, grant, owner, &mut session.holds);
         self.set_lease_deadline(place);
         place
     }
@@ -120,14 +163,9 @@ impl Holdings {
         let Hold { lock, owner, .. } = self.locks.holds[place];
         let name_length = self.locks.name(lock).len();
         keyspace.memory_bytes -= hold_memory_bytes(name_length);
-        let list = if owner == NONE {
-            None
-        } else {
-            let session = &mut self.sessions.slab[owner];
-            session.end_bytes -= hold_end_bytes(name_length);
-            Some(&mut session.holds)
-        };
-        self.locks.remove_hold(place, list);
+        let session = &mut self.sessions.slab[owner];
+        session.end_bytes -= hold_end_bytes(name_length);
+        self.locks.remove_hold(place, &mut session.holds);
         lock
     }
 
@@ -158,8 +196,10 @@ impl Holdings {
 
     /// Works out when there is work to look for.
     pub fn plan_wake(&mut self) {
-        let is_left = !self.unsettled.is_empty() || !self.sessions.newcomers.is_empty();
-        self.wake_at = if is_left || self.has_orphans {
+        let is_left = !self.unsettled.is_empty()
+            || !self.ending.is_empty()
+            || !self.sessions.newcomers.is_empty();
+        self.wake_at = if is_left {
             0
         } else {
             self.deadlines.first_at()

@@ -30,7 +30,7 @@ pub struct Hold {
     pub grant: Grant,
     pub token: u64,
     pub lock: u32,
-    /// Place of its session; NONE where that is not there.
+    /// Place of its session.
     pub owner: u32,
     /// Tells it from others in the same place; 0 once it has ended.
     pub serial: u64,
@@ -83,6 +83,10 @@ impl Hold {
 impl Wait {
     pub fn next_in_lock(&self) -> u32 {
         self.in_lock.next
+    }
+
+    pub fn before_in_lock(&self) -> u32 {
+        self.in_lock.before
     }
 
     pub fn next_in_session(&self) -> u32 {

@@ -158,16 +158,6 @@ impl Keyspace {
         }
     }
 
-    /// The keys of a session live on as ones without.
-    pub fn release_session(&mut self, session: u64) {
-        self.ephemerals.release(&mut self.entries, session);
-    }
-
-    /// The keys of all sessions that are not there live on as ones without.
-    pub fn release_orphans(&mut self, is_there: impl Fn(u64) -> bool) {
-        self.ephemerals.release_all_but(&mut self.entries, is_there);
-    }
-
     /// Removes a key that is there.
     pub fn remove(&mut self, handle: u32, revision: u64) {
         let entry = self.entries.get(handle);

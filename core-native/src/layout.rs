@@ -68,10 +68,12 @@ pub const RESUME_BYTES: usize = 24;
 pub const FLAG_ENTRY: u8 = 0b01;
 pub const FLAG_MORE: u8 = 0b10;
 
-// A reply is laid out front to back, always the same way: root offset, identifier, vtable, table
-// Frame, then the vector of results, whose elements start at HEADER_BYTES, then the vector `data`.
+// Replies and requests are laid out front to back, always the same way: root offset, identifier, vtable,
+// table Frame, then the vector of results or operations, whose elements start at HEADER_BYTES, then the
+// vector `data`.
 pub const VECTOR_LENGTH_AT: usize = 36;
 pub const DATA_OFFSET_AT: usize = 28;
+const KIND_AT: usize = 32;
 pub const HEADER_BYTES: usize = 40;
 
 /// The constant part of a reply; vector length and data offset are zero.
@@ -86,6 +88,16 @@ pub const REPLY_HEADER: [u8; HEADER_BYTES] = [
     4, 0, 0, 0, // kind = Reply
     0, 0, 0, 0, // results: length
 ];
+
+/// The same of a request.
+pub const REQUEST_HEADER: [u8; HEADER_BYTES] = {
+    let mut header = REPLY_HEADER;
+    // fields: operations in place of results
+    header[14] = 4;
+    header[16] = 0;
+    header[KIND_AT] = 3; // kind = Request
+    header
+};
 
 /// Four bytes at `at`, little-endian.
 #[inline(always)]

@@ -4,6 +4,7 @@
 mod answers;
 mod arena;
 mod bare_function;
+mod blockers;
 mod chunk;
 mod coordination_check;
 mod coordination_operations;
@@ -18,8 +19,10 @@ mod execute_call;
 mod expiry;
 mod fences;
 mod fold;
+mod forwards;
 mod gate;
 mod guards;
+mod guests;
 mod holdings;
 mod holds;
 mod key_hash;
@@ -43,6 +46,10 @@ mod records;
 mod removals;
 mod reply;
 mod request;
+mod ring;
+pub mod ring_api;
+mod routing;
+pub mod routing_table;
 mod scan;
 mod session_calls;
 mod sessions;
@@ -62,8 +69,9 @@ mod generated {
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 
-use napi::bindgen_prelude::{Float64Array, Uint8Array, Unknown};
+use napi::bindgen_prelude::{BigUint64Array, Float64Array, Uint8Array, Uint32Array, Unknown};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
@@ -71,12 +79,14 @@ use crate::engine::{
     Buffers, Engine, INPUT_LENGTH, OPERATION_CODE_COUNT, OUTCOME_LENGTH, Options, STATUS_COUNT,
 };
 use crate::fold::Unfit;
+use crate::routing::Routing;
+use crate::routing_table::{Revisions, RoutingTable, shared_cells, shared_words};
 
 /// The layouts and limits that both sides must share, in the order of `ADDON_ABI` in
 /// `ts/engine/native-engine.ts`.
 #[napi]
 pub fn abi() -> String {
-    let figures: [u64; 44] = [
+    let figures: [u64; 53] = [
         layout::PROTOCOL_VERSION.into(),
         layout::HEADER_BYTES as u64,
         layout::OPERATION_BYTES as u64,
@@ -121,6 +131,15 @@ pub fn abi() -> String {
         due::DUE_PER_CALL_MAX as u64,
         due::DUE_SESSION_ROOM_BYTES as u64,
         due::DUE_ROOM_BYTES as u64,
+        limits::WORKERS_MAX as u64,
+        routing_table::ROUTING_SEQUENCE as u64,
+        routing_table::ROUTING_VERSION as u64,
+        routing_table::ROUTING_WORKERS as u64,
+        routing_table::ROUTING_PARTITIONS as u64,
+        routing_table::ROUTING_STATES as u64,
+        routing_table::ROUTING_OWNERS as u64,
+        routing_table::ROUTING_BYTES as u64,
+        forwards::FORWARD_HEAD_BYTES as u64,
     ];
     figures.map(|figure| figure.to_string()).join(" ")
 }
@@ -128,13 +147,17 @@ pub fn abi() -> String {
 /// The engine with the buffers that it was given at start. After a panic, which is a broken invariant,
 /// or after `close` it answers every call with an error.
 struct Core {
+    /// Has references to the memory of `_routing`.
     engine: Option<Engine>,
     reply: Uint8Array,
     records: Uint8Array,
     notices: Uint8Array,
+    forwards: Uint8Array,
     outcome: Float64Array,
     input: Float64Array,
     counters: Float64Array,
+    /// Keeps that memory: the routing table and the revisions.
+    _routing: Option<(Uint32Array, BigUint64Array)>,
 }
 
 /// What JavaScript holds. Calls come one at a time on one thread, so the borrow never fails; were it
@@ -158,39 +181,59 @@ impl NativeEngine {
         reply: Uint8Array,
         records: Uint8Array,
         notices: Uint8Array,
+        forwards: Uint8Array,
         outcome: Float64Array,
         input: Float64Array,
         counters: Float64Array,
+        worker: Option<u32>,
+        routing_table: Option<Uint32Array>,
+        revisions: Option<BigUint64Array>,
     ) -> Result<Self> {
         let value_bytes_max = value_bytes_max as usize;
         let frame_bytes = limits::frame_bytes_max_for(value_bytes_max);
+        let forwards_bytes = match worker {
+            Some(_) => limits::forwards_bytes_for(value_bytes_max),
+            None => 0,
+        };
         let fits = reply.len() == frame_bytes
             && records.len() == frame_bytes
             && notices.len() == limits::NOTICES_BYTES
+            && forwards.len() == forwards_bytes
             && outcome.len() == OUTCOME_LENGTH
             && input.len() == INPUT_LENGTH
             && counters.len() == STATUS_COUNT * OPERATION_CODE_COUNT
             && partitions.is_power_of_two()
             && partitions as usize <= limits::PARTITIONS_MAX;
         if !fits {
-            return Err(Error::from_reason(
-                "the engine's options or buffers do not fit the contract",
-            ));
+            return Err(unfit());
         }
-        let engine = Engine::new(&Options {
-            partitions: partitions as usize,
+        let partitions = partitions as usize;
+        let shared = routing_table.zip(revisions);
+        let routing = match (worker, &shared) {
+            (None, None) => None,
+            (Some(worker), Some((table, revisions))) => {
+                let routing = routing_over(worker as usize, partitions, table, revisions);
+                Some(routing.ok_or_else(unfit)?)
+            }
+            _ => return Err(unfit()),
+        };
+        let engine = Engine::new(Options {
+            partitions,
             value_bytes_max,
             memory_bytes_max: memory_bytes_max as usize,
             hash_seed,
+            routing,
         });
         let core = Core {
             engine: Some(engine),
             reply,
             records,
             notices,
+            forwards,
             outcome,
             input,
             counters,
+            _routing: shared,
         };
         Ok(Self {
             core: Rc::new(RefCell::new(core)),
@@ -228,6 +271,47 @@ impl NativeEngine {
             let status = engine.resume_session(id, digest, now as u64, buffers);
             status.0.into()
         })
+    }
+
+    /// The status.
+    #[napi]
+    pub fn admit_session(&self, id: f64) -> Result<u32> {
+        self.core
+            .borrow_mut()
+            .run(|engine, _| engine.admit_session(id).0.into())
+    }
+
+    /// The status.
+    #[napi]
+    pub fn end_guest(&self, id: f64, now: f64) -> Result<u32> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| engine.end_guest(id, now as u64, buffers).0.into())
+    }
+
+    #[napi]
+    pub fn guests(&self) -> Result<Float64Array> {
+        self.core.borrow_mut().run(|engine, _| {
+            let ids = engine.guests().into_iter().map(|id| id as f64);
+            Float64Array::new(ids.collect())
+        })
+    }
+
+    /// How many; -1 where they had no room.
+    #[napi]
+    pub fn list_blockers(&self, sessions: &[f64]) -> Result<i32> {
+        self.core.borrow_mut().run(|engine, buffers| {
+            let count = engine.list_blockers(sessions, buffers);
+            count.map_or(-1, |count| count as i32)
+        })
+    }
+
+    /// Whether there was such a wait.
+    #[napi]
+    pub fn refuse_wait(&self, session: f64, id: f64, detail: &[u8], now: f64) -> Result<bool> {
+        self.core
+            .borrow_mut()
+            .run(|engine, buffers| engine.refuse_wait(session, id, detail, now as u64, buffers))
     }
 
     /// 0 where the records were applied; the length of a value that is too large; or -1.
@@ -275,6 +359,40 @@ impl NativeEngine {
     }
 }
 
+/// The answer to a constructor's arguments that JavaScript has not checked, or not rightly.
+fn unfit() -> Error {
+    Error::from_reason("the engine's options or buffers do not fit the contract")
+}
+
+/// The place of an engine among several, in memory that it shares with them. None where that does not fit.
+fn routing_over(
+    worker: usize,
+    partitions: usize,
+    table: &Uint32Array,
+    revisions: &BigUint64Array,
+) -> Option<Routing> {
+    // SAFETY: the typed arrays are kept for longer than the engine, and the memory of a typed array is
+    // aligned to its elements. All threads touch it by atomic access alone.
+    let (words, cells) = unsafe {
+        (
+            shared_words(table.as_ptr().cast_mut(), table.len()),
+            shared_cells(revisions.as_ptr().cast_mut(), revisions.len()),
+        )
+    };
+    let table = RoutingTable::new(words, partitions)?;
+    let revisions = Revisions::new(cells, partitions)?;
+    Routing::new(worker, partitions, table, revisions)
+}
+
+/// Doubles as words that other threads read.
+///
+/// # Safety
+/// Nothing else makes a reference to their memory while the result is used.
+unsafe fn counters_of(counters: &Float64Array) -> &[AtomicU64] {
+    // SAFETY: an AtomicU64 has the size of a double, and a typed array's memory is aligned to its elements.
+    unsafe { std::slice::from_raw_parts(counters.as_ptr().cast(), counters.len()) }
+}
+
 /// What became of records, as a number.
 fn taken(answer: std::result::Result<(), Unfit>) -> f64 {
     match answer {
@@ -287,7 +405,7 @@ fn taken(answer: std::result::Result<(), Unfit>) -> f64 {
 impl Core {
     /// Whether a frame lies in a buffer that the engine writes to.
     fn owns(&self, frame: *const u8) -> bool {
-        [&self.reply, &self.records, &self.notices]
+        [&self.reply, &self.records, &self.notices, &self.forwards]
             .into_iter()
             .any(|buffer| buffer.as_ptr_range().contains(&frame))
     }
@@ -301,15 +419,17 @@ impl Core {
         };
         // SAFETY: the buffers belong to the engine's thread; JavaScript made them for this engine
         // alone, keeps their length and touches them only between calls, and the typed arrays held here
-        // keep their memory alive. They are six distinct allocations, so no slice overlaps another.
+        // keep their memory alive. They are distinct allocations, so no slice overlaps another. The
+        // counters may be read by other threads meanwhile, and are only touched as atomics.
         let buffers = unsafe {
             Buffers {
                 reply: self.reply.as_mut(),
                 records: self.records.as_mut(),
                 notices: self.notices.as_mut(),
+                forwards: self.forwards.as_mut(),
                 outcome: self.outcome.as_mut(),
                 input: self.input.as_ref(),
-                counters: self.counters.as_mut(),
+                counters: counters_of(&self.counters),
             }
         };
         match catch_unwind(AssertUnwindSafe(|| call(engine, buffers))) {

@@ -1,6 +1,9 @@
 //! The bounds of wire and engine, as in `ts/wire/limits.ts`; the loader refuses an addon whose figures
 //! differ.
 
+use crate::forwards::FORWARD_OVERHEAD_BYTES;
+use crate::layout::OPERATION_BYTES;
+
 pub const KEY_BYTES_MAX: usize = 1024;
 pub const VALUE_BYTES_CONFIGURABLE_MAX: usize = 64 * 1024 * 1024;
 pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 * 1024 * 1024;
@@ -34,6 +37,15 @@ pub const DEADLOCK_STEPS_SHOWN_MAX: usize = 16;
 pub const LOCK_ITEMS_SHOWN_MAX: usize = 64;
 pub const NOTICES_BYTES: usize = 1024 * 1024;
 pub const PARTITIONS_MAX: usize = 65_536;
+pub const WORKERS_MAX: usize = 64;
+
+/// Bytes of what one frame leaves to other workers, at most. Keys and values of a frame from outside may
+/// overlap its operations: then they come apart when it is split.
+pub fn forwards_bytes_for(value_bytes_max: usize) -> usize {
+    frame_bytes_max_for(value_bytes_max)
+        + OPERATIONS_PER_FRAME_MAX * OPERATION_BYTES
+        + WORKERS_MAX * FORWARD_OVERHEAD_BYTES
+}
 
 /// The frame bound that goes with a value bound: a reply must hold the largest value.
 pub fn frame_bytes_max_for(value_bytes_max: usize) -> usize {

@@ -139,7 +139,7 @@ impl Locks {
         token: u64,
         grant: Grant,
         owner: u32,
-        of_session: Option<&mut List>,
+        of_session: &mut List,
     ) -> u32 {
         self.serial += 1;
         let place = self.holds.add(Hold {
@@ -157,9 +157,7 @@ impl Locks {
         at.modes[usize::from(grant.mode)] += 1;
         at.holds
             .push_back(&mut self.holds, place, |hold| &mut hold.in_lock);
-        if let Some(list) = of_session {
-            list.push_back(&mut self.holds, place, |hold| &mut hold.in_session);
-        }
+        of_session.push_back(&mut self.holds, place, |hold| &mut hold.in_session);
         self.by_token.insert(self.token_hash(lock, token), place);
         let hash = self.request_hash(lock, grant.session, grant.id);
         self.holds_by_request.insert(hash, place);
@@ -167,7 +165,7 @@ impl Locks {
     }
 
     /// Takes a hold out of its lock and of its session's `holds`.
-    pub fn remove_hold(&mut self, place: u32, of_session: Option<&mut List>) {
+    pub fn remove_hold(&mut self, place: u32, of_session: &mut List) {
         let Hold {
             lock, token, grant, ..
         } = self.holds[place];
@@ -178,9 +176,7 @@ impl Locks {
         at.modes[usize::from(grant.mode)] -= 1;
         at.holds
             .remove(&mut self.holds, place, |hold| &mut hold.in_lock);
-        if let Some(list) = of_session {
-            list.remove(&mut self.holds, place, |hold| &mut hold.in_session);
-        }
+        of_session.remove(&mut self.holds, place, |hold| &mut hold.in_session);
         self.holds[place].serial = 0;
         self.holds.free(place);
     }

@@ -29,8 +29,7 @@ impl World {
             depth: 1,
             mode,
         };
-        self.locks
-            .add_hold(lock, token, grant, 0, Some(&mut self.holds))
+        self.locks.add_hold(lock, token, grant, 0, &mut self.holds)
     }
 
     fn wait(&mut self, lock: u32, request: Request) -> u32 {
@@ -68,7 +67,7 @@ fn modes_fit_as_they_should() {
     assert_eq!(fitting(&world, lock), [LOCK_PERMIT]);
     world.hold(lock, 2, LOCK_PERMIT);
     assert_eq!(fitting(&world, lock), []);
-    world.locks.remove_hold(hold, Some(&mut world.holds));
+    world.locks.remove_hold(hold, &mut world.holds);
     assert_eq!(fitting(&world, lock), [LOCK_PERMIT]);
 }
 
@@ -83,7 +82,7 @@ fn an_upgrade_fits_beside_its_own_hold_alone() {
         ..request(9, LOCK_EXCLUSIVE)
     };
     assert!(!world.locks.fits(lock, &upgrade));
-    world.locks.remove_hold(other, Some(&mut world.holds));
+    world.locks.remove_hold(other, &mut world.holds);
     assert!(world.locks.fits(lock, &upgrade));
 }
 
@@ -117,7 +116,7 @@ fn a_lock_goes_with_its_last_hold_and_its_place_is_used_again() {
     assert_eq!(world.locks.find(b"b"), lock);
     assert_eq!(world.locks.hold_of_token(lock, 1), hold);
     assert_eq!(world.locks.hold_of_request(lock, SESSION, 1), hold);
-    world.locks.remove_hold(hold, Some(&mut world.holds));
+    world.locks.remove_hold(hold, &mut world.holds);
     assert!(world.locks.drop_empty(lock));
     assert!(!world.locks.drop_empty(lock));
     assert_eq!(world.locks.find(b"b"), NONE);

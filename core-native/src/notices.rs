@@ -1,9 +1,10 @@
 //! The writer of the notices: what an engine tells the node beside a reply. `ts/engine/coordination.ts`
 //! has their layout.
 
+use crate::generated::Status;
 use crate::layout::{
-    OPERATION_BYTES, RESULT_BYTES, RESULT_COUNT, RESULT_FLAGS, RESULT_ID, RESULT_REVISION,
-    RESULT_STATUS, RESULT_TTL_MS, write,
+    OPERATION_BYTES, RESULT_BYTES, RESULT_COUNT, RESULT_FLAGS, RESULT_ID, RESULT_KEY_LENGTH,
+    RESULT_REVISION, RESULT_STATUS, RESULT_TTL_MS, RESULT_VALUE_LENGTH, write,
 };
 use crate::reply::Head;
 
@@ -13,6 +14,10 @@ const NOTICE_ANSWER: u8 = 1;
 const NOTICE_SESSION_ENDED: u8 = 2;
 /// An operation of the frame that the node carries out.
 const NOTICE_REQUEST: u8 = 3;
+/// Whom a session waits for.
+const NOTICE_BLOCKER: u8 = 4;
+/// Flag of a blocker that only waits before the one that waits for it.
+const FLAG_WAITS: u8 = 1;
 
 const KIND_AT: usize = 4;
 const SESSION_AT: usize = 8;
@@ -39,20 +44,39 @@ impl<'a> NoticeWriter<'a> {
         self.length
     }
 
+    /// Drops all notices.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
     pub fn room(&self) -> usize {
         self.bytes.len() - self.length
     }
 
     // The caller of each has seen that there is room.
 
-    pub fn answer(&mut self, session: u64, head: Head) {
-        let result = &mut self.begin(NOTICE_ANSWER, session, &[], &[])[STRUCT_AT..NOTICE_DATA_AT];
-        write(result, RESULT_ID, head.id.to_le_bytes());
-        write(result, RESULT_STATUS, [head.status.0]);
-        write(result, RESULT_FLAGS, [head.flags]);
-        write(result, RESULT_COUNT, head.count.to_le_bytes());
-        write(result, RESULT_REVISION, head.revision.to_le_bytes());
-        write(result, RESULT_TTL_MS, head.ttl_ms.to_le_bytes());
+    pub fn answer(&mut self, session: u64, head: Head, value: &[u8]) {
+        self.result(NOTICE_ANSWER, session, head, &[], value);
+    }
+
+    /// `session` waits for the lock of this name since then, with the operation `id`, because of another
+    /// session, which holds it or only waits before.
+    pub fn blocker(
+        &mut self,
+        session: u64,
+        (id, since): (u32, u64),
+        name: &[u8],
+        (other, is_held): (u64, bool),
+    ) {
+        let head = Head {
+            id,
+            status: Status::Ok,
+            flags: if is_held { 0 } else { FLAG_WAITS },
+            count: 0,
+            revision: other,
+            ttl_ms: since,
+        };
+        self.result(NOTICE_BLOCKER, session, head, name, &[]);
     }
 
     pub fn session_ended(&mut self, session: u64) {
@@ -63,6 +87,21 @@ impl<'a> NoticeWriter<'a> {
     pub fn request(&mut self, operation: &[u8], key: &[u8], value: &[u8]) {
         let bytes = self.begin(NOTICE_REQUEST, 0, key, value);
         bytes[STRUCT_AT..STRUCT_AT + OPERATION_BYTES].copy_from_slice(operation);
+    }
+
+    /// Adds a notice whose struct is a result.
+    fn result(&mut self, kind: u8, session: u64, head: Head, key: &[u8], value: &[u8]) {
+        let bytes = self.begin(kind, session, key, value);
+        let result = &mut bytes[STRUCT_AT..NOTICE_DATA_AT];
+        write(result, RESULT_ID, head.id.to_le_bytes());
+        write(result, RESULT_STATUS, [head.status.0]);
+        write(result, RESULT_FLAGS, [head.flags]);
+        write(result, RESULT_KEY_LENGTH, (key.len() as u16).to_le_bytes());
+        let value_length = value.len() as u32;
+        write(result, RESULT_VALUE_LENGTH, value_length.to_le_bytes());
+        write(result, RESULT_COUNT, head.count.to_le_bytes());
+        write(result, RESULT_REVISION, head.revision.to_le_bytes());
+        write(result, RESULT_TTL_MS, head.ttl_ms.to_le_bytes());
     }
 
     /// Adds a notice whose struct is zeros; its bytes.

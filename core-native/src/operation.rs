@@ -13,6 +13,7 @@ use crate::layout::{
     read_u16, read_u32, read_u64,
 };
 use crate::limits::{INTEGER_LIMIT, KEY_BYTES_MAX, SCAN_ENTRIES_MAX, TTL_MS_MAX};
+use crate::partition::tag_of;
 
 /// Bytes of the delta of an increment.
 const DELTA_BYTES: usize = 8;
@@ -107,16 +108,16 @@ impl<'a> Operation<'a> {
         read_u64(self.value, 0).cast_signed()
     }
 
-    /// The first finding of steps 1 to 4.
+    /// The first finding of steps 1 to 4, where so many workers share the partitions.
     #[inline]
-    pub fn check(&self, value_bytes_max: usize) -> Result<(), Status> {
+    pub fn check(&self, value_bytes_max: usize, workers: usize) -> Result<(), Status> {
         if !(OperationCode::Get..=OperationCode::Scan).contains(&self.code) {
-            return check_coordination(self);
+            return check_coordination(self, workers);
         }
         let Some(value) = self.value_behind_fence() else {
             return Err(Status::InvalidArgument);
         };
-        if !self.fields_fit(value.len()) {
+        if !self.fields_fit(value.len(), workers) {
             return Err(Status::InvalidArgument);
         }
         if self.key.len() > KEY_BYTES_MAX {
@@ -135,7 +136,7 @@ impl<'a> Operation<'a> {
     }
 
     #[inline]
-    fn fields_fit(&self, value_length: usize) -> bool {
+    fn fields_fit(&self, value_length: usize, workers: usize) -> bool {
         let code = self.code;
         if self.flags & !flags_taken(code) != 0 {
             return false;
@@ -147,20 +148,31 @@ impl<'a> Operation<'a> {
             _ => false,
         };
         let ttl_fits = match self.flags & TTL_MASK {
-            0 => self.ttl_ms == 0,
+            0 => self.ttl_ms == 0 || code == OperationCode::Scan,
             TTL_SET => (1..=TTL_MS_MAX).contains(&self.ttl_ms) && !self.is_ephemeral(),
             TTL_KEEP => code != OperationCode::Touch && self.ttl_ms == 0 && !self.is_ephemeral(),
             _ => false,
         };
         let rest_fits = match code {
             OperationCode::Scan => {
-                (1..=SCAN_ENTRIES_MAX).contains(&self.limit) && value_length <= KEY_BYTES_MAX
+                (1..=SCAN_ENTRIES_MAX).contains(&self.limit)
+                    && value_length <= KEY_BYTES_MAX
+                    && self.address_fits(workers)
             }
             OperationCode::Increment => self.limit == 0 && value_length == DELTA_BYTES,
             OperationCode::Put => self.limit == 0,
             _ => self.limit == 0 && value_length == 0,
         };
         condition_fits && ttl_fits && rest_fits
+    }
+
+    /// Whether an operation on a prefix says which of so many workers it asks.
+    pub fn address_fits(&self, workers: usize) -> bool {
+        if self.ttl_ms == 0 {
+            workers == 1 || tag_of(self.key).is_some()
+        } else {
+            self.ttl_ms <= workers as u64
+        }
     }
 
     /// Whether the condition holds for a key at `revision` (0: absent), and if not, why.

@@ -136,6 +136,12 @@ impl<'a> RecordWriter<'a> {
         self.length
     }
 
+    /// The records so far.
+    #[inline]
+    pub fn written(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     #[inline]
     pub fn room(&self) -> usize {
         self.bytes.len() - self.length
@@ -212,6 +218,12 @@ pub fn read_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         && padding.iter().all(|&byte| byte == 0);
     let rest = bytes.get(RECORD_HEADER_BYTES + body.len()..)?;
     valid.then_some((record, rest))
+}
+
+/// The partition of the record at the head of `bytes`, which is whole.
+#[inline]
+pub fn partition_at(bytes: &[u8]) -> usize {
+    read_u32(bytes, 8) as usize
 }
 
 /// The key of the record at the head of `bytes`, which is whole, and the bytes after that record.

@@ -7,7 +7,7 @@ use crate::limits::{
     SESSION_OVERHEAD_BYTES, SESSION_SECRET_BYTES, SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN,
 };
 use crate::records::RecordKind;
-use crate::sessions::{SESSION_VALUE_BYTES, is_session};
+use crate::sessions::{SESSION_VALUE_BYTES, session_of_figure};
 use crate::slab::NONE;
 
 impl Engine {
@@ -29,15 +29,17 @@ impl Engine {
     }
 
     fn open(&mut self, id: f64, ttl_ms: f64, digest: &[u8], effects: &mut Effects<'_>) -> Status {
-        let is_id = id.fract() == 0.0 && id >= 1.0 && is_session(id as u64);
-        if !is_id || digest.len() != SESSION_SECRET_BYTES {
+        let Some(id) = session_of_figure(id).filter(|&id| self.has_session(id)) else {
+            return Status::InvalidArgument;
+        };
+        if digest.len() != SESSION_SECRET_BYTES {
             return Status::InvalidArgument;
         }
         let ttl_bounds = SESSION_TTL_MS_MIN as f64..=SESSION_TTL_MS_MAX as f64;
         if ttl_ms.fract() != 0.0 || !ttl_bounds.contains(&ttl_ms) {
             return Status::TtlOutOfRange;
         }
-        let (id, ttl_ms) = (id as u64, ttl_ms as u64);
+        let ttl_ms = ttl_ms as u64;
         if self.holdings.sessions.find(id) != NONE {
             return Status::AlreadyExists;
         }
@@ -75,16 +77,13 @@ impl Engine {
         let mut effects = Effects::new(buffers.records, buffers.notices, buffers.counters);
         self.begin(buffers.input);
         self.move_time(now, &mut effects);
-        let place = if id.fract() == 0.0 && id >= 1.0 {
-            self.holdings.sessions.find(id as u64)
-        } else {
-            NONE
-        };
+        let sessions = &mut self.holdings.sessions;
+        let place = session_of_figure(id).map_or(NONE, |id| sessions.find(id));
         buffers.outcome[OUTCOME_COUNT] = 0.0;
-        let status = if place == NONE {
+        let status = if place == NONE || sessions.slab[place].is_guest {
             Status::SessionUnknown
         } else {
-            let session = &mut self.holdings.sessions.slab[place];
+            let session = &mut sessions.slab[place];
             if session.digest == digest {
                 session.seen = self.now;
                 buffers.outcome[OUTCOME_COUNT] = session.ttl_ms as f64;

@@ -1,4 +1,4 @@
-//! The sessions: what each owns, and how much its end will write.
+//! The sessions and guests: what each owns, and how much its end will write.
 
 use crate::answers::Answers;
 use crate::key_hash::Hashing;
@@ -42,10 +42,20 @@ pub fn is_session(id: u64) -> bool {
     (1..INTEGER_LIMIT).contains(&id)
 }
 
+/// The id that a figure from JavaScript stands for.
+pub fn session_of_figure(id: f64) -> Option<u64> {
+    let fits = id.fract() == 0.0 && id >= 1.0 && is_session(id as u64);
+    fits.then_some(id as u64)
+}
+
 pub struct Session {
     pub id: u64,
     /// Tells it from others in the same place; 0 once it has ended.
     pub serial: u64,
+    /// It is known without a record of its own: never due, and it costs no memory.
+    pub is_guest: bool,
+    /// A guest whose end has begun and goes on in the next calls: for operations it is not there.
+    pub is_ending: bool,
     pub ttl_ms: u64,
     pub digest: [u8; SESSION_SECRET_BYTES],
     /// The last sign of life.
@@ -68,8 +78,13 @@ impl Session {
         }
     }
 
+    /// A guest never does.
     pub fn ends_at(&self) -> u64 {
-        self.seen.saturating_add(self.ttl_ms)
+        if self.is_guest {
+            u64::MAX
+        } else {
+            self.seen.saturating_add(self.ttl_ms)
+        }
     }
 }
 
@@ -78,6 +93,8 @@ pub struct Sessions {
     table: Table,
     pub slab: Slab<Session>,
     serial: u64,
+    /// How many of them are guests.
+    guests: usize,
     /// Places of those that came by `fold` or `restore` and have given no sign of life since.
     pub newcomers: Vec<u32>,
 }
@@ -89,6 +106,7 @@ impl Sessions {
             table: Table::default(),
             slab: Slab::default(),
             serial: 0,
+            guests: 0,
             newcomers: Vec::new(),
         }
     }
@@ -101,43 +119,93 @@ impl Sessions {
             .unwrap_or(NONE)
     }
 
-    /// Adds a session whose id is not in use.
+    /// Those that have a record.
+    pub fn count(&self) -> usize {
+        self.slab.count() - self.guests
+    }
+
+    /// Adds a session whose id is not in use, or makes a session of a guest.
     pub fn add(&mut self, id: u64, ttl_ms: u64, digest: &[u8], seen: u64) -> u32 {
+        let place = self.admit(id);
+        let session = &mut self.slab[place];
+        session.is_guest = false;
+        session.seen = seen;
+        session.change(ttl_ms, digest);
+        self.guests -= 1;
+        place
+    }
+
+    /// The place of a session; where there is none of that id a guest is made.
+    pub fn admit(&mut self, id: u64) -> u32 {
+        let found = self.find(id);
+        if found != NONE {
+            return found;
+        }
         self.serial += 1;
-        let mut session = Session {
+        self.guests += 1;
+        let place = self.slab.add(Session {
             id,
             serial: self.serial,
+            is_guest: true,
+            is_ending: false,
             ttl_ms: 0,
             digest: [0; SESSION_SECRET_BYTES],
-            seen,
+            seen: 0,
             end_bytes: 0,
             holds: List::default(),
             waits: List::default(),
             answers: None,
-        };
-        session.change(ttl_ms, digest);
-        let place = self.slab.add(session);
+        });
         self.table.insert(self.hashing.words([id]), place);
         place
     }
 
-    /// Removes a session that owns nothing any more.
+    /// Makes a guest of a session. Its deadlines are none of its any more.
+    pub fn make_guest(&mut self, place: u32) {
+        self.serial += 1;
+        self.guests += 1;
+        let session = &mut self.slab[place];
+        session.serial = self.serial;
+        session.is_guest = true;
+        session.ttl_ms = 0;
+        session.answers = None;
+        self.drop_newcomer(place);
+    }
+
+    /// Removes a session or a guest that owns nothing any more.
     pub fn remove(&mut self, place: u32) {
         let session = &mut self.slab[place];
         session.serial = 0;
         session.answers = None;
+        self.guests -= usize::from(session.is_guest);
         let hash = self.hashing.words([session.id]);
         self.table.remove(hash, place);
         self.slab.free(place);
+        self.drop_newcomer(place);
+    }
+
+    /// The greatest id of those that have a record; 0 where there is none.
+    pub fn greatest(&self) -> u64 {
+        let own = self.all().filter(|session| !session.is_guest);
+        own.map(|session| session.id).max().unwrap_or(0)
+    }
+
+    /// Ids of all guests, ascending.
+    pub fn guests(&self) -> Vec<u64> {
+        let guests = self.all().filter(|session| session.is_guest);
+        let mut ids: Vec<u64> = guests.map(|session| session.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Session> {
+        self.slab.all().filter(|session| session.serial != 0)
+    }
+
+    fn drop_newcomer(&mut self, place: u32) {
         if !self.newcomers.is_empty() {
             self.newcomers.retain(|&newcomer| newcomer != place);
         }
-    }
-
-    /// The greatest id; 0 where there is none.
-    pub fn greatest(&self) -> u64 {
-        let held = self.slab.all().filter(|session| session.serial != 0);
-        held.map(|session| session.id).max().unwrap_or(0)
     }
 }
 

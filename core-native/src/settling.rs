@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::generated::{OperationCode, Status};
 use crate::holds::{Grant, Hold, Request, Wait, hold_end_bytes, hold_memory_bytes};
 use crate::limits::{INTEGER_LIMIT, SESSION_END_BYTES_MAX};
-use crate::records::{Record, RecordKind};
+use crate::records::{Record, RecordKind, record_bytes};
 use crate::sessions::session_text;
 use crate::slab::NONE;
 
@@ -191,50 +191,97 @@ impl Engine {
         self.settle(&[lock], effects);
     }
 
-    /// Ends a session with all that it owns. Puts the locks to be settled behind `freed`.
+    /// Takes a step of the end of a session or a guest, which is all of it where one step may do all that.
+    /// Puts the locks to be settled behind `freed`.
     pub fn end_session(&mut self, place: u32, freed: &mut Vec<u32>, effects: &mut Effects<'_>) {
-        let id = self.holdings.sessions.slab[place].id;
-        self.record_session(RecordKind::SessionEnd, id, &[], effects);
-        while let Some(handle) = self.keyspace.ephemerals.first(id) {
-            self.remove(handle, RecordKind::Expire, &mut effects.records);
+        let session = &self.holdings.sessions.slab[place];
+        let (id, is_ending) = (session.id, session.is_ending);
+        if !session.is_guest {
+            self.record_session(RecordKind::SessionEnd, id, &[], effects);
         }
-        loop {
-            let hold = self.holdings.sessions.slab[place].holds.first;
-            if hold == NONE {
-                break;
+        let is_all = self.end_belongings(place, freed, effects);
+        if !is_ending {
+            loop {
+                let wait = self.holdings.sessions.slab[place].waits.first;
+                if wait == NONE {
+                    break;
+                }
+                freed.push(self.holdings.remove_wait(wait));
             }
-            freed.push(self.holdings.locks.holds[hold].lock);
-            self.end_hold(hold, effects);
-        }
-        loop {
-            let wait = self.holdings.sessions.slab[place].waits.first;
-            if wait == NONE {
-                break;
-            }
-            freed.push(self.holdings.remove_wait(wait));
+            effects.notices.session_ended(id);
         }
         let Self {
             holdings, keyspace, ..
         } = self;
-        holdings.remove_session(keyspace, place);
-        effects.notices.session_ended(id);
+        if is_all {
+            holdings.remove_session(keyspace, place);
+        } else {
+            holdings.leave_ending(keyspace, place);
+            self.more = true;
+        }
         if self.session_place == place {
             self.session_place = NONE;
         }
     }
 
-    /// Ends a wait with an answer, and settles its lock.
-    pub fn end_wait(&mut self, place: u32, status: Status, effects: &mut Effects<'_>) {
+    /// Ends keys and holds of a session, as many as one step may; whether that was all.
+    fn end_belongings(
+        &mut self,
+        place: u32,
+        freed: &mut Vec<u32>,
+        effects: &mut Effects<'_>,
+    ) -> bool {
+        let id = self.holdings.sessions.slab[place].id;
+        let mut bytes_left = SESSION_END_BYTES_MAX;
+        while let Some(handle) = self.keyspace.ephemerals.first(id) {
+            let key_length = self.keyspace.entries.get(handle).key().len();
+            let Some(left) = bytes_left.checked_sub(record_bytes(key_length, 0)) else {
+                return false;
+            };
+            bytes_left = left;
+            self.remove(handle, RecordKind::Expire, &mut effects.records);
+        }
+        loop {
+            let hold = self.holdings.sessions.slab[place].holds.first;
+            if hold == NONE {
+                return true;
+            }
+            let lock = self.holdings.locks.holds[hold].lock;
+            let end_bytes = hold_end_bytes(self.holdings.locks.name(lock).len());
+            let Some(left) = bytes_left.checked_sub(end_bytes) else {
+                return false;
+            };
+            bytes_left = left;
+            freed.push(lock);
+            self.end_hold(hold, effects);
+        }
+    }
+
+    /// Ends a wait with an answer, whose value is `detail`, and settles its lock.
+    pub fn end_wait(
+        &mut self,
+        place: u32,
+        status: Status,
+        detail: &[u8],
+        effects: &mut Effects<'_>,
+    ) {
         let Wait { request, owner, .. } = self.holdings.locks.waits[place];
-        self.answer_later(owner, request.id, refused(status, 0), effects);
+        self.answer_later(owner, request.id, refused(status, 0), detail, effects);
         let lock = self.holdings.remove_wait(place);
         self.settle(&[lock], effects);
     }
 
     /// Tells a session the end of an operation of an earlier frame.
-    fn answer_later(&mut self, owner: u32, id: u32, end: End, effects: &mut Effects<'_>) {
+    fn answer_later(
+        &mut self,
+        owner: u32,
+        id: u32,
+        end: End,
+        value: &[u8],
+        effects: &mut Effects<'_>,
+    ) {
         let session = self.holdings.sessions.slab[owner].id;
-        effects.notices.answer(session, end.head(id));
+        effects.notices.answer(session, end.head(id), value);
         effects.tally(OperationCode::Lock, end.status);
         self.gate.see_newest();
     }
@@ -319,7 +366,7 @@ impl Engine {
                 status => refused(status, 0),
             }
         };
-        self.answer_later(owner, request.id, end, effects);
+        self.answer_later(owner, request.id, end, &[], effects);
         self.holdings.remove_wait(place);
     }
 

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { backUp, restoreBackup } from '../log/local/backup.js';
-import type { Verification } from '../log/local/verification.js';
+import type { DirectoryVerification } from '../log/local/verification.js';
 import { printJson, printLine } from './data-format.js';
 import {
   addLogOptions,
@@ -65,7 +65,11 @@ export function addBackupCommands(program: Command): void {
     );
 }
 
-function tell(event: 'backup' | 'restored', made: Verification, options: LogOptions): void {
+function tell(
+  event: 'backup' | 'restored',
+  made: DirectoryVerification,
+  options: LogOptions,
+): void {
   if (options.json !== true) {
     printLine(`${made.path}: ${summaryOf(made)}. Verified.`);
     return;

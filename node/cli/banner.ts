@@ -8,7 +8,7 @@ import { VERSION } from '../version.js';
 const PORT_DEFAULT_URL = 'ws://127.0.0.1:7400';
 
 export function banner(server: Server, settings: Settings): string {
-  const { url, engine, transport } = server;
+  const { url, engine, transport, workers } = server;
   const at = url === PORT_DEFAULT_URL ? '' : ` --url ${url}`;
   const lines = [
     '',
@@ -16,7 +16,7 @@ export function banner(server: Server, settings: Settings): string {
     '',
     `    engine      ${engine.kind} (${engine.reason})`,
     `    transport   ${transport.kind} (${transport.reason})`,
-    `    partitions  ${settings.partitions}`,
+    `    partitions  ${settings.partitions}${workers === 1 ? '' : `, shared by ${workers} workers`}`,
     `    durability  ${describeDurability(settings.durability, settings.dataDir)}`,
     '',
     '  Try in another terminal:',

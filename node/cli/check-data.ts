@@ -4,8 +4,9 @@ import { accessSync, constants, existsSync, readdirSync, statfsSync } from 'node
 import { dirname, resolve } from 'node:path';
 import type { Settings } from '../config/settings.js';
 import { formatSize } from '../config/size.js';
-import { readDataFormat } from '../log/local/data-directory.js';
+import { checkFolders } from '../log/local/data-directory.js';
 import { lockedBy } from '../log/local/lock-file.js';
+import { findLeftovers, readLayout } from '../log/local/worker-logs.js';
 import { type Finding, finding } from './checks.js';
 
 /** Segments that the least node fills: one in use, one ready, and room for a snapshot. */
@@ -19,12 +20,18 @@ export function checkData(settings: Settings): Finding {
   const path = resolve(settings.dataDir);
   const isUsed = existsSync(path) && readdirSync(path).length > 0;
   const advice: string[] = [];
+  let workers = 1;
   if (isUsed) {
-    const { partitions } = readDataFormat(path);
+    const layout = readLayout(path);
+    const { partitions } = layout;
     if (partitions !== settings.partitions) {
       const found = `${path} has ${partitions} partitions, ${settings.partitions} are asked for`;
       return finding('data', 'broken', found, `start with --partitions ${partitions}`);
     }
+    // Throws where folders of logs are missing, or only a lost WORKERS file can explain those that are there.
+    checkFolders(layout);
+    findLeftovers(layout);
+    workers = layout.workers;
     const pid = lockedBy(path);
     if (pid !== undefined)
       advice.push(`process ${pid} uses it: another node needs its own --data-dir`);
@@ -33,11 +40,13 @@ export function checkData(settings: Settings): Finding {
   accessSync(existing, constants.W_OK);
   const { bavail, bsize } = statfsSync(existing);
   const free = bavail * bsize;
-  if (free < SEGMENTS_LEAST * settings.logSegmentBytes) {
-    const least = formatSize(SEGMENTS_LEAST * settings.logSegmentBytes);
+  const needed = workers * SEGMENTS_LEAST * settings.logSegmentBytes;
+  if (free < needed) {
+    const least = formatSize(needed);
     advice.push(`free space: the log needs ${least} at least, and as much as the data twice more`);
   }
-  const state = isUsed ? 'data of a node' : 'to be made';
+  const used = workers === 1 ? 'data of a node' : `data of a node of ${workers} workers`;
+  const state = isUsed ? used : 'to be made';
   const found = `${path}, ${state}, ${formatSize(free)} free, durability ${settings.durability}`;
   return finding('data', advice.length > 0 ? 'warning' : 'ok', found, advice.join('; '));
 }

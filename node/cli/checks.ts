@@ -1,15 +1,16 @@
 // What `rondo doctor` looks at. Each check says what it found and, where something is wrong, what to do.
 
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { chooseEngine } from '../../ts/engine/load.js';
+import { workersOf } from '../config/config.js';
 import { checkExposure } from '../config/exposure.js';
 import type { Settings } from '../config/settings.js';
 import { formatSize } from '../config/size.js';
 import { readTokenFile } from '../config/tokens.js';
 import { messageOf } from '../errors.js';
 import { probeListen } from '../transport/listen-failure.js';
-import { chooseTransport } from '../transport/load.js';
+import { chooseTransport, type TransportChoice } from '../transport/load.js';
 import { checkData } from './check-data.js';
 
 export interface Finding {
@@ -32,6 +33,7 @@ export async function runChecks(settings: Settings): Promise<Finding[]> {
     checkNode(process.versions.node),
     guarded('engine', () => checkEngine(settings)),
     guarded('transport', () => checkTransport(settings)),
+    guarded('workers', () => checkWorkers(settings, availableParallelism())),
     guarded('access', () => checkAccess(settings)),
     guarded('data', () => checkData(settings)),
     await checkPort(settings),
@@ -70,6 +72,25 @@ function checkTransport(settings: Settings): Finding {
       ? 'slower than uWebSockets.js; use a platform and a Node that it has a binary for'
       : '',
   );
+}
+
+export function checkWorkers(
+  settings: Settings,
+  cores: number,
+  transport: Pick<TransportChoice, 'kind' | 'sharesPorts'> = chooseTransport(settings.transport),
+): Finding {
+  const workers = workersOf(settings, cores);
+  const found = `${workers === 1 ? '1 worker' : `${workers} workers`} on ${cores} cores`;
+  if (workers === 1) return finding('workers', 'ok', found);
+  if (!transport.sharesPorts) {
+    const advice = `${transport.kind} on ${process.platform} can't share a port: worker 0 takes all connections there; clients that route reach the others directly`;
+    return finding('workers', 'warning', `${found}, one acceptor`, advice);
+  }
+  if (workers > cores) {
+    const advice = `more workers than cores share them: --workers ${Math.max(1, cores - 1)}`;
+    return finding('workers', 'warning', found, advice);
+  }
+  return finding('workers', 'ok', `${found}, which share the port`);
 }
 
 function checkAccess(settings: Settings): Finding {

@@ -66,6 +66,8 @@ export async function withClient<P = undefined>(
       timeoutMs: options.timeout,
       retry: { attempts: 0 },
       session: false,
+      // Few operations are not worth a connection to each worker: the node passes them on.
+      routing: 'single',
       ...wanted,
     });
     try {

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { bytes, type Rondo } from '../../ts/client/index.js';
+import { decodeRouting, type RoutedWorker } from '../../ts/wire/routing.js';
 import { formatSize } from '../config/size.js';
 import { addDataOptions, type DataOptions, withClient } from './data-client.js';
 import { formatDuration } from './data-duration.js';
@@ -24,7 +25,9 @@ export function addStatusCommand(program: Command): void {
       withClient(options, async (rondo) => {
         const welcome = await rondo.ready();
         const roundTripMs = await medianRoundTripMs(rondo);
-        const facts = { url: options.url, ...welcome, roundTripMs };
+        const { routing, ...told } = welcome;
+        const workers = decodeRouting(routing)?.workers ?? [];
+        const facts = { url: options.url, ...told, workers, roundTripMs };
         if (options.json === true) printJson(facts);
         else for (const [name, fact] of describe(facts)) printLine(`${name.padEnd(14)} ${fact}`);
       }),
@@ -44,8 +47,9 @@ async function medianRoundTripMs(rondo: Rondo): Promise<number> {
   return Math.round((times[(PROBES - 1) / 2] ?? 0) * 1000) / 1000;
 }
 
-type Facts = Awaited<ReturnType<Rondo['ready']>> & {
+type Facts = Omit<Awaited<ReturnType<Rondo['ready']>>, 'routing'> & {
   readonly url: string;
+  readonly workers: readonly RoutedWorker[];
   readonly roundTripMs: number;
 };
 
@@ -64,6 +68,14 @@ function describe(facts: Facts): [string, string][] {
     ['keys', facts.keys.toLocaleString('en')],
     ['memory', `${formatSize(facts.memoryBytes)}, ${bound}`],
     ['partitions', String(facts.partitions)],
+    ...facts.workers.map((worker, index): [string, string] => {
+      const state = worker.isServing ? 'serves' : 'does not serve';
+      const at = worker.port === 0 ? '' : ` at port ${worker.port}`;
+      return [
+        `worker ${index}`,
+        `${state}${at}${index === facts.worker ? ', this connection' : ''}`,
+      ];
+    }),
     [
       'limits',
       `key ${formatSize(limits.keyBytesMax)}, value ${formatSize(limits.valueBytesMax)}, ` +

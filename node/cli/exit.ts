@@ -1,6 +1,7 @@
 // How the process ends, and what the operator reads when it ends badly.
 
 import { EngineError } from '../../ts/engine/engine.js';
+import { RingError } from '../../ts/engine/ring.js';
 import { messageOf, NodeError } from '../errors.js';
 import { LogError } from '../log/log.js';
 
@@ -18,7 +19,10 @@ const USAGE_CODES: readonly string[] = [
 /** Prints the error on standard error (as JSON where asked for) and returns the exit code. */
 export function reportError(error: unknown, asJson: boolean): number {
   const isKnown =
-    error instanceof NodeError || error instanceof EngineError || error instanceof LogError;
+    error instanceof NodeError ||
+    error instanceof EngineError ||
+    error instanceof LogError ||
+    error instanceof RingError;
   const code = isKnown ? error.code : 'INTERNAL';
   const message = messageOf(error);
   if (asJson) {
@@ -27,5 +31,5 @@ export function reportError(error: unknown, asJson: boolean): number {
     const stack = !isKnown && error instanceof Error ? `\n${error.stack}` : '';
     process.stderr.write(`rondo: ${message} [${code}]${stack}\n`);
   }
-  return USAGE_CODES.includes(code) ? EXIT_USAGE : EXIT_FAILURE;
+  return USAGE_CODES.includes(code) || error instanceof RingError ? EXIT_USAGE : EXIT_FAILURE;
 }

@@ -3,12 +3,19 @@
 import type { Command } from 'commander';
 import { RecordReader } from '../../ts/engine/records.js';
 import type { StoredBatch } from '../log/local/batch-stream.js';
-import { dataPaths, readDataFormat } from '../log/local/data-directory.js';
 import { DumpReader } from '../log/local/dump.js';
 import { listLogFiles } from '../log/local/log-files.js';
 import { nameOf } from '../log/local/record-facts.js';
+import { readLayout, type WorkerLog } from '../log/local/worker-logs.js';
+import { LogError } from '../log/log.js';
 import { DumpJson, type DumpPrinter, DumpText } from './log-dump-format.js';
-import { addLogOptions, type LogOptions, parseCount, runLogCommand } from './log-options.js';
+import {
+  addLogOptions,
+  type LogOptions,
+  parseCount,
+  parseIndex,
+  runLogCommand,
+} from './log-options.js';
 import { LineOutput } from './log-output.js';
 
 const EXAMPLES = `
@@ -16,16 +23,19 @@ Examples:
   $ rondo log dump
   $ rondo log dump --data-dir /var/lib/rondo --key plan/ --limit 20
   $ rondo log dump --from 1000 --to 1010 --full
+  $ rondo log dump --worker 2
   $ rondo log dump --file rondo-data/worker-0/wal/0000000000000003.seg
   $ rondo log dump --json | jq 'select(.type == "record") | .key'
 
 Prints what a start would read: the newest snapshot, then the segments behind it. --from and --to are
-numbers of batches; with them the snapshot is left out. A file given with --file may be damaged or lie
+numbers of batches; with them the snapshot is left out. Of several workers each has a log of its own, with
+numbers of its own: they are printed one after another, or one with --worker. A file given with --file may be damaged or lie
 alone: it is read as far as it goes. --json prints an object a line: file, batch, record and end.
 Secrets of sessions are not shown.`;
 
 interface DumpFlags extends LogOptions {
   readonly file?: string;
+  readonly worker?: number;
   readonly from?: number;
   readonly to?: number;
   readonly key?: string;
@@ -37,6 +47,7 @@ interface DumpFlags extends LogOptions {
 export function addDumpCommand(log: Command): void {
   addLogOptions(log.command('dump').description('print the batches and records of a log'))
     .option('--file <PATH>', 'one segment or snapshot')
+    .option('--worker <INDEX>', 'only the log of this worker, counted from 0', parseIndex)
     .option('--from <BATCH>', 'number of the first batch', parseCount)
     .option('--to <BATCH>', 'number of the last batch', parseCount)
     .option('--key <PREFIX>', 'only records of keys, locks and sessions whose names begin so')
@@ -67,11 +78,18 @@ class Dump {
   }
 
   async run(): Promise<void> {
-    for (const path of this.paths()) {
-      await this.dumpFile(path);
-      if (this.isDone) break;
-    }
+    const { file } = this.options;
+    if (file !== undefined) await this.dumpFiles([file]);
+    else for (const log of this.logs()) await this.dumpFiles(this.pathsOf(log));
     await this.output.flush();
+  }
+
+  private async dumpFiles(paths: readonly string[]): Promise<void> {
+    this.next = 0;
+    for (const path of paths) {
+      if (this.isDone) return;
+      await this.dumpFile(path);
+    }
   }
 
   private get isDone(): boolean {
@@ -79,12 +97,19 @@ class Dump {
     return this.left === 0 || this.output.isClosed || this.next > to;
   }
 
-  private paths(): string[] {
-    const { file, from, to } = this.options;
-    if (file !== undefined) return [file];
-    const { dataDir } = this;
-    readDataFormat(dataDir);
-    const { snapshots, segments } = listLogFiles(dataPaths(dataDir));
+  private logs(): readonly WorkerLog[] {
+    const { worker } = this.options;
+    const { logs, path } = readLayout(this.dataDir);
+    if (worker === undefined) return logs;
+    const log = logs[worker];
+    if (log !== undefined) return [log];
+    const message = `${path} has the logs of workers 0 to ${logs.length - 1}, and that of worker ${worker} is asked for`;
+    throw new LogError('DATA_FORMAT', message);
+  }
+
+  private pathsOf(log: WorkerLog): string[] {
+    const { from, to } = this.options;
+    const { snapshots, segments } = listLogFiles(log);
     const newest = snapshots[0];
     const isRange = from !== undefined || to !== undefined;
     const later = segments.filter(({ number }) => isRange || number > (newest?.number ?? 0));

@@ -68,6 +68,12 @@ export function parseCount(text: string): number {
   throw new InvalidArgumentError('A whole number of at least 1.');
 }
 
+/** An option that is a whole number, counted from 0. */
+export function parseIndex(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('A whole number.');
+}
+
 /** A time as people and programs read it; empty for none. */
 export function isoTime(ms: number): string {
   return ms === 0 || ms > 8.64e15 ? '' : new Date(ms).toISOString();

@@ -94,7 +94,9 @@ function repairJson({ steps, lost, kept, verification }: Repair, options: Repair
       ...countsOf(step),
       copyOf: step.copyOf ?? null,
     })),
-    lost: lost.map(({ from, to, isWhole, records }) => ({ from, to, whole: isWhole, records })),
+    lost: lost.map(({ isWhole, from, to, worker = 0, records }) => {
+      return { worker, from, to, whole: isWhole, records };
+    }),
     kept: kept ?? null,
     verification: verificationJson(verification),
   };

@@ -2,7 +2,7 @@
 
 import { relative } from 'node:path';
 import { formatSize } from '../config/size.js';
-import type { FileReport, Verification } from '../log/local/verification.js';
+import type { DirectoryVerification, FileReport } from '../log/local/verification.js';
 import { isoTime } from './log-options.js';
 
 const HEADINGS = ['file', 'kind', 'batches', 'records', 'bytes', 'numbers', 'state'] as const;
@@ -10,7 +10,7 @@ const HEADINGS = ['file', 'kind', 'batches', 'records', 'bytes', 'numbers', 'sta
 const FIGURES: readonly string[] = ['batches', 'records', 'bytes'];
 
 /** Lines of the table, the damage and the verdict. */
-export function describeVerification(found: Verification): string[] {
+export function describeVerification(found: DirectoryVerification): string[] {
   const rows = found.files.map((report) => rowOf(found, report));
   const widths = HEADINGS.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
@@ -25,7 +25,7 @@ export function describeVerification(found: Verification): string[] {
   return [lineOf(HEADINGS), ...rows.map(lineOf), '', ...verdictOf(found)];
 }
 
-function rowOf({ path }: Verification, report: FileReport): string[] {
+function rowOf({ path }: DirectoryVerification, report: FileReport): string[] {
   const { file, kind, batches, records, from, to } = report;
   const figure = (count: number) => (count === 0 ? '-' : String(count));
   return [
@@ -51,8 +51,8 @@ function stateOf({ state, tornAt, damage }: FileReport): string {
     .join('; ');
 }
 
-function verdictOf(verification: Verification): string[] {
-  const { path, damage, undecided, newestBatch, time, openIn } = verification;
+function verdictOf(verification: DirectoryVerification): string[] {
+  const { path, damage, undecided, openIn } = verification;
   const lines: string[] = [];
   if (openIn !== undefined) {
     lines.push(`Process ${openIn} has it open: the newest batches may have moved on meanwhile.`);
@@ -65,9 +65,7 @@ function verdictOf(verification: Verification): string[] {
     );
   }
   if (damage.length === 0) {
-    const to =
-      newestBatch === 0 ? 'No batch yet' : `Batches up to ${newestBatch}, of ${isoTime(time)}`;
-    lines.push(`Whole. ${to}.`);
+    lines.push(`Whole. ${extentOf(verification)}.`);
   } else {
     const places = damage.length === 1 ? 'in one place' : `in ${damage.length} places`;
     lines.push(
@@ -78,11 +76,18 @@ function verdictOf(verification: Verification): string[] {
   return lines;
 }
 
-export function verificationJson(found: Verification): Record<string, unknown> {
+function extentOf({ logs, newestBatch, time }: DirectoryVerification): string {
+  if (newestBatch === 0) return 'No batch yet';
+  if (logs.length === 1) return `Batches up to ${newestBatch}, of ${isoTime(time)}`;
+  const newest = logs.map((log) => log.newestBatch).join(', ');
+  return `Batches of ${logs.length} workers up to ${newest}; the newest of ${isoTime(time)}`;
+}
+
+export function verificationJson(found: DirectoryVerification): Record<string, unknown> {
   const { path, damage, undecided, newestBatch, time, openIn, partitions, logId } = found;
   return {
     dataDir: path,
-    logId: logId.toString(16).padStart(16, '0'),
+    logId: idText(logId),
     partitions,
     whole: damage.length === 0,
     undecided:
@@ -92,6 +97,13 @@ export function verificationJson(found: Verification): Record<string, unknown> {
     openIn: openIn ?? null,
     newestBatch,
     time: isoTime(time) || null,
+    logs: found.logs.map((log) => ({
+      worker: log.worker,
+      logId: idText(log.logId),
+      whole: log.damage.length === 0,
+      newestBatch: log.newestBatch,
+      time: isoTime(log.time) || null,
+    })),
     files: found.files.map((report) => ({
       file: relative(path, report.file.path),
       kind: report.kind,
@@ -107,15 +119,20 @@ export function verificationJson(found: Verification): Record<string, unknown> {
   };
 }
 
+/** The id of a log or directory, as FORMAT has it. */
+export function idText(id: bigint): string {
+  return id.toString(16).padStart(16, '0');
+}
+
 /** A line about what a directory holds. */
-export function summaryOf(found: Verification): string {
+export function summaryOf(found: DirectoryVerification): string {
   const { batches, records, bytes } = totalsOf(found);
   const newest = found.time === 0 ? 'no record yet' : `the newest of ${isoTime(found.time)}`;
   return `${batches} batches, ${records} records, ${formatSize(bytes)}; ${newest}`;
 }
 
 /** Sums over the files that a start reads. */
-export function totalsOf({ files, newestBatch }: Verification) {
+export function totalsOf({ files, newestBatch }: DirectoryVerification) {
   const read = files.filter(({ state }) => state !== 'covered' && state !== 'unused');
   return {
     batches: newestBatch,

@@ -1,5 +1,5 @@
-// Shows how far the recovery is, once it has taken a second: a bar on a terminal, else a log line now and
-// then.
+// Shows how far the recovery is, and the redistribution before it, once that has taken a second: a bar on a
+// terminal, else a log line now and then.
 
 import { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
@@ -14,6 +14,8 @@ const LINE_INTERVAL_MS = 5_000;
 export class RecoveryDisplay {
   private readonly startedAt = performance.now();
   private bar: SingleBar | undefined;
+  /** Of the bar. */
+  private label = '';
   private lineAt = this.startedAt + PATIENCE_MS;
 
   constructor(
@@ -21,16 +23,19 @@ export class RecoveryDisplay {
     private readonly isTerminal: boolean,
   ) {}
 
-  show({ bytesDone, bytesTotal }: RecoveryProgress): void {
+  show({ phase, bytesDone, bytesTotal }: RecoveryProgress): void {
+    const label = phase === 'redistribution' ? 'redistributing' : 'recovering';
     const now = performance.now();
     if (now < this.startedAt + PATIENCE_MS) return;
     if (this.isTerminal) {
-      this.bar ??= this.start(bytesTotal);
+      if (label !== this.label) this.end();
+      this.bar ??= this.start(label, bytesTotal);
+      this.bar.setTotal(bytesTotal);
       this.bar.update(bytesDone, { done: formatSize(bytesDone), all: formatSize(bytesTotal) });
     } else if (now >= this.lineAt) {
       this.lineAt = now + LINE_INTERVAL_MS;
       const percent = Math.floor((100 * bytesDone) / Math.max(1, bytesTotal));
-      this.logger.info({ event: 'recovering', bytesDone, bytesTotal }, `recovering: ${percent} %`);
+      this.logger.info({ event: label, bytesDone, bytesTotal }, `${label}: ${percent} %`);
     }
   }
 
@@ -39,9 +44,10 @@ export class RecoveryDisplay {
     this.bar = undefined;
   }
 
-  private start(bytesTotal: number): SingleBar {
+  private start(label: string, bytesTotal: number): SingleBar {
+    this.label = label;
     const bar = new SingleBar({
-      format: '  recovering {bar} {percentage} %  {done} of {all}, {eta} s left',
+      format: `  ${label} {bar} {percentage} %  {done} of {all}, {eta} s left`,
       stream: process.stderr,
       clearOnComplete: true,
       hideCursor: true,

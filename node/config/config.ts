@@ -3,7 +3,8 @@
 // allowed.
 
 import { readFileSync } from 'node:fs';
-import { frameBytesMaxFor } from '../../ts/wire/limits.js';
+import { availableParallelism } from 'node:os';
+import { frameBytesMaxFor, WORKERS_MAX } from '../../ts/wire/limits.js';
 import { messageOf, NodeError } from '../errors.js';
 import { CONFIG_FILE_BYTES_MAX } from '../limits.js';
 import { closest } from './closest.js';
@@ -88,8 +89,17 @@ export function defaultSettings(changes: Partial<Settings> = {}): Settings {
   return { ...(Object.fromEntries(entries) as unknown as Settings), ...changes };
 }
 
+/** How many threads serve. `cores`: that this process may use. */
+export function workersOf(
+  { workers, partitions }: Pick<Settings, 'workers' | 'partitions'>,
+  cores = availableParallelism(),
+): number {
+  if (workers !== 'auto') return workers;
+  return Math.max(1, Math.min(cores - 1, partitions, WORKERS_MAX));
+}
+
 function conflicts(settings: Settings): string[] {
-  return [...logConflicts(settings), ...bufferConflicts(settings)];
+  return [...logConflicts(settings), ...workerConflicts(settings), ...bufferConflicts(settings)];
 }
 
 function logConflicts({ durability, dataDir }: Settings): string[] {
@@ -97,6 +107,14 @@ function logConflicts({ durability, dataDir }: Settings): string[] {
   return [
     `dataDir: ${dataDir} would not be used with durability none; ` +
       'leave it out, or choose durability sync or interval:<ms>',
+  ];
+}
+
+function workerConflicts({ workers, partitions }: Settings): string[] {
+  if (workers === 'auto' || workers <= partitions) return [];
+  return [
+    `workers: ${workers} are too many, since each has at least one of the ${partitions} partitions; ` +
+      `allowed: ${partitions} or fewer`,
   ];
 }
 

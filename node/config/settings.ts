@@ -8,6 +8,7 @@ import {
   PARTITIONS_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
   VALUE_BYTES_MAX_DEFAULT,
+  WORKERS_MAX,
 } from '../../ts/wire/limits.js';
 import {
   CONNECTIONS_MAX_DEFAULT,
@@ -69,6 +70,13 @@ export const SETTINGS = {
     PARTITIONS_DEFAULT,
     `a power of two from 1 to ${PARTITIONS_MAX}`,
     'partitions that keys are spread over',
+    'N',
+  ),
+  workers: setting<number | 'auto'>(
+    z.union([z.literal('auto'), z.preprocess(toNumber, z.int().min(1).max(WORKERS_MAX))]),
+    'auto',
+    `auto, or an integer from 1 to ${WORKERS_MAX}`,
+    'threads that serve, each a share of the partitions; auto: one less than the cores',
     'N',
   ),
   valueBytesMax: size(

@@ -8,10 +8,12 @@ import { messageOf, NodeError } from '../errors.js';
 import { CONFIG_FILE_BYTES_MAX } from '../limits.js';
 
 export class Tokens {
-  private readonly digests: readonly Buffer[];
+  /** What stands for the tokens where they go to other threads. */
+  readonly digests: readonly Uint8Array[];
 
-  constructor(tokens: readonly string[]) {
-    this.digests = tokens.map(digestOf);
+  /** Of tokens, or of what stands for them. */
+  constructor(tokens: readonly (string | Uint8Array)[]) {
+    this.digests = tokens.map((token) => (typeof token === 'string' ? digestOf(token) : token));
   }
 
   get count(): number {

@@ -1,6 +1,7 @@
 // The plain HTTP side of the port: health, readiness and metrics. Every other answer says what there
 // is.
 
+import { UPGRADE_REFUSALS } from '../counters.js';
 import { LOGGED_TEXT_MAX } from '../limits.js';
 import type { HttpReply, HttpRequest, UpgradeRequest } from '../transport/transport.js';
 import type { Worker } from '../worker.js';
@@ -32,9 +33,7 @@ export class Endpoints {
           ? json(503, { status: 'failed' })
           : json(200, { status: 'ok' });
       case '/readyz':
-        return this.worker.phase === 'serving'
-          ? json(200, { status: 'ready' })
-          : json(503, { status: this.worker.phase });
+        return this.answerReady();
       case '/metrics':
         return this.answerMetrics(request);
       default:
@@ -46,6 +45,18 @@ export class Endpoints {
           { upgrade: 'websocket' },
         );
     }
+  }
+
+  /** Ready is a node all of whose partitions are served. */
+  private answerReady(): HttpReply {
+    const { phase, options } = this.worker;
+    if (phase !== 'serving') return json(503, { status: phase });
+    const routing = options.fabric?.routing;
+    routing?.refresh();
+    const indices = Array.from({ length: routing?.workers ?? 0 }, (_, index) => index);
+    const waitingFor = indices.filter((index) => routing?.isServing(index) !== true);
+    if (waitingFor.length === 0) return json(200, { status: 'ready' });
+    return json(503, { status: 'starting', workers: waitingFor });
   }
 
   /** An error reply that says what this port serves. */
@@ -64,7 +75,8 @@ export class Endpoints {
   refuseUpgrade(request: UpgradeRequest, refusal: UpgradeRefusal): HttpReply {
     const { status, code, message } = refusal;
     const { upgradesRefused } = this.worker.counters;
-    upgradesRefused.set(status, (upgradesRefused.get(status) ?? 0) + 1);
+    const index = UPGRADE_REFUSALS.indexOf(status);
+    upgradesRefused[index] = (upgradesRefused[index] as number) + 1;
     const { remoteAddress } = request;
     const origin = request.origin?.slice(0, LOGGED_TEXT_MAX);
     const path = request.path.slice(0, LOGGED_TEXT_MAX);

@@ -1,5 +1,6 @@
 // Whether a WebSocket upgrade request is let in. Pure.
 
+import type { UPGRADE_REFUSALS } from '../counters.js';
 import type { UpgradeRequest } from '../transport/transport.js';
 
 /** Where WebSockets are served. */
@@ -14,7 +15,7 @@ export interface UpgradeRules {
 }
 
 export interface UpgradeRefusal {
-  readonly status: 403 | 404 | 503;
+  readonly status: (typeof UPGRADE_REFUSALS)[number];
   readonly code: string;
   readonly message: string;
 }

@@ -39,6 +39,8 @@ export type LogErrorCode =
   | 'DATA_UNREADABLE'
   /** A directory that is to be made holds something already. */
   | 'DATA_NOT_EMPTY'
+  /** What was being done to a data directory was told to stop; nothing has changed. */
+  | 'DATA_CANCELLED'
   /** The node took files away faster than they could be copied, each time. */
   | 'BACKUP_OVERTAKEN'
   /** What is damaged is in no backup that was given, and its loss was not accepted. */

@@ -10,13 +10,16 @@ import type { DurabilitySetting } from '../config/durability.js';
 import type { Settings } from '../config/settings.js';
 import { compactInWorker } from './local/compaction-worker.js';
 import { Compactor } from './local/compactor.js';
-import { type DataDirectory, openDataDirectory } from './local/data-directory.js';
+import { findWorkerLog } from './local/data-directory.js';
 import { LocalLog } from './local/local-log.js';
 import { removeFiles } from './local/log-files.js';
 import { type NativeRecoveryAddon, nativeCompact, nativeGather } from './local/native-recovery.js';
-import { type RecoveredLog, type RecoveryProgress, recover } from './local/recovery.js';
+import { type RecoveryProgress, recover } from './local/recovery.js';
+import { prepareWorkers } from './local/redistribution.js';
 import { resettle } from './local/resettle.js';
+import type { WorkerLog } from './local/worker-logs.js';
 import type { Log, LogEvents } from './log.js';
+import { reportRecovery } from './recovery-report.js';
 
 export type { RecoveryProgress } from './local/recovery.js';
 
@@ -30,14 +33,19 @@ export interface OpenLogOptions {
   readonly onRecovery?: (progress: RecoveryProgress) => void;
   /** Called with the records behind the snapshot, in order; see `RecoveryOptions`. */
   readonly onRecords?: (records: Uint8Array, position: number) => void;
+  /**
+   * One of several workers, for each of which the directory has a log: another thread holds its lock, from
+   * `prepareWorkers` on. Left out: there is one worker, and the call does both.
+   */
+  readonly worker?: { readonly index: number; readonly workers: number } | undefined;
 }
 
 export interface OpenLog {
   readonly log: Log;
   readonly compactor: Compactor;
-  /** Drawn at random when the log was made, never 0. */
+  /** Tells the log from all others, those of earlier placements too; never 0. */
   readonly logId: bigint;
-  /** Makes durable what was accepted, and lets go of the directory. */
+  /** Makes durable what was accepted, and lets go of the directory where the lock is this log's. */
   close(): Promise<void>;
 }
 
@@ -51,7 +59,8 @@ export async function openLog(
   const { addon } = options.engine;
   const native = addon as (NativeAddon & NativeRecoveryAddon) | undefined;
   const { partitions, logSegmentBytes: segmentBytes } = settings;
-  const directory = openDataDirectory(settings.dataDir, { partitions, flock: native?.flock });
+  const held = await holdLog(native, options);
+  const { directory } = held;
   try {
     const startedAt = clock.monotonic();
     const recovered = await recover(directory, engine, {
@@ -59,7 +68,7 @@ export async function openLog(
       onProgress: options.onRecovery,
       onRecords: options.onRecords,
     });
-    report(logger, directory, recovered, clock.monotonic() - startedAt);
+    if (!held.isNew) reportRecovery(logger, directory, recovered, clock.monotonic() - startedAt);
     await resettle(directory, recovered.end);
     removeFiles(recovered.olderSnapshots.map(({ path }) => path));
     let compactor: Compactor | undefined;
@@ -95,43 +104,33 @@ export async function openLog(
       logId: directory.logId,
       async close() {
         await compacting.close();
-        await log.close().finally(() => directory.close());
+        await log.close().finally(() => held.close());
       },
     };
   } catch (error) {
-    directory.close();
+    held.close();
     throw error;
   }
 }
 
-/** What recovery found, and what it could not keep. */
-function report(
-  logger: Logger,
-  directory: DataDirectory,
-  recovered: RecoveredLog,
-  durationMs: number,
-): void {
-  const { records, bytes, cut, undecided, damagedSnapshots } = recovered;
-  const dataDir = directory.path;
-  const fields = { dataDir, records, bytes, durationMs: Math.round(durationMs) };
-  if (directory.isNew) logger.info({ event: 'data_made', dataDir }, `${dataDir} was made`);
-  else logger.info({ event: 'recovered', ...fields }, `recovered ${records} records`);
-  if (cut !== undefined) {
-    const what = cut.batches === 1 ? 'the last write was' : `the last ${cut.batches} writes were`;
-    logger.warn(
-      { event: 'log_cut', ...cut },
-      `${what} cut short by a crash and left out: never synced, and so never promised by --durability sync; interval:<ms> takes this loss`,
-    );
+/** The log to be opened, and the lock where this call takes it. */
+interface HeldLog {
+  readonly directory: WorkerLog;
+  readonly isNew: boolean;
+  close(): void;
+}
+
+async function holdLog(
+  addon: (NativeAddon & NativeRecoveryAddon) | undefined,
+  { settings, clock, logger, worker, onRecovery: onProgress }: OpenLogOptions,
+): Promise<HeldLog> {
+  const { dataDir, partitions } = settings;
+  if (worker !== undefined) {
+    const directory = findWorkerLog(dataDir, partitions, worker);
+    return { directory, isNew: false, close: () => {} };
   }
-  if (undecided !== undefined) {
-    const { file, offset } = undecided;
-    logger.error(
-      { event: 'log_end_undecided', ...undecided },
-      `values behind the end of the log, in ${file} from byte ${offset} on, look so much like writes that whether writes are missing there could not be told. Compare with a backup if the disk may be damaged`,
-    );
-  }
-  for (const damage of damagedSnapshots) {
-    const message = `an older snapshot stands in for a damaged one: ${damage.message}`;
-    logger.error({ event: 'snapshot_damaged', err: damage }, message);
-  }
+  const owners = new Uint16Array(partitions);
+  const alone = { partitions, workers: 1, owners, addon, clock, logger, onProgress };
+  const { layout, isNew, close } = await prepareWorkers(dataDir, alone);
+  return { directory: layout.logs[0] as WorkerLog, isNew, close };
 }

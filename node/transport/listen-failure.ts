@@ -1,6 +1,6 @@
 // Why listening failed, as an error that says what to do.
 
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { NodeError } from '../errors.js';
 
 /** From the error of a `node:net` server. */
@@ -42,5 +42,17 @@ export function probeListen(host: string, port: number): Promise<NodeError | und
     const probe = createServer();
     probe.once('error', (error) => resolve(listenError(host, port, error)));
     probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(undefined)));
+  });
+}
+
+/** A port that is free at present: for listeners that are to share one, which can't be done with 0. */
+export function freeListenPort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error) => reject(listenError(host, 0, error)));
+    probe.listen({ host, port: 0, exclusive: true }, () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
   });
 }

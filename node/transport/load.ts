@@ -12,6 +12,8 @@ export interface TransportChoice {
   readonly kind: TransportKind;
   /** Why this transport: for the log, `rondo doctor` and the metrics. */
   readonly reason: string;
+  /** Whether several listeners can share a port, so that the system spreads connections over them. */
+  readonly sharesPorts: boolean;
   create<T>(options: TransportOptions, handler: TransportHandler<T>): Transport;
 }
 
@@ -28,6 +30,8 @@ export function chooseTransport(mode: TransportMode, load = loadUws): TransportC
     return {
       kind: 'uws',
       reason: `${mode === 'uws' ? 'asked for' : 'the fastest here'}, ${source}`,
+      // On macOS the option is there too, but all connections go to one of the listeners.
+      sharesPorts: process.platform === 'linux',
       create: (options, handler) => createUwsTransport(binary, options, handler),
     };
   }
@@ -43,6 +47,7 @@ function wsChoice(reason: string): TransportChoice {
   return {
     kind: 'ws',
     reason,
+    sharesPorts: false,
     create: (options, handler) => new WsTransport(options, handler),
   };
 }

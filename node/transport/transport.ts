@@ -1,5 +1,5 @@
-// The Transport boundary: WebSocket connections and plain HTTP requests on one port. One transport
-// belongs to one worker thread and calls its handler on that thread, one event at a time.
+// The Transport boundary: WebSocket connections and plain HTTP requests on one port, or on several with the
+// same handler behind them. One transport belongs to one worker thread and calls its handler on that thread, one event at a time.
 //
 // Who owns which bytes:
 // - A message's ArrayBuffer is valid only during `onMessage`; afterwards it may be detached or
@@ -29,6 +29,8 @@ export interface Connection<T> {
   /** Bytes accepted by `send` that the operating system has not yet taken. */
   readonly bufferedBytes: number;
   send(bytes: Uint8Array): SendOutcome;
+  /** What `action` sends leaves together, where the transport can do that. Not to be nested. */
+  cork(action: () => void): void;
   /**
    * Closes: calls `onClose` before it returns, takes in no further message, and lets the peer have
    * what was sent and then a close frame with `code` and `reason` (CLOSE_REASON_BYTES_MAX at most).
@@ -88,18 +90,26 @@ export interface TransportOptions {
   readonly payloadBytesMax: number;
 }
 
+export interface ListenOptions {
+  /**
+   * The port may have other listeners that share it, each of which gets some of the connections. Only where
+   * the transport's choice says that it `sharesPorts`; the port must not be 0.
+   */
+  readonly isShared?: boolean;
+}
+
 export interface Transport {
   readonly kind: TransportKind;
   /**
    * Listens at `host` and `port` (0: any free port) and returns the port. Rejects with `NodeError`:
-   * `PORT_IN_USE` or `LISTEN_FAILED`. To be called once.
+   * `PORT_IN_USE` or `LISTEN_FAILED`. Called again, it listens at one more port.
    */
-  listen(host: string, port: number): Promise<number>;
+  listen(host: string, port: number, options?: ListenOptions): Promise<number>;
   /** Takes no new connection from here on; open ones stay. */
   stopAccepting(): void;
   /**
    * Ends the transport. Waits up to `lingerMs` for the peers of connections that `close` ended, then
-   * destroys every socket that is left (`onClose` with 1006 for open ones).
+   * destroys every socket that is left (`onClose` with 1006 for open ones). Harmless when called again.
    */
   close(lingerMs: number): Promise<void>;
 }

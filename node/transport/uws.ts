@@ -8,6 +8,7 @@ import { listenError, probeListen } from './listen-failure.js';
 import type {
   Connection,
   HttpReply,
+  ListenOptions,
   SendOutcome,
   Transport,
   TransportHandler,
@@ -49,6 +50,11 @@ class UwsConnection<T> implements Connection<T> {
     return answer === 1 ? 'sent' : answer === 0 ? 'buffered' : 'dropped';
   }
 
+  cork(action: () => void): void {
+    if (this.isOpen && this.socket !== undefined) this.socket.cork(action);
+    else action();
+  }
+
   close(code: number, reason: string): void {
     this.transport.closeConnection(this, code, reason);
   }
@@ -57,7 +63,8 @@ class UwsConnection<T> implements Connection<T> {
 export class UwsTransport<T> implements Transport {
   readonly kind = 'uws';
   private readonly app: NativeApp;
-  private listenSocket: unknown;
+  private listenSockets: unknown[] = [];
+  private isClosed = false;
   private lastId = 0;
   private endedAt = Number.NEGATIVE_INFINITY;
   /** Closed for their owner, with bytes that the peer has not taken yet. */
@@ -91,17 +98,19 @@ export class UwsTransport<T> implements Transport {
     this.app.any('/*', (response, request) => this.http(response, request));
   }
 
-  async listen(host: string, port: number): Promise<number> {
-    this.listenSocket = this.tryListen(host, port);
-    if (this.listenSocket) return this.binary.us_socket_local_port(this.listenSocket);
+  async listen(host: string, port: number, { isShared }: ListenOptions = {}): Promise<number> {
+    const socket = this.tryListen(host, port, isShared === true);
+    if (socket) {
+      this.listenSockets.push(socket);
+      return this.binary.us_socket_local_port(socket);
+    }
     // uWebSockets.js says only that it failed; Node's own listener says why.
     throw (await probeListen(host, port)) ?? listenError(host, port, undefined);
   }
 
   stopAccepting(): void {
-    if (!this.listenSocket) return;
-    this.binary.us_listen_socket_close(this.listenSocket);
-    this.listenSocket = undefined;
+    for (const socket of this.listenSockets) this.binary.us_listen_socket_close(socket);
+    this.listenSockets = [];
   }
 
   async close(lingerMs: number): Promise<void> {
@@ -118,6 +127,8 @@ export class UwsTransport<T> implements Transport {
     const sinceEnd = performance.now() - this.endedAt;
     const linger = Math.min(lingerMs, UWS_LINGER_MS - sinceEnd);
     if (linger > 0) await new Promise((resolve) => setTimeout(resolve, linger));
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.app.close();
   }
 
@@ -138,12 +149,13 @@ export class UwsTransport<T> implements Transport {
   }
 
   /**
-   * Exclusive, because by default a second listener on a port that is in use succeeds silently and
-   * takes half of the connections (SO_REUSEPORT).
+   * Exclusive unless shared, because by default a second listener on a port that is in use succeeds silently
+   * and takes half of the connections (SO_REUSEPORT, which uWebSockets.js leaves out for port 0).
    */
-  private tryListen(host: string, port: number): unknown {
+  private tryListen(host: string, port: number, isShared: boolean): unknown {
+    const options = isShared ? 0 : this.binary.LIBUS_LISTEN_EXCLUSIVE_PORT;
     let listening: unknown;
-    this.app.listen(host, port, this.binary.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
+    this.app.listen(host, port, options, (socket) => {
       listening = socket;
     });
     return listening;

@@ -1,6 +1,12 @@
 // The transport over `ws` and Node's own HTTP server: runs wherever Node does.
 
-import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
@@ -53,6 +59,10 @@ class WsConnection<T> implements Connection<T> {
     return 'buffered';
   }
 
+  cork(action: () => void): void {
+    action();
+  }
+
   close(code: number, reason: string): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -63,11 +73,8 @@ class WsConnection<T> implements Connection<T> {
 
 export class WsTransport<T> implements Transport {
   readonly kind = 'ws';
-  private readonly server = createServer({
-    headersTimeout: HTTP_TIMEOUT_MS,
-    requestTimeout: HTTP_TIMEOUT_MS,
-    connectionsCheckingInterval: HTTP_TIMEOUT_MS / 2,
-  });
+  /** One for each port. */
+  private readonly servers: Server[] = [];
   private readonly sockets: WebSocketServer;
   private readonly connections = new Set<WsConnection<T>>();
   private readonly pings: NodeJS.Timeout;
@@ -86,23 +93,31 @@ export class WsTransport<T> implements Transport {
       closeTimeout: CLOSE_DEADLINE_MS,
     };
     this.sockets = new WebSocketServer(serverOptions);
-    this.server.on('request', (request, response) => this.http(request, response));
-    this.server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
     this.pings = setInterval(() => this.ping(), (IDLE_TIMEOUT_S * 1000) / 2).unref();
   }
 
   listen(host: string, port: number): Promise<number> {
+    const server = createServer({
+      headersTimeout: HTTP_TIMEOUT_MS,
+      requestTimeout: HTTP_TIMEOUT_MS,
+      connectionsCheckingInterval: HTTP_TIMEOUT_MS / 2,
+    });
+    server.on('request', (request, response) => this.http(request, response));
+    server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
     return new Promise((resolve, reject) => {
-      this.server.once('error', (error) => reject(listenError(host, port, error)));
-      this.server.listen({ host, port, exclusive: true }, () => {
-        resolve((this.server.address() as AddressInfo).port);
+      server.once('error', (error) => reject(listenError(host, port, error)));
+      server.listen({ host, port, exclusive: true }, () => {
+        this.servers.push(server);
+        resolve((server.address() as AddressInfo).port);
       });
     });
   }
 
   stopAccepting(): void {
-    if (this.server.listening) this.server.close();
-    this.server.closeIdleConnections();
+    for (const server of this.servers) {
+      if (server.listening) server.close();
+      server.closeIdleConnections();
+    }
   }
 
   async close(lingerMs: number): Promise<void> {
@@ -123,7 +138,7 @@ export class WsTransport<T> implements Transport {
         }
       });
     }
-    this.server.closeAllConnections();
+    for (const server of this.servers) server.closeAllConnections();
     const rest = [...this.connections].map(
       ({ socket }) => new Promise((resolve) => socket.once('close', resolve).terminate()),
     );

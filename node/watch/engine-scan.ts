@@ -15,15 +15,21 @@ const SCAN_ID = 1;
 /**
  * `afterCall` is called right behind each engine call: it stores the records that the call made (due work
  * of sessions and locks) and hands out its notices. A page is of the position behind those records; once all
- * up to there is durable, so is what the page shows, and its gate is open.
+ * up to there is durable, so is what the page shows, and its gate is open. `address`: names this worker among
+ * several (`ts/engine/workers.ts`), whose keys the page has; 0 where there is one.
  */
-export function engineScan(engine: Engine, clock: Clock, afterCall: () => void): Scan {
+export function engineScan(
+  engine: Engine,
+  clock: Clock,
+  afterCall: () => void,
+  address: number,
+): Scan {
   const writer = new RequestWriter();
   const reader = new ReplyReader();
   return (prefix, cursor, limit, keysOnly) => {
     writer.begin(1);
     const flags = keysOnly ? FLAG_KEYS_ONLY : 0;
-    writer.operation(SCAN_ID, OperationCode.Scan, flags, prefix, cursor, limit, 0, 0);
+    writer.operation(SCAN_ID, OperationCode.Scan, flags, prefix, cursor, limit, address, 0);
     const frame = writer.finish().slice().buffer;
     // The node's own frame is no sign of life of a session.
     engine.input[INPUT_SESSION] = 0;

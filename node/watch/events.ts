@@ -184,9 +184,14 @@ function sessionOf({ bytes, keyAt, keyEnd }: HistoryReader): number {
   return Number.parseInt(String.fromCharCode(...bytes.subarray(keyAt, keyEnd)), 16);
 }
 
-/** An event that is of no record. */
-export function control(kind: EventKind, position: number, status = Status.Ok): WatchEvent {
-  return new WatchEvent(kind, 0, status, 0, 0, 0, position, NO_BYTES, 0, 0, 0, 0);
+/** An event that is of no record, from the worker that has `partition`. */
+export function control(
+  kind: EventKind,
+  position: number,
+  partition: number,
+  status = Status.Ok,
+): WatchEvent {
+  return new WatchEvent(kind, 0, status, partition, 0, 0, position, NO_BYTES, 0, 0, 0, 0);
 }
 
 /** An entry of a snapshot, as it is at `position`. */

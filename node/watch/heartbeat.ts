@@ -24,7 +24,7 @@ export class Heartbeat {
 
   add(owner: WatchedPeer): void {
     if (owner.heartbeatSlot >= 0) return;
-    owner.heartbeatSlot = owner.peer.id % WATCH_HEARTBEAT_STEPS;
+    owner.heartbeatSlot = Math.abs(owner.peer.id) % WATCH_HEARTBEAT_STEPS;
     this.slots[owner.heartbeatSlot]?.add(owner);
   }
 

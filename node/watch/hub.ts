@@ -37,6 +37,8 @@ export interface WatchHubOptions {
   /** The node's id, as in resume tokens. */
   readonly node: number;
   readonly partitions: number;
+  /** One that this worker has: tells its events without a record from those of others. */
+  readonly ownPartition: number;
   /** What is known of changes so far, all of it durable. */
   readonly history: History;
   readonly sendBufferBytesMax: number;
@@ -77,7 +79,7 @@ export class WatchHub implements Watches {
   private isStopped = false;
 
   constructor(private readonly options: WatchHubOptions) {
-    const { clock, send, scan, history, sendBufferBytesMax, partitionOf } = options;
+    const { clock, send, scan, history, sendBufferBytesMax, partitionOf, ownPartition } = options;
     this.told = this.durable = history.end;
     const outbox = new Outbox(send, sendBufferBytesMax, (watch, event) => {
       this.overflow.take(watch, event);
@@ -93,10 +95,10 @@ export class WatchHub implements Watches {
     this.history = history;
     this.tail = new HistoryReader(history);
     this.outbox = outbox;
-    this.overflow = new Overflow({ outbox, told, setState, end });
+    this.overflow = new Overflow({ outbox, ownPartition, told, setState, end });
     const parts = { history, outbox, partitionOf, setState, park, startOver };
     this.catchUp = new CatchUp({ ...parts, told, goLive });
-    this.snapshots = new Snapshots({ ...parts, scan, durable, goOn });
+    this.snapshots = new Snapshots({ ...parts, ownPartition, scan, durable, goOn });
     this.heartbeat = new Heartbeat(clock, (owner) => this.beat(owner));
   }
 
@@ -327,7 +329,8 @@ export class WatchHub implements Watches {
       this.resumeSoon(owner);
       if (owner.unsettled > 0 || owner.isBehind || this.told < this.durable) return;
       if (!this.outbox.isReady(owner, 0)) return;
-      this.outbox.pushToAll(owner, control(EventKind.Heartbeat, this.told));
+      const { ownPartition } = this.options;
+      this.outbox.pushToAll(owner, control(EventKind.Heartbeat, this.told, ownPartition));
     } catch (error) {
       this.options.onError(error);
     }
@@ -349,7 +352,11 @@ export class WatchHub implements Watches {
   /** Events are lost for good: says so, and begins anew with what is there. */
   private startOver(watch: Watch): void {
     if (watch.state === WatchState.Ended) return;
-    this.outbox.push(watch, control(EventKind.Compacted, this.durable), false);
+    this.outbox.push(
+      watch,
+      control(EventKind.Compacted, this.durable, this.options.ownPartition),
+      false,
+    );
     this.snapshots.begin(watch, this.durable);
   }
 

@@ -25,6 +25,8 @@ class Lag {
 
 export interface OverflowOptions {
   readonly outbox: Outbox;
+  /** Stands in events without a record. */
+  readonly ownPartition: number;
   /** Up to which position live watches have been told. */
   readonly told: () => number;
   readonly setState: (watch: Watch, state: WatchState, work?: object) => void;
@@ -56,15 +58,15 @@ export class Overflow {
 
   /** Tells a peer that has read what it was owed, as far as it has room. */
   resume(owner: WatchedPeer): void {
-    const { outbox } = this.options;
+    const { outbox, ownPartition, told } = this.options;
     for (const watch of owner.overflowed.splice(0)) {
-      const ended = control(EventKind.Ended, this.options.told(), Status.WatchOverflow);
+      const ended = control(EventKind.Ended, told(), ownPartition, Status.WatchOverflow);
       outbox.push(watch, ended, false);
     }
     for (const watch of owner.lagging) {
       if (!outbox.isReady(owner, EVENT_BYTES)) return;
       const lag = watch.work as Lag;
-      if (lag.isGap) outbox.push(watch, control(EventKind.Gap, this.options.told()), false);
+      if (lag.isGap) outbox.push(watch, control(EventKind.Gap, told(), ownPartition), false);
       else if (!this.tellNewest(watch, lag)) return;
       owner.lagging.delete(watch);
       this.options.setState(watch, WatchState.Live);

@@ -77,6 +77,8 @@ class Snapshot {
 export interface SnapshotsOptions {
   readonly history: History;
   readonly outbox: Outbox;
+  /** Stands in events without a record. */
+  readonly ownPartition: number;
   readonly scan: Scan;
   readonly partitionOf: (key: Uint8Array) => number;
   /** Everything up to this position is durable. */
@@ -230,7 +232,7 @@ export class Snapshots {
 
   /** Tells the page itself. Returns what it cost, in records. */
   private tellPage(snapshot: Snapshot): number {
-    const { outbox, partitionOf } = this.options;
+    const { outbox, partitionOf, ownPartition } = this.options;
     const { watch } = snapshot;
     const page = snapshot.page as ScanPage;
     if (!outbox.isReady(watch.owner, page.bytes)) {
@@ -249,7 +251,7 @@ export class Snapshots {
       snapshot.cursor = page.cursor;
       this.ready.push(snapshot);
     } else {
-      outbox.push(watch, control(EventKind.Synced, page.position), false);
+      outbox.push(watch, control(EventKind.Synced, page.position, ownPartition), false);
       watch.moveTo(page.position);
       this.options.goOn(watch);
     }

@@ -1,8 +1,9 @@
 // What every engine does, in the order of the headers of `ts/engine/engine.ts` and
-// `ts/engine/coordination.ts`. An implementation's test calls this with a name and a way to make one; the parts are one file a subject.
+// `ts/engine/coordination.ts`, then of `ts/engine/workers.ts`. An implementation's test calls this with a name and a way to make one; the parts are one file a subject.
 
 import { describe } from 'vitest';
 import type { CreateEngine } from '../drive/engines.js';
+import { blockersContract } from './engine/blockers.js';
 import { checksContract } from './engine/checks.js';
 import { coordinationChecksContract } from './engine/coordination-checks.js';
 import { coordinationFoldContract } from './engine/coordination-fold.js';
@@ -12,7 +13,11 @@ import { ephemeralContract } from './engine/ephemeral.js';
 import { expiryContract } from './engine/expiry.js';
 import { fencesContract } from './engine/fences.js';
 import { foldContract } from './engine/fold.js';
+import { forwardsContract } from './engine/forwards.js';
 import { gateContract } from './engine/gate.js';
+import { guestFoldContract } from './engine/guest-fold.js';
+import { guestsContract } from './engine/guests.js';
+import { heavySessionsContract } from './engine/heavy-sessions.js';
 import { limitsContract } from './engine/limits.js';
 import { lockGrantsContract } from './engine/lock-grants.js';
 import { lockHoldsContract } from './engine/lock-holds.js';
@@ -24,10 +29,13 @@ import { operationsContract } from './engine/operations.js';
 import { partitionsContract } from './engine/partitions.js';
 import { refusalContract } from './engine/refusal.js';
 import { restoreContract } from './engine/restore.js';
+import { routingContract } from './engine/routing.js';
 import { scanContract } from './engine/scan.js';
 import { sessionBoundsContract } from './engine/session-bounds.js';
 import { sessionsContract } from './engine/sessions.js';
 import { watchesContract } from './engine/watches.js';
+import { workersContract } from './engine/workers.js';
+import { workersModelContract } from './engine/workers-model.js';
 
 export function engineContract(name: string, create: CreateEngine): void {
   describe(`engine contract: ${name}`, () => {
@@ -56,5 +64,13 @@ export function engineContract(name: string, create: CreateEngine): void {
     sessionBoundsContract(create);
     coordinationFoldContract(create);
     lockModelContract(create);
+    routingContract(create);
+    forwardsContract(create);
+    guestsContract(create);
+    guestFoldContract(create);
+    heavySessionsContract(create);
+    blockersContract(create);
+    workersContract(create);
+    workersModelContract(create);
   });
 }

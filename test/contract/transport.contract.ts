@@ -92,7 +92,11 @@ export function transportContract(name: string, factory: TransportFactory): void
     });
 
     function dial(path = '/', options: WebSocket.ClientOptions = {}): WebSocket {
-      const client = new WebSocket(`ws://127.0.0.1:${port}${path}`, {
+      return dialAt(port, path, options);
+    }
+
+    function dialAt(at: number, path = '/', options: WebSocket.ClientOptions = {}): WebSocket {
+      const client = new WebSocket(`ws://127.0.0.1:${at}${path}`, {
         perMessageDeflate: false,
         ...options,
       });
@@ -112,6 +116,30 @@ export function transportContract(name: string, factory: TransportFactory): void
     it('names its kind and listens on a free port', () => {
       expect(['uws', 'ws']).toContain(transport.kind);
       expect(port).toBeGreaterThan(0);
+    });
+
+    it('listens at more than one port, with one handler behind them', async () => {
+      const second = await transport.listen('127.0.0.1', 0);
+      expect(second).not.toBe(port);
+      const direct = await open();
+      const other = dialAt(second);
+      await event(other, 'open');
+      expect(recorder.opened.map(({ id }) => id)).toEqual([1, 2]);
+      other.send(Buffer.from('x'));
+      expect((await message(other)).byteLength).toBe(1);
+      transport.stopAccepting();
+      for (const at of [port, second]) {
+        expect(await event(dialAt(at), 'error')).toBeDefined();
+      }
+      expect(direct.readyState).toBe(WebSocket.OPEN);
+      await transport.close(0);
+      await until(() => recorder.closed.length === 2);
+    });
+
+    it('may be closed twice', async () => {
+      await transport.close(0);
+      await transport.close(0);
+      expect(await event(dial(), 'error')).toBeDefined();
     });
 
     it('hands the request over at upgrade and keeps the data with the connection', async () => {

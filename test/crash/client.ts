@@ -10,6 +10,15 @@ const ANSWER_MS_MAX = 20_000;
 /** Codes of calls that meet a dead or dying node. */
 const EXPECTED = new Set(['CONNECTION_LOST', 'OFFLINE', 'CLOSED', 'UNAVAILABLE']);
 
+export interface ClientOptions {
+  readonly routing?: 'auto' | 'single' | undefined;
+  /**
+   * Hears of calls that met a dead or dying node or worker, and the client goes on: connections are made again.
+   * `key`: undefined where it was a scan. Otherwise the first one ends the client.
+   */
+  readonly onError?: (key: string | undefined, error: RondoError) => void;
+}
+
 export class Client {
   /** Errors that a node under this load must never answer. */
   readonly faults: string[] = [];
@@ -22,9 +31,12 @@ export class Client {
     private readonly id: number,
     url: string,
     private readonly history: History,
+    private readonly options: ClientOptions = {},
   ) {
     const queue = { mode: 'wait' } as const;
-    this.rondo = connect({ url, timeoutMs: ANSWER_MS_MAX, retry: { attempts: 0 }, queue });
+    const { routing, onError } = options;
+    const retry = onError === undefined ? { attempts: 0 } : { delayMsMax: 200 };
+    this.rondo = connect({ url, timeoutMs: ANSWER_MS_MAX, retry, queue, routing });
     this.kv = this.rondo.kv.as(text);
   }
 
@@ -48,8 +60,13 @@ export class Client {
     try {
       this.history.end(pending, await this.ask(key, action, length));
     } catch (error) {
-      this.end([pending], error);
+      this.end([pending], error, key);
     }
+  }
+
+  /** The worker that has its first connection; undefined while it has none. */
+  get worker(): number | undefined {
+    return this.rondo.welcome?.worker;
   }
 
   /** One page over the keys that begin with `prefix`: a read of each of them at one moment. */
@@ -108,20 +125,27 @@ export class Client {
     }
   }
 
-  private end(pendings: readonly Pending[], error: unknown): void {
+  private end(pendings: readonly Pending[], error: unknown, key?: string): void {
     if (!(error instanceof RondoError)) throw error;
+    const { onError } = this.options;
     const { code, revision, maybeApplied, message } = error;
+    let isFailed = false;
     for (const pending of pendings) {
       if (code === 'ALREADY_EXISTS' || code === 'REVISION_MISMATCH') {
         this.history.end(pending, { status: 'condition-failed', revision });
       } else if (code === 'NOT_A_NUMBER') {
         this.history.end(pending, { status: 'not-a-number' });
       } else {
-        this.isCut = true;
+        isFailed = true;
         // A write that may have been carried out stays open until the node is dead.
         if (!maybeApplied) this.history.forget(pending);
-        if (!EXPECTED.has(code)) this.faults.push(`${pending.key}: ${code}: ${message}`);
+        else if (onError !== undefined) this.history.fail(pending);
+        if (onError === undefined && !EXPECTED.has(code))
+          this.faults.push(`${pending.key}: ${code}: ${message}`);
       }
     }
+    if (!isFailed) return;
+    if (onError === undefined) this.isCut = true;
+    else onError(key, error);
   }
 }

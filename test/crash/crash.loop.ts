@@ -14,9 +14,18 @@ import { compileShim, shimAbsence } from './shim.js';
 import { VolatileDisk } from './volatile-disk.js';
 
 const ROUNDS = Number(process.env.RONDO_CRASH_ROUNDS ?? 200);
-const ROUNDS_PER_LOOP = 25;
+const ROUNDS_PER_LOOP = 17;
 /** One loop in so many runs on a plain directory. */
 const STEADY_ONE_IN = 4;
+/** What the loops run with, one after the other: of the numbers of workers each start takes one. */
+const SETUPS = [
+  { workers: [1] },
+  { workers: [2], routing: 'auto' },
+  { workers: [4], routing: 'single' },
+  { workers: [2], routing: 'single' },
+  { workers: [4], routing: 'auto' },
+  { workers: [1, 2, 4], routing: 'auto' },
+] as const;
 const SEED = freshSeed();
 const noShim = shimAbsence();
 
@@ -47,6 +56,7 @@ describe(`crash loop, power cuts: ${noShim ?? 'yes'}, RONDO_SEED=${SEED}`, () =>
         : volatileGround(new VolatileDisk(folder, compileShim(root)), { losses: LOSSES });
       const report = await crashLoop({
         engine,
+        ...(SETUPS[loop % SETUPS.length] as (typeof SETUPS)[number]),
         rounds: Math.min(ROUNDS_PER_LOOP, rounds - done),
         random: new Random(seed),
         ground,

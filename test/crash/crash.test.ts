@@ -16,6 +16,9 @@ const SEED = seedOf(20260804);
 const ROUNDS = 8;
 /** Of the steady run; with the others they make twenty. */
 const ROUNDS_STEADY = 2;
+/** With several workers, of which each life may have another number. */
+const ROUNDS_SEVERAL = 4;
+const WORKERS = [1, 2, 4];
 /** Rounds within which a canary must be found. */
 const CANARY_ROUNDS = 8;
 const LIMIT_MS = 120_000;
@@ -25,9 +28,9 @@ const ATTEMPTS_MAX = 4;
 const noShim = shimAbsence();
 
 describe.each([
-  { engine: 'native', skip: nativeAbsence() },
-  { engine: 'ts', skip: undefined },
-] as const)(`crashes of the $engine engine, RONDO_SEED=${SEED}`, ({ engine, skip }) => {
+  { engine: 'native', routing: 'auto', skip: nativeAbsence() },
+  { engine: 'ts', routing: 'single', skip: undefined },
+] as const)(`crashes of the $engine engine, RONDO_SEED=${SEED}`, ({ engine, routing, skip }) => {
   let root: string;
   let folders = 0;
   const folder = (): string => {
@@ -80,6 +83,20 @@ describe.each([
       }
       expect(done).toBeGreaterThan(80);
       expect(ground.lost.changes).toBeGreaterThan(0);
+    },
+    LIMIT_MS,
+  );
+
+  it.skipIf(skip !== undefined)(
+    `lose nothing of several workers, whose number changes, routing ${routing}`,
+    async () => {
+      const ground =
+        noShim === undefined ? volatileGround(disk(), { losses: LOSSES }) : steadyGround(folder());
+      const rounds = ROUNDS_SEVERAL;
+      const several = { workers: WORKERS, routing, rounds, random: random(), ground };
+      const report = await crashLoop({ engine, ...several });
+      expect(report.faults).toEqual([]);
+      expect(report.operations).toBeGreaterThan(20);
     },
     LIMIT_MS,
   );

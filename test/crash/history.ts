@@ -15,6 +15,8 @@ export class History {
   private readonly operations = new Map<string, Operation[]>();
   /** Asked and without an answer; only their node's death tells that none of them can still come. */
   private readonly unanswered = new Set<Pending>();
+  /** Those whose call has failed, and which may have been carried out. */
+  private readonly failed = new Set<Pending>();
   private total = 0;
 
   /** Operations that are ended. */
@@ -43,6 +45,21 @@ export class History {
     this.unanswered.delete(pending);
   }
 
+  /** Its call has failed: it happened before the next `settle`, or never will. */
+  fail(pending: Pending): void {
+    this.failed.add(pending);
+  }
+
+  /** Whoever could have carried out what has failed is dead. */
+  settle(): void {
+    const returned = ++this.clock;
+    for (const pending of this.failed) {
+      this.unanswered.delete(pending);
+      this.keep({ ...pending, outcome: { status: 'unknown' }, returned });
+    }
+    this.failed.clear();
+  }
+
   /** The node is dead: what is unanswered happened before now or never will. */
   crash(): void {
     const returned = ++this.clock;
@@ -50,6 +67,12 @@ export class History {
       this.keep({ ...pending, outcome: { status: 'unknown' }, returned });
     }
     this.unanswered.clear();
+    this.failed.clear();
+  }
+
+  /** Another moment, for what is no operation on a key. */
+  moment(): number {
+    return ++this.clock;
   }
 
   keys(): string[] {

@@ -9,8 +9,10 @@ const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 const MAIN = `${DIST}node/main.js`;
 /** A durable node of a few lines, which takes the same arguments. */
 export const STAND_IN = `${DIST}test/crash/stand-in.js`;
+/** The node, that has a worker die when it is told so by a message, however often. */
+export const KILLABLE = `${DIST}test/crash/killable-node.js`;
 /** Milliseconds from the start of a process to its ready line, on a busy machine. */
-const READY_MS_MAX = 20_000;
+const READY_MS_MAX = 60_000;
 /** Small, so that a run fills many segments and compacts them. */
 const SEGMENT_BYTES = '256KiB';
 
@@ -20,6 +22,10 @@ export interface NodeOptions {
   readonly engine: 'native' | 'ts';
   /** Undefined: the node keeps its state in memory alone. */
   readonly directory?: string | undefined;
+  /** Otherwise a free one. */
+  readonly port?: number;
+  /** Otherwise one. */
+  readonly workers?: number | undefined;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -28,24 +34,29 @@ export class NodeProcess {
   private readonly ended: Promise<unknown>;
   private stdout = '';
   private stderr = '';
+  /** How many of its workers have died and serve again. */
+  restarts = 0;
 
-  constructor({ program = MAIN, engine, directory, environment = {} }: NodeOptions) {
+  constructor(options: NodeOptions) {
+    const { program = MAIN, engine, directory, port = 0, workers = 1, environment = {} } = options;
     if (!existsSync(program)) throw new Error(`${program} is not built; run npx tsc first`);
     const durable = ['--log-segment-bytes', SEGMENT_BYTES];
     const log =
       directory === undefined ? ['--durability', 'none'] : ['--data-dir', directory, ...durable];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RONDO_'));
-    const args = [program, 'serve', '--json', '--port', '0', '--engine', engine, ...log];
+    const args = [program, 'serve', '--json', '--port', `${port}`, '--engine', engine, ...log];
     this.child = spawn(process.execPath, args, {
-      env: { ...Object.fromEntries(inherited), ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...Object.fromEntries(inherited), RONDO_WORKERS: `${workers}`, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.ended = once(this.child, 'close');
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.stdout += chunk.toString();
     });
     this.child.stderr?.on('data', (chunk: Buffer) => {
-      this.stderr = (this.stderr + chunk.toString()).slice(-4_000);
+      const text = chunk.toString();
+      this.stderr = (this.stderr + text).slice(-4_000);
+      this.restarts += text.split('"worker_restarted"').length - 1;
     });
   }
 
@@ -69,6 +80,11 @@ export class NodeProcess {
     const { exitCode, signalCode } = this.child;
     if (exitCode === null && signalCode === null) return undefined;
     return `the node ended by itself (${signalCode ?? exitCode}): ${this.stderr}`;
+  }
+
+  /** Tells a program that hears it, such as `KILLABLE`, to break one of its workers. */
+  killWorker(index: number): void {
+    this.child.send({ worker: index });
   }
 
   /** SIGKILL, and the end of the process with all its threads. */

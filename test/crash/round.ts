@@ -22,6 +22,10 @@ export interface LoopOptions {
   /** See `NodeOptions`. */
   readonly program?: string;
   readonly engine: 'native' | 'ts';
+  /** Of each start one of these; otherwise one worker. */
+  readonly workers?: readonly number[];
+  /** Of the clients. */
+  readonly routing?: 'auto' | 'single';
   readonly rounds: number;
   readonly random: Random;
   readonly ground: Ground;
@@ -49,9 +53,9 @@ const EARLY_KILL_ONE_IN = 4;
 const EARLY_KILL_MS_MAX = 300;
 
 export async function crashLoop(options: LoopOptions): Promise<LoopReport> {
-  const { program, engine, rounds, random, ground, onRound } = options;
+  const { program, engine, workers = [1], routing, rounds, random, ground, onRound } = options;
   const history = new History();
-  const workload = new Workload(history, random);
+  const workload = new Workload(history, random, routing);
   const groups: KeyGroup[] = [];
   const crashes: string[] = [];
   const faults: string[] = [];
@@ -61,7 +65,14 @@ export async function crashLoop(options: LoopOptions): Promise<LoopReport> {
     const { directory } = ground;
     const begun = ground.begin(random);
     mayFail = begun.mayFail;
-    return new NodeProcess({ program, engine, directory, environment: begun.environment });
+    const { environment } = begun;
+    return new NodeProcess({
+      program,
+      engine,
+      directory,
+      environment,
+      workers: random.pick(workers),
+    });
   };
   const crash = async (node: NodeProcess, when: string): Promise<void> => {
     const fate = node.fate();

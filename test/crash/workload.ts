@@ -39,11 +39,12 @@ export class Workload {
   constructor(
     private readonly history: History,
     private readonly random: Random,
+    private readonly routing: 'auto' | 'single' = 'auto',
   ) {}
 
   /** Reads every key once; gives what went wrong. */
   async sweep(url: string, groups: readonly KeyGroup[]): Promise<string[]> {
-    const client = new Client(0, url, this.history);
+    const client = new Client(0, url, this.history, { routing: this.routing });
     for (const { keys } of groups) {
       await Promise.all(keys.map((key) => client.run(key, { code: 'get' })));
     }
@@ -56,7 +57,7 @@ export class Workload {
   /** The clients of a load, connected. */
   async connect(url: string): Promise<Client[]> {
     const ids = Array.from({ length: CLIENTS }, (_, index) => index + 1);
-    const clients = ids.map((id) => new Client(id, url, this.history));
+    const clients = ids.map((id) => new Client(id, url, this.history, { routing: this.routing }));
     await Promise.all(clients.map((client) => client.ready()));
     return clients;
   }
@@ -81,7 +82,8 @@ export class Workload {
     return clients.flatMap(({ faults }) => faults);
   }
 
-  private one(client: Client, { prefix, keys }: KeyGroup): Promise<void> {
+  /** One call of the load. */
+  one(client: Client, { prefix, keys }: KeyGroup): Promise<void> {
     const { random } = this;
     if (random.oneIn(25)) return client.scan(prefix, keys);
     const key = random.pick(keys);

@@ -3,8 +3,10 @@
 
 import {
   type Engine,
+  INPUT_FORWARDED,
   INPUT_SESSION,
   OUTCOME_COUNT,
+  OUTCOME_FORWARD_BYTES,
   OUTCOME_KEYS,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NEXT,
@@ -17,6 +19,7 @@ import { ReplyReader } from '../../ts/wire/reply.js';
 import { STATUS_COUNT, Status, statusName } from '../../ts/wire/status.js';
 import { digestOf } from './coordination.js';
 import { effectsOf, effectText } from './effects.js';
+import { decodeForwards, type Forward } from './forwards.js';
 import { decodeNotices, type Notice, noticeText } from './notices.js';
 import { copyOf, encodeRequest, type Operation, scan } from './operations.js';
 import { decodeRecords, type EffectRecord } from './records.js';
@@ -46,6 +49,8 @@ export interface Outcome extends Left {
   results: Result[];
   /** Reply frames in order: one a call. */
   replies: Uint8Array[];
+  /** What the first call left to other workers. */
+  forwards: Forward[];
 }
 
 /** One key as a scan shows it, with its time to live. */
@@ -93,10 +98,11 @@ export class Drive {
 
   constructor(readonly engine: Engine) {}
 
-  /** Runs a frame of a session (0: of none) until it is done. */
-  frame(frame: ArrayBuffer, session = 0): Outcome {
+  /** Runs a frame of a session (0: of none), forwarded by another worker or not, until it is done. */
+  frame(frame: ArrayBuffer, session = 0, isForwarded = false): Outcome {
     const { engine } = this;
     engine.input[INPUT_SESSION] = session;
+    engine.input[INPUT_FORWARDED] = isForwarded ? 1 : 0;
     const outcome: Outcome = {
       refusal: Status.Ok,
       results: [],
@@ -104,6 +110,7 @@ export class Drive {
       recordBytes: new Uint8Array(0),
       notices: [],
       replies: [],
+      forwards: [],
     };
     const recordParts: Uint8Array[] = [];
     let first = 0;
@@ -120,8 +127,15 @@ export class Drive {
       const { recordBytes, notices } = this.left();
       recordParts.push(recordBytes);
       outcome.notices.push(...notices);
+      // A call that does not get past the first operation leaves none, and is made again.
+      if (first === 0) outcome.forwards = this.forwards();
+      else if (this.figure(OUTCOME_FORWARD_BYTES) !== 0)
+        throw new Error('forwards of a later call');
       const next = engine.outcome[OUTCOME_NEXT] ?? 0;
-      if (next <= first) throw new Error(`no progress: resumed at ${first}, stopped at ${next}`);
+      const isStuck = next === first && recordBytes.length === 0 && notices.length === 0;
+      if (next < first || isStuck) {
+        throw new Error(`no progress: resumed at ${first}, stopped at ${next}`);
+      }
       first = next;
     } while (first < (engine.outcome[OUTCOME_COUNT] ?? 0));
     outcome.recordBytes = Buffer.concat(recordParts);
@@ -136,6 +150,12 @@ export class Drive {
     const noticeBytes = engine.notices.slice(0, engine.outcome[OUTCOME_NOTICE_BYTES]);
     const records = decodeRecords(recordBytes);
     return { records, recordBytes, notices: decodeNotices(noticeBytes) };
+  }
+
+  /** What the last call left to other workers. */
+  forwards(): Forward[] {
+    const length = this.figure(OUTCOME_FORWARD_BYTES);
+    return length === 0 ? [] : decodeForwards(this.engine.forwards.slice(0, length));
   }
 
   run(...operations: Operation[]): Outcome {
@@ -161,6 +181,24 @@ export class Drive {
   resumeSession(id: number, digest = digestOf(id)): Left & { status: string } {
     const status = statusName(this.engine.resumeSession(id, digest, this.now));
     return { status, ...this.left() };
+  }
+
+  endGuest(id: number): Left & { status: string } {
+    const status = statusName(this.engine.endGuest(id, this.now));
+    return { status, ...this.left() };
+  }
+
+  /** The blockers of these sessions in brief. */
+  blockers(...sessions: number[]): string[] {
+    const count = this.engine.listBlockers(Float64Array.from(sessions));
+    const { notices } = this.left();
+    if (notices.length !== Math.max(count, 0)) throw new Error(`${count} blockers`);
+    return notices.map(noticeText);
+  }
+
+  refuseWait(session: number, id: number, detail = 'a cycle'): Left & { isRefused: boolean } {
+    const isRefused = this.engine.refuseWait(session, id, Buffer.from(detail), this.now);
+    return { isRefused, ...this.left() };
   }
 
   /** The one result of an operation that has one. */

@@ -12,6 +12,7 @@ export function helloOf(fields: Partial<HelloFrame> = {}): HelloFrame {
     sessionTtlMs: 0,
     session: 0,
     sessionSecret: new Uint8Array(0),
+    group: 0,
     ...fields,
   };
 }
@@ -28,6 +29,8 @@ export const NO_SESSION: Pick<
   | 'position'
   | 'sessions'
   | 'watches'
+  | 'worker'
+  | 'routing'
 > = {
   node: 0,
   session: 0,
@@ -38,4 +41,6 @@ export const NO_SESSION: Pick<
   position: 0,
   sessions: 0,
   watches: 0,
+  worker: 0,
+  routing: new Uint8Array(0),
 };

@@ -7,7 +7,8 @@ import type { Result } from './drive.js';
 export type Notice =
   | { readonly kind: 'answer'; readonly session: number; readonly result: Result }
   | { readonly kind: 'ended'; readonly session: number }
-  | { readonly kind: 'request'; readonly session: number; readonly operation: Asked };
+  | { readonly kind: 'request'; readonly session: number; readonly operation: Asked }
+  | { readonly kind: 'blocker'; readonly session: number; readonly result: Result };
 
 /** An operation as the node gets to see it. */
 export interface Asked {
@@ -59,10 +60,10 @@ function decodeNotice(bytes: Uint8Array): Notice {
     value: bytes.slice(keyEnd, valueEnd),
   };
   const fourth = view.getUint8(STRUCT + 4);
-  if (kind === 1) {
+  if (kind === 1 || kind === 4) {
     const status = statusName(fourth);
     const result = { ...shared, status, count: u32(12), revision: u64(16), ttlMs: u64(24) };
-    return { kind: 'answer', session, result };
+    return { kind: kind === 1 ? 'answer' : 'blocker', session, result };
   }
   if (kind === 3) {
     if (session !== 0) throw new Error(`a request of session ${session}`);
@@ -79,9 +80,13 @@ function brief({ status, revision }: Result): string {
   return `${status} ${revision}`;
 }
 
-/** `1#5 OK 7` an answer to session 1; `1 ended`; `request #5`. */
+/** `1#5 OK 7` an answer to session 1; `1 ended`; `request #5`; `1#5 waits for 2 at a since 7`. */
 export function noticeText(notice: Notice): string {
   if (notice.kind === 'ended') return `${notice.session} ended`;
   if (notice.kind === 'request') return `request #${notice.operation.id}`;
-  return `${notice.session}#${notice.result.id} ${brief(notice.result)}`;
+  const { session, result } = notice;
+  if (notice.kind === 'answer') return `${session}#${result.id} ${brief(result)}`;
+  const how = result.flags === 0 ? 'for' : 'behind';
+  const name = Buffer.from(result.key).toString('latin1');
+  return `${session}#${result.id} waits ${how} ${result.revision} at ${name} since ${result.ttlMs}`;
 }

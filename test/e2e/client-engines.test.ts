@@ -3,21 +3,16 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytes, connect, REMOVE, type Rondo, RondoError, text } from '../../ts/client/index.js';
-import { freePort, nativeAbsence, startTestNode, type TestNode } from './client-node.js';
+import { freePort, startTestNode, type TestNode } from './client-node.js';
+import { SETUPS } from './client-setups.js';
 
-const noNative = nativeAbsence();
-const isNativeRequired = process.env.RONDO_REQUIRE_NATIVE === '1';
-
-for (const engine of ['ts', 'native']) {
-  const isSkipped = engine === 'native' && noNative !== undefined && !isNativeRequired;
-  const title = isSkipped ? `native (skipped: ${noNative})` : engine;
-
+for (const { title, isSkipped, engine, routing, arguments: setup } of SETUPS) {
   describe.skipIf(isSkipped)(`the client and a node with the engine ${title}`, () => {
     let node: TestNode;
     let rondo: Rondo;
     beforeAll(async () => {
-      node = await startTestNode('--engine', engine, '--value-bytes-max', '64KiB');
-      rondo = connect({ url: node.url });
+      node = await startTestNode(...setup, '--value-bytes-max', '64KiB');
+      rondo = connect({ url: node.url, routing });
     });
     afterAll(async () => {
       await rondo.close();
@@ -115,7 +110,7 @@ for (const engine of ['ts', 'native']) {
     });
 
     it('lose no update of several clients that contend', async () => {
-      const clients = Array.from({ length: 4 }, () => connect({ url: node.url }));
+      const clients = Array.from({ length: 4 }, () => connect({ url: node.url, routing }));
       const add = async (client: Rondo): Promise<void> => {
         for (let round = 0; round < 50; round++) {
           await client.kv.update<number>('shared', (value) => (value ?? 0) + 1, { attempts: 1000 });
@@ -131,12 +126,12 @@ for (const engine of ['ts', 'native']) {
     it('go on after the node was killed and another took its port', async () => {
       // Named from the start: the system keeps a port that it chose itself for a while after a crash.
       const port = String(await freePort());
-      const first = await startTestNode('--engine', engine, '--port', port);
-      await using client = connect({ url: first.url, timeoutMs: 10_000 });
+      const first = await startTestNode(...setup, '--port', port);
+      await using client = connect({ url: first.url, routing, timeoutMs: 10_000 });
       await client.kv.put('k', 1);
       await first.kill();
       const waiting = client.kv.put('after', 2);
-      const second = await startTestNode('--engine', engine, '--port', port);
+      const second = await startTestNode(...setup, '--port', port);
       try {
         await waiting;
         expect(await client.kv.get('after')).toBe(2);
@@ -153,11 +148,11 @@ for (const engine of ['ts', 'native']) {
       const { tmpdir } = await import('node:os');
       const folder = mkdtempSync(`${tmpdir()}/rondo-token-`);
       writeFileSync(`${folder}/tokens`, 'the-right-token\n', { mode: 0o600 });
-      const guarded = await startTestNode('--engine', engine, '--token-file', `${folder}/tokens`);
+      const guarded = await startTestNode(...setup, '--token-file', `${folder}/tokens`);
       try {
-        await using wrong = connect({ url: guarded.url, token: 'another-token' });
+        await using wrong = connect({ url: guarded.url, routing, token: 'another-token' });
         expect(await code(wrong.kv.get('k'))).toBe('UNAUTHENTICATED');
-        await using right = connect({ url: guarded.url, token: 'the-right-token' });
+        await using right = connect({ url: guarded.url, routing, token: 'the-right-token' });
         expect(await right.kv.get('k')).toBeUndefined();
       } finally {
         await guarded.stop();

@@ -3,10 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type Rondo, RondoError } from '../../ts/client/index.js';
-import { nativeAbsence, startTestNode, type TestNode } from './client-node.js';
-
-const noNative = nativeAbsence();
-const isNativeRequired = process.env.RONDO_REQUIRE_NATIVE === '1';
+import { startTestNode, type TestNode } from './client-node.js';
+import { SETUPS } from './client-setups.js';
 
 const failureOf = async (promise: Promise<unknown>): Promise<RondoError> => {
   const error = await promise.then(
@@ -19,18 +17,15 @@ const failureOf = async (promise: Promise<unknown>): Promise<RondoError> => {
 const codeOf = async (promise: Promise<unknown>): Promise<string> =>
   (await failureOf(promise)).code;
 
-for (const engine of ['ts', 'native']) {
-  const isSkipped = engine === 'native' && noNative !== undefined && !isNativeRequired;
-  const title = isSkipped ? `native (skipped: ${noNative})` : engine;
-
+for (const { title, isSkipped, routing, arguments: setup } of SETUPS) {
   describe.skipIf(isSkipped)(`locks of the client with the engine ${title}`, () => {
     let node: TestNode;
     let one: Rondo;
     let two: Rondo;
     beforeAll(async () => {
-      node = await startTestNode('--engine', engine);
-      one = connect({ url: node.url });
-      two = connect({ url: node.url });
+      node = await startTestNode(...setup);
+      one = connect({ url: node.url, routing });
+      two = connect({ url: node.url, routing });
     });
     afterAll(async () => {
       await Promise.all([one.close(), two.close()]);
@@ -43,7 +38,7 @@ for (const engine of ['ts', 'native']) {
     };
 
     it('lose no count of many that write under a lock', async () => {
-      const clients = Array.from({ length: 10 }, () => connect({ url: node.url }));
+      const clients = Array.from({ length: 10 }, () => connect({ url: node.url, routing }));
       const tokens: number[] = [];
       const work = async (client: Rondo): Promise<void> => {
         for (let round = 0; round < 20; round++) {
@@ -67,7 +62,7 @@ for (const engine of ['ts', 'native']) {
       expect(await codeOf(two.lock('held', { waitMs: 30 }))).toBe('LOCK_TIMEOUT');
       const controller = new AbortController();
       const given = codeOf(two.lock('held', { signal: controller.signal }));
-      const third = connect({ url: node.url });
+      const third = connect({ url: node.url, routing });
       const next = third.lock('held');
       setTimeout(() => controller.abort(), 20);
       expect(await given).toBe('CANCELLED');
@@ -167,10 +162,11 @@ for (const engine of ['ts', 'native']) {
     });
 
     it('elect one leader, and the next when it resigns or its client ends', async () => {
-      const third = connect({ url: node.url });
+      const third = connect({ url: node.url, routing });
       const first = await third.elect('boss', { value: 'three' });
       expect(await one.kv.get('boss')).toBe('three');
       const next = one.elect('boss', { value: 'one' });
+      while (!(await isWaitedFor('boss'))) await new Promise((resolve) => setTimeout(resolve, 5));
       const last = two.elect('boss', { value: 'two' });
       await third.close();
       expect(first.signal.aborted).toBe(true);

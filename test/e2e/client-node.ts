@@ -40,11 +40,12 @@ export function nativeAbsence(): string | undefined {
   }
 }
 
-/** A node with its state in memory unless the arguments name a data directory. */
+/** A node of one worker, with its state in memory, unless the arguments say otherwise. */
 export async function startTestNode(...arguments_: string[]): Promise<TestNode> {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not built; run npx tsc first`);
   const durability = arguments_.includes('--data-dir') ? [] : ['--durability', 'none'];
-  const all = [MAIN, 'serve', '--json', '--port', '0', ...durability, ...arguments_];
+  const workers = arguments_.includes('--workers') ? [] : ['--workers', '1'];
+  const all = [MAIN, 'serve', '--json', '--port', '0', ...durability, ...workers, ...arguments_];
   const child = spawn(process.execPath, all, { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {

@@ -15,7 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { findProgram } from '../../bench/peers/machine.js';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
-const mainOf = (bench: 'peers' | 'log'): string => join(root, `dist/bench/${bench}/main.js`);
+const mainOf = (bench: 'peers' | 'log' | 'workers'): string =>
+  join(root, `dist/bench/${bench}/main.js`);
 /** In the environment of a run and so of all that it starts. */
 const MARK = 'PEERS_TEST_RUN';
 
@@ -47,7 +48,7 @@ export function runPeers(args: readonly string[], environment: Record<string, st
 }
 
 export function runBench(
-  bench: 'peers' | 'log',
+  bench: 'peers' | 'log' | 'workers',
   args: readonly string[],
   environment: Record<string, string> = {},
 ): Run {

@@ -46,7 +46,7 @@ export class Fixture {
     const fixture = new Fixture();
     const stream = { write: (line: string) => fixture.entries.push(JSON.parse(line) as LogEntry) };
     fixture.server = await startServer({
-      settings: defaultSettings({ port: 0, durability: 'none', ...settings }),
+      settings: defaultSettings({ port: 0, durability: 'none', workers: 1, ...settings }),
       logger: createLoggerTo(stream, 'info'),
       clock: fixture.clock,
       onFatal: (error) => fixture.fatal.push(error),

@@ -258,6 +258,7 @@ describe('rondo, when it can not', () => {
       'node',
       'engine',
       'transport',
+      'workers',
       'access',
       'data',
       'port',

@@ -14,12 +14,14 @@ const SECONDS = Number(process.env.RONDO_FAULTS_SECONDS ?? 60);
 const ENGINES = nativeAbsence() === undefined ? (['native', 'ts'] as const) : (['ts'] as const);
 
 it.each(
-  ENGINES.flatMap((engine) => [
-    { engine, mode: 'same' as const },
-    { engine, mode: 'other' as const },
-  ]),
+  ENGINES.flatMap((engine) =>
+    [1, 2, 4].flatMap((workers) => [
+      { engine, workers, mode: 'same' as const },
+      { engine, workers, mode: 'other' as const },
+    ]),
+  ),
 )(
-  `loses and repeats no increment, RONDO_SEED=${SEED}: $engine, $mode partition`,
+  `loses and repeats no increment, RONDO_SEED=${SEED}: $engine, $mode partition, workers: $workers`,
   async (options) => {
     const folder = mkdtempSync(join(tmpdir(), 'rondo-faults-'));
     try {

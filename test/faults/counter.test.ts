@@ -23,17 +23,18 @@ describe(`a counter under faults, RONDO_SEED=${SEED}`, () => {
   afterAll(() => rmSync(root, { recursive: true, force: true }));
 
   const cases = [
-    { engine: 'native', mode: 'same' },
-    { engine: 'ts', mode: 'other' },
+    { engine: 'native', mode: 'same', workers: 1 },
+    { engine: 'ts', mode: 'other', workers: 1 },
+    { engine: 'native', mode: 'other', workers: 3 },
   ] as const;
   it.each(cases.filter(({ engine }) => engine === 'ts' || nativeAbsence() === undefined))(
-    'loses and repeats no increment: $engine, $mode partition',
+    'loses and repeats no increment: $engine, $mode partition, workers: $workers',
     {
       timeout: 120_000,
     },
-    async ({ engine, mode }) => {
-      const folder = join(root, `${engine}-${mode}`);
-      const found = await runCounter({ engine, mode, folder, seed: SEED, durationMs: DURATION_MS });
+    async (setup) => {
+      const folder = join(root, Object.values(setup).join('-'));
+      const found = await runCounter({ ...setup, folder, seed: SEED, durationMs: DURATION_MS });
       expect(found.violations).toEqual([]);
       // What was not done proves nothing.
       expect(found.done.length).toBeGreaterThan(5);
@@ -60,7 +61,8 @@ describe('the judgement of a counter', () => {
     const journal = join(folder, 'journal');
     const verdict = (lines: readonly string[], counter: number): readonly string[] => {
       writeFileSync(journal, `${lines.join('\n')}\n`);
-      return judge([journal], counter, { paused: 0, cut: 0, killed: 0 }).violations;
+      return judge([journal], counter, { paused: 0, cut: 0, killed: 0, workersKilled: 0 })
+        .violations;
     };
     expect(verdict(['done 1', 'unknown 2', 'done 3'], 3)).toEqual([]);
     expect(verdict(['done 1', 'done 2', 'unknown 3'], 2)).toEqual([]);

@@ -8,7 +8,8 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect } from '../../ts/client/index.js';
-import { freePort, startTestNode, type TestNode } from '../e2e/client-node.js';
+import { KILLABLE, NodeProcess } from '../crash/node.js';
+import { freePort } from '../e2e/client-node.js';
 import { Random } from '../parity/random.js';
 import { CuttingProxy } from './cutting-proxy.js';
 
@@ -23,6 +24,8 @@ export type Mode = 'same' | 'other' | 'unfenced';
 export interface CounterRun {
   readonly engine: 'native' | 'ts';
   readonly mode: Mode;
+  /** Of the node; above 1, single ones are killed too. Otherwise 1. */
+  readonly workers?: number;
   readonly folder: string;
   readonly seed: number;
   readonly durationMs: number;
@@ -36,25 +39,29 @@ export interface Findings {
   /** Writes that were refused because a newer holder was seen. */
   readonly fenced: number;
   readonly counter: number;
-  readonly faults: Readonly<Record<'paused' | 'cut' | 'killed', number>>;
+  readonly faults: Readonly<Record<'paused' | 'cut' | 'killed' | 'workersKilled', number>>;
   /** What is wrong, in words. */
   readonly violations: readonly string[];
 }
 
 export async function runCounter(run: CounterRun): Promise<Findings> {
-  const { engine, mode, folder, durationMs } = run;
+  const { engine, mode, workers = 1, folder, durationMs } = run;
   mkdirSync(folder, { recursive: true });
   const random = new Random(run.seed);
   const port = await freePort();
-  const start = (): Promise<TestNode> =>
-    startTestNode(...['--engine', engine, '--port', `${port}`, '--data-dir', join(folder, 'data')]);
+  const directory = join(folder, 'data');
+  const start = async (): Promise<NodeProcess> => {
+    const started = new NodeProcess({ program: KILLABLE, engine, workers, directory, port });
+    await started.ready();
+    return started;
+  };
   let node = await start();
   const proxy = await CuttingProxy.start(port);
   const journals = Array.from({ length: AGENTS }, (_, index) => join(folder, `agent-${index}`));
   const agents = journals.map((journal) =>
     spawnAgent(`ws://127.0.0.1:${proxy.port}`, journal, mode),
   );
-  const faults = { paused: 0, cut: 0, killed: 0 };
+  const faults = { paused: 0, cut: 0, killed: 0, workersKilled: 0 };
   const paused = new Set<ChildProcess>();
   try {
     const end = Date.now() + durationMs;
@@ -76,6 +83,9 @@ export async function runCounter(run: CounterRun): Promise<Findings> {
       } else if (fault < 7) {
         proxy.cut();
         faults.cut++;
+      } else if (workers > 1 && random.oneIn(2)) {
+        node.killWorker(random.below(workers));
+        faults.workersKilled++;
       } else {
         await node.kill();
         node = await start();
@@ -85,7 +95,9 @@ export async function runCounter(run: CounterRun): Promise<Findings> {
     await sleep(PAUSE_MS);
     await Promise.all(agents.map(endAgent));
     const counter = await readCounter(`ws://127.0.0.1:${port}`);
-    return judge(journals, counter, faults);
+    const found = judge(journals, counter, faults);
+    const fate = node.fate();
+    return fate === undefined ? found : { ...found, violations: [...found.violations, fate] };
   } finally {
     for (const agent of agents) if (agent.exitCode === null) agent.kill('SIGKILL');
     await proxy.stop();

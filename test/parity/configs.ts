@@ -1,10 +1,12 @@
 // The settings that the parity runs go through: few and many partitions, small and large values,
 // memory bounds that bite at once.
 
-import type { EngineOptions } from '../../ts/engine/engine.js';
+import type { EngineOptions, EngineRouting } from '../../ts/engine/engine.js';
 import { type CreateEngine, OPTIONS } from '../drive/engines.js';
-import { type Pair, withLog } from './lockstep.js';
+import { routingTable } from '../drive/routing.js';
+import { type Pair, type SharedState, withLog } from './lockstep.js';
 import type { Mix } from './steps.js';
+import { OWN_WORKER } from './worker-steps.js';
 
 export interface Config {
   readonly name: string;
@@ -80,20 +82,59 @@ export const CONFIGS: readonly Config[] = [
     options: { ...OPTIONS, partitions: 16 },
     mix: agents(60, 400, false),
   },
+  {
+    name: 'one of three workers',
+    options: OPTIONS,
+    mix: { ...mix(60, 64, 20), workers: 3 },
+  },
+  {
+    name: 'agents, one of three workers, a log',
+    options: OPTIONS,
+    mix: { ...agents(20, 8, true), workers: 3 },
+  },
+  {
+    name: 'agents, one of two workers, many operations a frame',
+    options: { ...OPTIONS, partitions: 16 },
+    mix: { ...agents(60, 2500, false), workers: 2 },
+  },
+  {
+    name: 'agents, one of 64 workers, little memory',
+    options: { ...OPTIONS, partitions: 128, memoryBytesMax: 4000 },
+    mix: { ...agents(30, 30, true), workers: 64 },
+  },
 ];
 
-/** Both engines with these options; their hash seeds differ, since those may not show. */
+/**
+ * Both engines with these options; their hash seeds differ, since those may not show. With `workers` they are
+ * OWN_WORKER of so many.
+ */
 export function pairOf(
   left: CreateEngine,
   right: CreateEngine,
   options: EngineOptions,
-  durable = false,
+  { durable = false, workers }: Partial<Mix> = {},
 ): () => Pair {
   return () => {
+    const shared = workers === undefined ? undefined : sharedState(options.partitions, workers);
+    const of = (at: 0 | 1): EngineOptions => ({ ...options, routing: routingOf(shared, at) });
     const pair = {
-      left: left(options),
-      right: right({ ...options, hashSeed: ~options.hashSeed >>> 0 }),
+      left: left(of(0)),
+      right: right({ ...of(1), hashSeed: ~options.hashSeed >>> 0 }),
+      shared,
     };
     return durable ? withLog(pair) : pair;
   };
+}
+
+function sharedState(partitions: number, workers: number): SharedState {
+  const owners = Array.from({ length: partitions }, (_, partition) => partition % workers);
+  const table = routingTable(owners, workers);
+  // Of the partitions of others, something is known from the start.
+  const revisions = () => BigUint64Array.from(owners, (owner) => (owner === OWN_WORKER ? 0n : 20n));
+  return { table, revisions: [revisions(), revisions()] };
+}
+
+function routingOf(shared: SharedState | undefined, at: 0 | 1): EngineRouting | undefined {
+  if (shared === undefined) return undefined;
+  return { worker: OWN_WORKER, table: shared.table, revisions: shared.revisions[at] };
 }

@@ -9,8 +9,10 @@ import {
 import {
   type Engine,
   type EngineOptions,
+  INPUT_FORWARDED,
   INPUT_WRITE_REFUSAL,
   OUTCOME_APPEND,
+  OUTCOME_FORWARD_BYTES,
   OUTCOME_GATE,
   OUTCOME_MEMORY_BYTES,
   OUTCOME_NOTICE_BYTES,
@@ -23,6 +25,7 @@ import {
   recordBytes,
 } from '../../ts/engine/records.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { ROUTING_STATES, WORKER_SERVING } from '../../ts/shared/layout.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import {
   FLAG_FENCED,
@@ -64,7 +67,24 @@ export const AGENT_FAULTS = [
   'a repeated operation done again',
 ] as const;
 
-export type Fault = (typeof FAULTS)[number] | (typeof AGENT_FAULTS)[number];
+/** Faults that only an engine among several shows. */
+export const WORKER_FAULTS = [
+  'a forward byte',
+  'a forward left out',
+  'a forward left out for a worker that does not serve',
+  'a forwarded frame forwarded again',
+  'a guest that is not admitted',
+  'a guest that is not ended',
+  'a guest left out',
+  'a blocker left out',
+  'a wait refused for another reason',
+  'a revision that is not published',
+] as const;
+
+export type Fault =
+  | (typeof FAULTS)[number]
+  | (typeof AGENT_FAULTS)[number]
+  | (typeof WORKER_FAULTS)[number];
 
 /** A TypeScript engine that goes wrong in this way now and then. */
 export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
@@ -83,6 +103,25 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     reply: engine.reply,
     records: engine.records,
     notices: engine.notices,
+    forwards: engine.forwards,
+    admitSession(id) {
+      return fault === 'a guest that is not admitted' && due(5)
+        ? Status.Ok
+        : engine.admitSession(id);
+    },
+    endGuest(id, now) {
+      return fault === 'a guest that is not ended' && due(5) ? Status.Ok : engine.endGuest(id, now);
+    },
+    guests() {
+      return engine.guests().slice(fault === 'a guest left out' ? 1 : 0);
+    },
+    listBlockers(sessions) {
+      return engine.listBlockers(fault === 'a blocker left out' ? sessions.slice(1) : sessions);
+    },
+    refuseWait(session, id, detail, now) {
+      const isOther = fault === 'a wait refused for another reason';
+      return engine.refuseWait(session, id, isOther ? detail.slice(1) : detail, now);
+    },
     openSession(id, ttlMs, digest, now) {
       const isLate = fault === 'a session ended one millisecond late' && due(3);
       const returned = engine.openSession(id, isLate ? ttlMs + 1 : ttlMs, digest, now);
@@ -108,8 +147,18 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
       const refusal = engine.input[INPUT_WRITE_REFUSAL] ?? 0;
       if (fault === 'writes taken although they are refused') engine.input[INPUT_WRITE_REFUSAL] = 0;
       spoilFrame(frame, fault, due);
+      if (fault === 'a forwarded frame forwarded again') engine.input[INPUT_FORWARDED] = 0;
       const returned = engine.execute(frame, first, now - late);
       if (returned >= 0) spoilNotices(engine, fault, due);
+      const forwardBytes = engine.outcome[OUTCOME_FORWARD_BYTES] ?? 0;
+      if (fault === 'a forward left out' && due(20)) engine.outcome[OUTCOME_FORWARD_BYTES] = 0;
+      if (fault === 'a forward left out for a worker that does not serve') {
+        engine.outcome[OUTCOME_FORWARD_BYTES] = bytesToServing(engine, options);
+      }
+      if (fault === 'a forward byte' && forwardBytes > 0) engine.forwards[forwardBytes - 9]! ^= 1;
+      if (fault === 'a revision that is not published' && due(20)) {
+        options.routing?.revisions.fill(0n);
+      }
       if (fault === 'a token that does not grow') {
         patchRecords(engine, RECORD_HOLD, (view, _, at) => {
           if (due(20)) view.setUint8(at - 1, view.getUint8(at - 1) - 1);
@@ -145,6 +194,20 @@ export function faultyEngine(options: EngineOptions, fault: Fault): Engine {
     partitionOf: (key) => engine.partitionOf(key) ^ (fault === 'a partition' ? 1 : 0),
     close: () => engine.close(),
   };
+}
+
+/** Bytes of the forwards before the first for a worker that does not serve. */
+function bytesToServing({ forwards, outcome }: Engine, { routing }: EngineOptions): number {
+  const { buffer, byteOffset } = forwards;
+  const length = outcome[OUTCOME_FORWARD_BYTES] ?? 0;
+  const view = new DataView(buffer, byteOffset, length);
+  let at = 0;
+  while (at < length) {
+    const state = routing?.table[ROUTING_STATES + view.getUint32(at + 4, true)];
+    if (state !== WORKER_SERVING) break;
+    at += view.getUint32(at, true);
+  }
+  return at;
 }
 
 /** Changes records of a kind that the last call left; `valueAt` is where the key ends. */

@@ -1,12 +1,13 @@
 // Random histories in lockstep, and the canaries that show that the comparison sees a fault.
 
 import { describe, expect, it } from 'vitest';
+import type { EngineOptions } from '../../ts/engine/engine.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 import { enginePair, OPTIONS } from '../drive/engines.js';
 import { CONFIGS, pairOf } from './configs.js';
-import { AGENT_FAULTS, FAULTS, faultyEngine } from './faulty.js';
+import { AGENT_FAULTS, FAULTS, faultyEngine, WORKER_FAULTS } from './faulty.js';
 import { expectLockstep, runLockstep, shrink } from './lockstep.js';
 import { Random, seedOf } from './random.js';
 import { randomSteps } from './steps.js';
@@ -23,7 +24,7 @@ describe(`random histories, ${note}, RONDO_SEED=${SEED}`, { timeout: 120_000 }, 
       0,
     );
     expect(operations).toBeGreaterThanOrEqual(OPERATIONS_PER_CONFIG);
-    expectLockstep(pairOf(left, right, options, mix.durable), steps, options.partitions, SEED);
+    expectLockstep(pairOf(left, right, options, mix), steps, options.partitions, SEED);
   });
 });
 
@@ -59,7 +60,7 @@ describe('canaries', () => {
   const mix = { keys: 30, valueBytesMax: 64, operationsPerFrameMax: 10, durable: true };
   it.each(FAULTS)('sees %s', (fault) => {
     const steps = randomSteps(new Random(7), 6000, mix);
-    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS, true);
+    const make = pairOf(createTsEngine, (options) => faultyEngine(options, fault), OPTIONS, mix);
     expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
   });
 
@@ -69,9 +70,17 @@ describe('canaries', () => {
     expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
   });
 
+  it.each(WORKER_FAULTS)('sees %s', (fault) => {
+    const workers = { ...mix, agents: true, durable: false, workers: 3 };
+    const steps = randomSteps(new Random(7), 6000, workers);
+    const faulty = (options: EngineOptions) => faultyEngine(options, fault);
+    const make = pairOf(createTsEngine, faulty, OPTIONS, workers);
+    expect(runLockstep(make, steps, OPTIONS.partitions)).toBeDefined();
+  });
+
   it.each([false, true])('sees none in an engine beside itself, agents %s', (agents) => {
     const steps = randomSteps(new Random(7), 2000, { ...mix, agents });
-    const make = pairOf(createTsEngine, createTsEngine, OPTIONS, true);
+    const make = pairOf(createTsEngine, createTsEngine, OPTIONS, mix);
     expect(runLockstep(make, steps, 64)).toBeUndefined();
   });
 

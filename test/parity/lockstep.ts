@@ -5,33 +5,47 @@
 import {
   type Engine,
   INPUT_DURABLE,
+  INPUT_FORWARDED,
   INPUT_SESSION,
   INPUT_WRITE_REFUSAL,
   OUTCOME_APPEND,
   OUTCOME_COUNT,
+  OUTCOME_FORWARD_BYTES,
   OUTCOME_NEXT,
   OUTCOME_NOTICE_BYTES,
   OUTCOME_RECORD_BYTES,
 } from '../../ts/engine/engine.js';
+import { WORKER_DOWN, WORKER_SERVING } from '../../ts/shared/layout.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
 import { FLAG_ENTRY } from '../../ts/wire/layout.js';
 import { SCAN_ENTRIES_MAX } from '../../ts/wire/limits.js';
 import { digestOf, fenced, listLocks } from '../drive/coordination.js';
 import { decodeReply, type Result } from '../drive/drive.js';
+import { decodeForwards } from '../drive/forwards.js';
 import { decodeNotices, type Notice } from '../drive/notices.js';
 import { copyOf, encodeRequest, type Operation, scan } from '../drive/operations.js';
+import { setState } from '../drive/routing.js';
 import { Learned } from './learned.js';
 import { describeStep, type PlannedOperation, type Step } from './steps.js';
+import { OWN_WORKER } from './worker-steps.js';
 
 export interface Pair {
   readonly left: Engine;
   readonly right: Engine;
+  /** Where they are of one of several workers. */
+  readonly shared?: SharedState | undefined;
+}
+
+/** What engines of one of several workers share with others: the table, and each its own revisions. */
+export interface SharedState {
+  readonly table: Uint32Array;
+  readonly revisions: readonly [BigUint64Array, BigUint64Array];
 }
 
 /** Sets both engines' `input` as one that has a durable log, of which nothing is durable yet. */
-export function withLog({ left, right }: Pair): Pair {
+export function withLog({ left, right, shared }: Pair): Pair {
   for (const engine of [left, right]) engine.input[INPUT_DURABLE] = 0;
-  return { left, right };
+  return { left, right, shared };
 }
 
 /** Where two engines part. */
@@ -52,8 +66,8 @@ export function runLockstep(
   steps: readonly Step[],
   partitions: number,
 ): Divergence | undefined {
-  const { left, right } = make();
-  const lockstep = new Lockstep(left, right, partitions);
+  const { left, right, shared } = make();
+  const lockstep = new Lockstep(left, right, partitions, START, shared);
   try {
     for (const [index, step] of steps.entries()) {
       const atEnd = index === steps.length - 1;
@@ -135,6 +149,7 @@ export class Lockstep {
     private readonly right: Engine,
     private readonly partitions: number,
     public now = START,
+    private readonly shared?: SharedState,
   ) {
     this.appendsAhead = appendsOf(left) - appendsOf(right);
   }
@@ -163,12 +178,31 @@ export class Lockstep {
       }
       return undefined;
     }
+    if (step.kind === 'serving') {
+      const state = step.isServing ? WORKER_SERVING : WORKER_DOWN;
+      if (this.shared !== undefined) setState(this.shared.table, step.worker, state);
+      return undefined;
+    }
+    if (step.kind === 'admit') {
+      const { session } = step;
+      return differAs(step.kind, left.admitSession(session), right.admitSession(session));
+    }
+    if (step.kind === 'guests') {
+      const guests = differAt(left.guests(), right.guests());
+      return guests === undefined ? undefined : `guests${guests}`;
+    }
+    if (step.kind === 'end-guest' || step.kind === 'refuse' || step.kind === 'blockers') {
+      const call = this.workerCall(step);
+      const what = this.compare(step.kind, [call(left), call(right)], false);
+      this.learned.hear(this.notices());
+      return what ?? this.compareRevisions();
+    }
     if (step.kind === 'bytes') {
       return this.frame(copyOf(step.frame));
     }
     const { session = 0 } = step;
     const operations = step.operations.map((plan) => this.resolve(plan, session));
-    return this.frame(encodeRequest(operations), operations, session);
+    return this.frame(encodeRequest(operations), operations, session, step.isForwarded);
   }
 
   /** What differs in the whole state: every live key in order, every lock, every revision. */
@@ -179,7 +213,8 @@ export class Lockstep {
   private pages(page: typeof scan): string | undefined {
     let cursor: Uint8Array = new Uint8Array(0);
     for (;;) {
-      const frame = encodeRequest([page('', { limit: SCAN_ENTRIES_MAX, cursor })]);
+      const ttlMs = this.shared === undefined ? 0 : OWN_WORKER + 1;
+      const frame = encodeRequest([{ ...page('', { limit: SCAN_ENTRIES_MAX, cursor }), ttlMs }]);
       const what = this.frame(frame);
       if (what !== undefined) return `in the whole state, ${what}`;
       const length = this.left.execute(frame, 0, this.now);
@@ -191,11 +226,20 @@ export class Lockstep {
   }
 
   /** Runs a frame to its end in both; what differs, or undefined. */
-  frame(frame: ArrayBuffer, operations?: Operation[], session = 0): string | undefined {
+  frame(
+    frame: ArrayBuffer,
+    operations?: Operation[],
+    session = 0,
+    isForwarded = false,
+  ): string | undefined {
     const { left, right, now } = this;
-    for (const { input } of [left, right]) input[INPUT_SESSION] = session;
+    for (const { input } of [left, right]) {
+      input[INPUT_SESSION] = session;
+      input[INPUT_FORWARDED] = isForwarded ? 1 : 0;
+    }
     const results: Result[] = [];
     const notices: Notice[] = [];
+    const elsewhere = new Set<number>();
     for (let first = 0; ; ) {
       // Each engine has a copy of its own that is spoiled after the call: nothing may be kept of it.
       const copies = [frame.slice(0), frame.slice(0)] as const;
@@ -210,17 +254,47 @@ export class Lockstep {
       if (returned[0] < 0) return undefined;
       results.push(...decodeReply(left.reply.subarray(0, returned[0])));
       notices.push(...this.notices());
+      for (const id of this.forwarded()) elsewhere.add(id);
       const next = left.outcome[OUTCOME_NEXT] ?? 0;
       const count = left.outcome[OUTCOME_COUNT] ?? 0;
       if (next === count) break;
-      if (next <= first) return `no progress at operation ${first}`;
+      const { [OUTCOME_RECORD_BYTES]: records = 0, [OUTCOME_NOTICE_BYTES]: told = 0 } =
+        left.outcome;
+      if (next < first || (next === first && records + told === 0)) {
+        return `no progress at operation ${first}`;
+      }
       first = next;
     }
     if (operations !== undefined) {
       this.learn(operations, results);
-      this.learned.learn(session, operations, results, notices);
+      const here = operations.filter(({ id = 0 }) => !elsewhere.has(id));
+      this.learned.learn(session, here, results, notices);
     }
-    return undefined;
+    return this.shared === undefined ? undefined : this.compareRevisions();
+  }
+
+  /** A call about a guest or waits, to either engine. */
+  private workerCall(
+    step: Extract<Step, { kind: 'end-guest' | 'refuse' | 'blockers' }>,
+  ): (engine: Engine) => number {
+    const { now } = this;
+    if (step.kind === 'end-guest') return (engine) => engine.endGuest(step.session, now);
+    if (step.kind === 'blockers') {
+      const sessions = Float64Array.from(step.sessions);
+      return (engine) => engine.listBlockers(sessions);
+    }
+    const { session, id } = this.learned.wait(0, step.pick) ?? { session: step.session, id: 1 };
+    const detail = Buffer.from(`a cycle of ${step.pick}`);
+    return (engine) => (engine.refuseWait(session, id, detail, now) ? 1 : 0);
+  }
+
+  /** Ids of the operations that the left engine's last call left to others. */
+  private forwarded(): number[] {
+    const { forwards, outcome } = this.left;
+    const length = outcome[OUTCOME_FORWARD_BYTES] ?? 0;
+    if (length === 0) return [];
+    const entries = decodeForwards(forwards.slice(0, length));
+    return entries.flatMap(({ operations }) => operations.map(({ id }) => id));
   }
 
   /** What the left engine's last call told. */
@@ -246,6 +320,9 @@ export class Lockstep {
     const noticeBytes = this.left.outcome[OUTCOME_NOTICE_BYTES] ?? 0;
     const notice = differ(this.left.notices, this.right.notices, noticeBytes);
     if (notice >= 0) return `${call}: notices differ at byte ${notice} of ${noticeBytes}`;
+    const forwardBytes = this.left.outcome[OUTCOME_FORWARD_BYTES] ?? 0;
+    const forward = differ(this.left.forwards, this.right.forwards, forwardBytes);
+    if (forward >= 0) return `${call}: forwards differ at byte ${forward} of ${forwardBytes}`;
     const counters = differAt(this.left.counters, this.right.counters);
     return counters === undefined ? undefined : `${call}: counters${counters}`;
   }
@@ -255,6 +332,9 @@ export class Lockstep {
       const [left, right] = [this.left.revisionOf(partition), this.right.revisionOf(partition)];
       if (left !== right) return `revision of partition ${partition} is ${left} and ${right}`;
     }
+    const [ours, theirs] = this.shared?.revisions ?? [];
+    const published = ours?.findIndex((revision, at) => revision !== theirs?.[at]) ?? -1;
+    if (published >= 0) return `published revisions of partition ${published} differ`;
     for (const key of this.revisions.keys()) {
       const bytes = Buffer.from(key, 'latin1');
       const [left, right] = [this.left.partitionOf(bytes), this.right.partitionOf(bytes)];
@@ -312,6 +392,10 @@ function sessionCall(engine: Engine, step: Step, now: number): number {
   if (step.kind !== 'resume') throw new Error(`${step.kind} is about no session`);
   const digest = digestOf(step.isForged ? step.session + 1 : step.session);
   return engine.resumeSession(step.session, digest, now);
+}
+
+function differAs(call: string, left: number, right: number): string | undefined {
+  return left === right ? undefined : `${call} returned ${left} and ${right}`;
 }
 
 function appendsOf(engine: Engine): number {

@@ -338,7 +338,7 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
   build('generated, a hello in a request', (builder) => {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
-    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0);
+    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0, 0n);
     frame(builder, [
       request(builder),
       () => Frame.addOperations(builder, vector),
@@ -388,7 +388,7 @@ function addLayouts(add: (name: string, frame: Uint8Array) => void): void {
     const vector = operations(builder, 1);
     const blob = data(builder, 1);
     const secret = Hello.createSessionSecretVector(builder, new Uint8Array(16));
-    const hello = Hello.createHello(builder, 1, 0, 0, 10_000n, 7n, secret);
+    const hello = Hello.createHello(builder, 1, 0, 0, 10_000n, 7n, secret, 0n);
     frame(builder, [
       request(builder),
       () => Frame.addOperations(builder, vector),

@@ -19,6 +19,7 @@ import {
 } from '../drive/operations.js';
 import { agentOperation, sessionOf, sessionStep } from './agent-steps.js';
 import type { Random } from './random.js';
+import { addressed, workerStep } from './worker-steps.js';
 
 /** An operation, and what of it the run fills in from what it has seen. */
 export interface PlannedOperation {
@@ -44,6 +45,7 @@ export type Step =
       readonly elapsed: number;
       readonly operations: PlannedOperation[];
       readonly session?: number;
+      readonly isForwarded?: boolean;
     }
   | { readonly kind: 'bytes'; readonly elapsed: number; readonly frame: Uint8Array }
   | { readonly kind: 'advance'; readonly elapsed: number }
@@ -58,6 +60,24 @@ export type Step =
       readonly elapsed: number;
       readonly session: number;
       readonly isForged: boolean;
+    }
+  /** Of engines among several; see `worker-steps.ts`. */
+  | { readonly kind: 'admit'; readonly elapsed: number; readonly session: number }
+  | { readonly kind: 'end-guest'; readonly elapsed: number; readonly session: number }
+  | { readonly kind: 'guests'; readonly elapsed: number }
+  | { readonly kind: 'blockers'; readonly elapsed: number; readonly sessions: readonly number[] }
+  /** The wait of this number is refused, where there is one. */
+  | {
+      readonly kind: 'refuse';
+      readonly elapsed: number;
+      readonly session: number;
+      readonly pick: number;
+    }
+  | {
+      readonly kind: 'serving';
+      readonly elapsed: number;
+      readonly worker: number;
+      readonly isServing: boolean;
     }
   /** The log has caught up to all but the newest `unsettled` appends; the status that refuses writes. */
   | {
@@ -77,6 +97,8 @@ export interface Mix {
   readonly durable: boolean;
   /** Whether frames are of sessions, with locks, fences and what else is theirs. */
   readonly agents?: boolean;
+  /** Of how many workers the engines are one; without: the only one. */
+  readonly workers?: number;
 }
 
 /** Milliseconds. */
@@ -96,6 +118,10 @@ export function randomSteps(random: Random, operations: number, mix: Mix): Step[
     }
     if (mix.agents === true && random.oneIn(8)) {
       steps.push(sessionStep(random, elapsed));
+      continue;
+    }
+    if (mix.workers !== undefined && random.oneIn(5)) {
+      steps.push(workerStep(random, elapsed, mix.workers));
       continue;
     }
     if (mix.durable && random.oneIn(6)) {
@@ -126,7 +152,8 @@ export function randomSteps(random: Random, operations: number, mix: Mix): Step[
       return { ...plan, operation: { ...plan.operation, id } };
     });
     const session = mix.agents === true ? sessionOf(random) : 0;
-    steps.push({ kind: 'frame', elapsed, operations: withIds, session });
+    const isForwarded = mix.workers !== undefined && random.oneIn(3);
+    steps.push({ kind: 'frame', elapsed, operations: withIds, session, isForwarded });
     made += count;
   }
   return steps;
@@ -145,7 +172,11 @@ function keyPool(random: Random, count: number): Uint8Array[] {
 
 function randomOperation(random: Random, keys: Uint8Array[], mix: Mix): PlannedOperation {
   const ofAgents = mix.agents === true && !random.oneIn(4);
-  const plan = ofAgents ? agentOperation(random, keys) : validOperation(random, keys, mix);
+  const valid = ofAgents ? agentOperation(random, keys) : validOperation(random, keys, mix);
+  const plan =
+    mix.workers === undefined
+      ? valid
+      : { ...valid, operation: addressed(random, valid.operation, mix.workers) };
   if (!random.oneIn(25)) return plan;
   return { ...plan, operation: spoiled(random, plan.operation) };
 }
@@ -258,8 +289,13 @@ export function describeStep(step: Step): string {
     const forged = step.isForged ? ' with a wrong secret' : '';
     return `+${step.elapsed} ms: resume session ${step.session}${forged}`;
   }
+  if (step.kind !== 'frame') {
+    const { kind, elapsed, ...rest } = step;
+    return `+${elapsed} ms: ${kind} ${JSON.stringify(rest)}`;
+  }
   const lines = step.operations.map((plan) => `    ${describeOperation(plan)}`);
-  return [`+${step.elapsed} ms: frame of session ${step.session ?? 0}`, ...lines].join('\n');
+  const how = step.isForwarded === true ? 'forwarded frame' : 'frame';
+  return [`+${step.elapsed} ms: ${how} of session ${step.session ?? 0}`, ...lines].join('\n');
 }
 
 function describeOperation(plan: PlannedOperation): string {

@@ -22,7 +22,7 @@ describe(`soak, ${note}, RONDO_SEED=${SEED}`, () => {
     for (let round = 0; round < rounds; round++) {
       const seed = (SEED + round) >>> 0;
       const steps = randomSteps(new Random(seed), OPERATIONS_PER_ROUND, mix);
-      const make = pairOf(left, right, options, mix.durable);
+      const make = pairOf(left, right, options, mix);
       expectLockstep(make, steps, options.partitions, seed);
       process.stderr.write(`\r${name}: round ${round + 1} of ${rounds} `);
     }

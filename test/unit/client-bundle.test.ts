@@ -7,10 +7,10 @@ import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_NAME } from '../../ts/client/connection.js';
 
-const BUNDLE_BYTES_MAX = 28 * 1024;
+const BUNDLE_BYTES_MAX = 34 * 1024;
 
 describe('the client’s bundle', () => {
-  it('is at most 28 KB minified and gzipped, without Node and without FlatBuffers', async () => {
+  it('is at most 34 KB minified and gzipped, without Node and without FlatBuffers', async () => {
     const result = await build({
       entryPoints: [fileURLToPath(new URL('../../ts/client/index.ts', import.meta.url))],
       bundle: true,

@@ -459,6 +459,7 @@ describe('the end', () => {
   it('by drain comes even where nothing answers', async () => {
     const node = await scriptedNode(() => undefined);
     const rondo = client(node.url, { timeoutMs: 40 });
+    await rondo.ready({ timeoutMs: 5_000 });
     const call = verdict(rondo.kv.put('k', 1));
     await rondo.drain();
     expect(await call).toMatchObject({ code: 'TIMEOUT', maybeApplied: true });

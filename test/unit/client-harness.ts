@@ -57,7 +57,7 @@ export function delay(ms: number): Promise<void> {
 
 /** Waits until `holds`; fails after two seconds. */
 export async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + 2000;
+  const end = performance.now() + 10_000;
   while (!holds()) {
     if (performance.now() > end) throw new Error(`never came true: ${holds}`);
     await delay(2);

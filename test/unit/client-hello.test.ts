@@ -48,6 +48,8 @@ const welcomes: fc.Arbitrary<WelcomeFrame> = fc.record({
   position: u64,
   sessions: u32,
   watches: u32,
+  worker: fc.integer({ min: 0, max: 65_535 }),
+  routing: fc.uint8Array({ maxLength: 40 }),
 });
 const hellos = fc.record({
   protocol: fc.integer({ min: 0, max: 65_535 }),
@@ -56,6 +58,7 @@ const hellos = fc.record({
   sessionTtlMs: u64,
   session: u64,
   sessionSecret: fc.uint8Array({ maxLength: 40 }),
+  group: u64,
 });
 
 describe('hello', () => {

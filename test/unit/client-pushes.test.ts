@@ -14,7 +14,7 @@ function pushFrame(): Uint8Array {
 }
 
 const dispatcherOf = (rondo: Rondo): Dispatcher =>
-  (rondo as unknown as { dispatcher: Dispatcher }).dispatcher;
+  (rondo as unknown as { router: { dispatcher: Dispatcher } }).router.dispatcher;
 
 describe('pushes', () => {
   it('go to their taker, which hears of each connection before anything is sent', async () => {

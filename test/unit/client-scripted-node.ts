@@ -148,12 +148,19 @@ export class ScriptedNode {
     answersRememberedMax: 1024,
   };
   protocol = PROTOCOL_VERSION;
+  /** As one worker of several: which, by whose log, and what it tells of the others. */
+  worker = 0;
+  log = 10;
+  routing: Uint8Array = new Uint8Array(0);
   private server: WebSocketServer | undefined;
 
   get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
     if (this.server === undefined) throw new Error('the scripted node has been stopped');
-    const { port } = this.server.address() as AddressInfo;
-    return `ws://127.0.0.1:${port}`;
+    return (this.server.address() as AddressInfo).port;
   }
 
   static async start(script?: Script): Promise<ScriptedNode> {
@@ -207,10 +214,12 @@ export class ScriptedNode {
         memoryBytes: 7,
         memoryBytesMax: 8,
         connections: 9,
-        node: 10,
+        node: this.log,
         position: 11,
         sessions: 12,
         watches: 13,
+        worker: this.worker,
+        routing: this.routing,
         ...this.sessionOf(hello),
         ...more,
       }),

@@ -59,14 +59,7 @@ export class WatchNode {
   }
 
   pushTo(peer: Peer, id: number, events: readonly Said[]): void {
-    const sources = events.map(sourceOf);
-    const writer = new PushWriter();
-    writer.begin(
-      sources.length,
-      sources.reduce((sum, { bytes }) => sum + bytes.length, 0),
-    );
-    for (const source of sources) writer.event(id, source);
-    peer.socket.send(writer.finish().slice());
+    peer.socket.send(pushFrame(id, events));
   }
 
   private handle(peer: Peer, operation: SentOperation): void {
@@ -85,6 +78,18 @@ export class WatchNode {
       peer.confirm([operation]);
     }
   }
+}
+
+/** A push frame of these events, all of one watch. */
+export function pushFrame(id: number, events: readonly Said[]): Uint8Array {
+  const sources = events.map(sourceOf);
+  const writer = new PushWriter();
+  writer.begin(
+    sources.length,
+    sources.reduce((sum, { bytes }) => sum + bytes.length, 0),
+  );
+  for (const source of sources) writer.event(id, source);
+  return writer.finish().slice();
 }
 
 function sourceOf(said: Said): EventSource {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { json } from '../../ts/client/index.js';
 import { isTold, type Pushed, placeEvent, tell } from '../../ts/client/watch-events.js';
 import { WatchQueue } from '../../ts/client/watch-queue.js';
-import { placeOf, resumeBytes, tokenOf } from '../../ts/client/watch-token.js';
+import { placesOf, resumeBytes, tokenOf } from '../../ts/client/watch-token.js';
 import { EventKind } from '../../ts/wire/push.js';
 import { brief } from './client-watch-node.js';
 
@@ -117,23 +117,37 @@ describe('the queue of a watch', () => {
   });
 });
 
+const ORIGIN_PLACE = { ...ORIGIN, position: 1 };
+
 describe('a token', () => {
   it('names node, partitions and position, to the largest', () => {
     const position = 2 ** 53 - 1;
-    const token = tokenOf(ORIGIN, position);
-    expect(placeOf(token)).toEqual({ ...ORIGIN, position });
+    const token = tokenOf([{ ...ORIGIN, position }]);
+    expect(placesOf(token)).toEqual([{ ...ORIGIN, position }]);
     expect(Buffer.from(resumeBytes({ ...ORIGIN, position })).toString('hex')).toBe(
       `ffffffffffff1f0040000000${'00000000'}ffffffffffff1f00`,
     );
   });
 
+  it('names the place at each of several workers', () => {
+    const places = [
+      { node: 2 ** 53 - 1, partitions: 64, position: 0 },
+      { node: 7, partitions: 64, position: 2 ** 53 - 1 },
+      { node: 9, partitions: 64, position: 3 },
+    ];
+    expect(placesOf(tokenOf(places))).toEqual(places);
+    expect(placesOf(`${tokenOf(places)}.1`)).toBeUndefined();
+    expect(placesOf(tokenOf(Array.from({ length: 65 }, () => ORIGIN_PLACE)))).toBeUndefined();
+    expect(placesOf(`2.1s${'.zzzzzzzzzzz'.repeat(4)}`)).toBeUndefined();
+  });
+
   it('is refused where it is none', () => {
     for (const wrong of ['', '1', '1.a.b', '2.a.b.c', '1.a.b.c.d', '1.-1.b.c', '1.A.b.c']) {
-      expect([wrong, placeOf(wrong)]).toEqual([wrong, undefined]);
+      expect([wrong, placesOf(wrong)]).toEqual([wrong, undefined]);
     }
-    expect(placeOf(`1.${'z'.repeat(11)}.1.1`)).toBeUndefined();
-    expect(placeOf('1.1.zzzzzzzz.1')).toBeUndefined();
-    expect(placeOf(7 as unknown as string)).toBeUndefined();
+    expect(placesOf(`1.${'z'.repeat(11)}.1.1`)).toBeUndefined();
+    expect(placesOf('1.1.zzzzzzzz.1')).toBeUndefined();
+    expect(placesOf(7 as unknown as string)).toBeUndefined();
   });
 
   it('stands for every kind of event that a watch tells', () => {
@@ -142,7 +156,7 @@ describe('a token', () => {
     expect(tell(event(EventKind.SessionEnded, '', 3), json)).toMatchObject({
       type: 'sessionEnded',
       session: '00000000000000',
-      token: tokenOf(ORIGIN, 3),
+      token: tokenOf([{ ...ORIGIN, position: 3 }]),
     });
   });
 });

@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { bytes, text, type Watch } from '../../ts/client/index.js';
-import { placeOf } from '../../ts/client/watch-token.js';
+import { placesOf } from '../../ts/client/watch-token.js';
 import {
   CLASS_KEYS,
   CLASS_LOCKS,
@@ -83,9 +83,9 @@ describe('a watch', () => {
       isSnapshot: false,
       token: expect.any(String),
     });
-    const positions = events.map(({ token }) => token && placeOf(token)?.position);
+    const positions = events.map(({ token }) => token && placesOf(token)?.[0]?.position);
     expect(positions).toEqual([undefined, undefined, 50, 51, 52, 53, 54]);
-    expect(placeOf(watch.token ?? '')?.position).toBe(54);
+    expect(placesOf(watch.token ?? '')?.[0]?.position).toBe(54);
   });
 
   it('tells of locks and sessions', async () => {
@@ -184,7 +184,7 @@ describe('a watch', () => {
     node.push(asked, put('a', 1, 101), { kind: EventKind.Ended, status: Status.WatchOverflow });
     expect(brief(await take(ended, 1))).toEqual(['put a=1']);
     expect((await failure(ended.next())).code).toBe('WATCH_OVERFLOW');
-    expect(placeOf(ended.token ?? '')?.position).toBe(101);
+    expect(placesOf(ended.token ?? '')?.[0]?.position).toBe(101);
     expect(await ended.next()).toEqual({ value: undefined, done: true });
   });
 
@@ -250,7 +250,7 @@ describe('a lost connection', () => {
     await until(() => node.watches.length === 2);
     const asked = await node.asked();
     node.pushTo(asked.peer, 0, [{ kind: EventKind.Heartbeat, position: 700 }]);
-    await until(() => placeOf(idle.token ?? '')?.position === 700);
+    await until(() => placesOf(idle.token ?? '')?.[0]?.position === 700);
     expect(unfinished.token).toBeUndefined();
     node.node.cut();
     await until(() => node.watches.length === 4);
@@ -371,7 +371,7 @@ describe('a consumer that is slow', () => {
     await until(() => node.unwatched.length === 1);
     await take(watch, 4);
     expect((await failure(watch.next())).code).toBe('WATCH_OVERFLOW');
-    expect(placeOf(watch.token ?? '')?.position).toBe(104);
+    expect(placesOf(watch.token ?? '')?.[0]?.position).toBe(104);
   });
 });
 

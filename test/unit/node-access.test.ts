@@ -136,6 +136,9 @@ describe('hello', () => {
     expect(judge(bytesOf(PROTOCOL_VERSION, 'wrong'))).toBe(Status.Unauthenticated);
     expect(judge(bytesOf(PROTOCOL_VERSION + 1, 'wrong'))).toBe(Status.ProtocolMismatch);
     expect(judge(new ArrayBuffer(0))).toBe(Status.HelloRequired);
+    const grouped = (group: number) =>
+      judge(encodeHello(helloOf({ group, token: 'secret' })).buffer);
+    expect([2 ** 53 - 1, 2 ** 53].map(grouped)).toEqual([Status.Ok, Status.HelloRequired]);
     expect(judge(bytesOf(PROTOCOL_VERSION, 'x'.repeat(HELLO_BYTES_MAX)))).toBe(
       Status.HelloRequired,
     );

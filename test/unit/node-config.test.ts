@@ -3,10 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { closest } from '../../node/config/closest.js';
-import { type ConfigInput, defaultSettings, loadSettings } from '../../node/config/config.js';
+import {
+  type ConfigInput,
+  defaultSettings,
+  loadSettings,
+  workersOf,
+} from '../../node/config/config.js';
 import { flagOf, SETTING_NAMES, SETTINGS, variableOf } from '../../node/config/settings.js';
 import { formatSize, parseSize } from '../../node/config/size.js';
 import { NodeError } from '../../node/errors.js';
+import { WORKERS_MAX } from '../../ts/wire/limits.js';
 
 let folder: string;
 beforeAll(() => {
@@ -101,6 +107,9 @@ describe('settings', () => {
     ['connectionsMax', '0'],
     ['outstandingMax', '0'],
     ['sendBufferBytesMax', '1'],
+    ['workers', '0'],
+    ['workers', '65'],
+    ['workers', 'all'],
     ['helloDeadlineMs', '0'],
     ['allowOrigin', ['https://a.example/path']],
     ['allowOrigin', ['a.example']],
@@ -134,6 +143,21 @@ describe('settings', () => {
     expect(problemOf({ flags }).message).toMatch(
       /sendBufferBytesMax: 16 MiB is too small.*33619968/,
     );
+  });
+
+  it('take a number of workers, or one less than the cores', () => {
+    expect(load({ environment: { RONDO_WORKERS: '3' } }).workers).toBe(3);
+    const { workers } = load({ environment: { RONDO_WORKERS: 'auto' } });
+    expect(workers).toBe('auto');
+    const auto = (cores: number, partitions = 64) => workersOf({ workers, partitions }, cores);
+    expect([1, 2, 3, 16, 1000].map((cores) => auto(cores))).toEqual([1, 1, 2, 15, 64]);
+    expect([auto(16, 8), auto(1000, 65_536)]).toEqual([8, WORKERS_MAX]);
+    expect(workersOf({ workers: 5, partitions: 64 }, 1)).toBe(5);
+  });
+
+  it('refuse more workers than partitions', () => {
+    const flags = { workers: '8', partitions: '4' };
+    expect(problemOf({ flags }).message).toMatch(/workers: 8 are too many.*allowed: 4 or fewer/);
   });
 
   it('have names in every style', () => {

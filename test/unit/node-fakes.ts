@@ -14,6 +14,7 @@ import {
 import {
   type Engine,
   INPUT_LENGTH,
+  OPERATION_CODE_COUNT,
   OUTCOME_APPEND,
   OUTCOME_LENGTH,
   OUTCOME_NOTICE_BYTES,
@@ -33,7 +34,7 @@ import {
   writeU64,
 } from '../../ts/wire/layout.js';
 import { ReplyReader } from '../../ts/wire/reply.js';
-import { Status } from '../../ts/wire/status.js';
+import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 
 export interface Notice {
   readonly kind: number;
@@ -55,6 +56,7 @@ export class FakeEngine {
   readonly records = new Uint8Array(1024);
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = new Float64Array(INPUT_LENGTH);
+  readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
   readonly opened: { id: number; ttlMs: number; digest: Uint8Array }[] = [];
   readonly resumed: { id: number; digest: Uint8Array }[] = [];
   /** What the next calls answer; Ok where nothing is laid down. */
@@ -150,7 +152,7 @@ export class FakeGate {
     this.after(append, peer, operations, () => this.send(peer, copy, operations));
   }
 
-  after(append: number, _peer: Peer, _operations: number, act: () => void): void {
+  after(append: number, _peer: Peer | undefined, _operations: number, act: () => void): void {
     if (append <= this.durable) act();
     else this.waiting.push({ append, act });
   }
@@ -168,11 +170,18 @@ export class FakePeer {
   readonly remoteAddress = 'here';
   readonly bufferedBytes = 0;
   closedWith: Status | undefined;
+  /** Where it was closed without a status. */
+  closeCode: number | undefined;
 
   constructor(readonly id: number) {}
 
   get asPeer(): Peer {
     return this as unknown as Peer;
+  }
+
+  close(code: number): void {
+    this.closeCode ??= code;
+    this.isOpen = false;
   }
 
   refuse(status: Status): void {

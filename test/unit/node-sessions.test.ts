@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { Backlogs } from '../../node/backlog.js';
+import { Backlogs, FRAME_DONE } from '../../node/backlog.js';
 import { Counters } from '../../node/counters.js';
 import { Effects } from '../../node/effects.js';
 import { Greeting } from '../../node/greeting.js';
@@ -22,11 +22,13 @@ import {
   OUTCOME_SESSIONS,
 } from '../../ts/engine/engine.js';
 import { OperationCode } from '../../ts/wire/generated/rondo/wire/operation-code.js';
-import { Status } from '../../ts/wire/status.js';
+import { STATUS_COUNT, Status } from '../../ts/wire/status.js';
 import { helloOf } from '../drive/hello.js';
 import { answersOf, FakeEngine, FakeGate, FakePeer, FakeTurns } from './node-fakes.js';
 
 const SECRET = new Uint8Array(16).fill(9);
+/** Where an engine counts the sessions that their clients have ended. */
+const ENDS_ASKED = OperationCode.EndSession * STATUS_COUNT + Status.Ok;
 
 class Bench {
   readonly engine = new FakeEngine();
@@ -47,6 +49,10 @@ class Bench {
     unwatch: (_: unknown, request: WatchRequest) => this.watched.push(`unwatch ${request.id}`),
   } as unknown as Watches;
   more = 0;
+  dismissed = 0;
+  /** Where there are several workers, of whose sessions 42 has its home here. */
+  homes: ReturnType<ConstructorParameters<typeof Effects>[0]['homes']>;
+  readonly told: [session: number, isAsked: boolean][] = [];
   /** Drawn before the system's bytes. */
   readonly drawn: Buffer[] = [];
   readonly gate = new FakeGate(this.engine, (peer, bytes) => this.send(peer as never, bytes));
@@ -75,6 +81,11 @@ class Bench {
       logger,
       send,
       refuse,
+      dismiss: (peer, status) => {
+        this.dismissed++;
+        refuse(peer, status);
+      },
+      homes: () => this.homes,
       onMore: () => this.more++,
     });
     this.backlogs = new Backlogs({
@@ -83,7 +94,7 @@ class Bench {
       isExecuting: () => true,
       execute: (_, frame) => {
         this.executed.push(frame.byteLength);
-        return 0;
+        return FRAME_DONE;
       },
       refuse,
     });
@@ -91,6 +102,8 @@ class Bench {
       engine: this.engine.asEngine,
       effects: this.effects,
       registry: this.registry,
+      homes: undefined,
+      worker: 0,
       backlogs: this.backlogs,
       tokens: undefined,
       sessionsMax: 2,
@@ -121,11 +134,11 @@ class Bench {
   }
 
   /** As a call of `advance` that leaves `notices`. */
-  step(notices: FakeEngine['nextNotices'], recordBytes = 64): void {
+  step(notices: FakeEngine['nextNotices'], recordBytes = 64, peer?: FakePeer): void {
     this.engine.nextNotices = notices;
     this.engine.made(recordBytes);
     this.effects.store();
-    this.effects.tell(undefined);
+    this.effects.tell(peer?.asPeer);
   }
 
   private send(peer: FakePeer, bytes: Uint8Array): void {
@@ -248,6 +261,17 @@ describe('a resume', () => {
     expect(bench.registry.peerOf(42)).toBe(peer);
   });
 
+  it('over a connection of the same group takes the place of the older one, and does not move', () => {
+    const bench = new Bench();
+    const group = 77;
+    const former = bench.resume(42, { group });
+    const peer = bench.resume(42, { group });
+    // A client that is told of a move ends; this one may have asked twice, and hear of it over the newer of the two.
+    expect([former.closedWith, former.closeCode]).toEqual([undefined, 1000]);
+    expect([peer.closedWith, peer.closeCode]).toEqual([undefined, undefined]);
+    expect(bench.registry.peerOf(42)).toBe(peer);
+  });
+
   it('with a wrong secret leaves the session where it is', () => {
     const bench = new Bench();
     const former = bench.resume(42);
@@ -319,6 +343,25 @@ describe('a session', () => {
     expect(peer.closedWith).toBe(Status.SessionUnknown);
   });
 
+  it('that its client has ended closes quietly; one that ends beside it does not', () => {
+    const bench = new Bench();
+    const [peer, other] = [bench.resume(42), bench.resume(43)];
+    const ended = (session: number) => ({ kind: NOTICE_SESSION_ENDED, session });
+    bench.engine.counters[ENDS_ASKED] = 1;
+    bench.step([ended(43), ended(42)], 64, peer);
+    bench.gate.settle(1);
+    expect([peer.closedWith, other.closedWith, bench.dismissed]).toEqual([
+      Status.SessionUnknown,
+      Status.SessionUnknown,
+      1,
+    ]);
+    // Due when its frame came: nobody asked for that.
+    const late = bench.resume(44);
+    bench.step([ended(44)], 64, late);
+    bench.gate.settle(2);
+    expect([late.closedWith, bench.dismissed]).toEqual([Status.SessionUnknown, 1]);
+  });
+
   it('that moved is not taken from its new connection when the old one goes', () => {
     const bench = new Bench();
     const former = bench.resume(42);
@@ -335,6 +378,46 @@ describe('a session', () => {
     bench.greeting.renew(peer.asPeer);
     expect(bench.engine.resumed.map(({ id }) => id)).toEqual([42, 42]);
     expect(bench.engine.resumed[1]?.digest).toEqual(bench.engine.resumed[0]?.digest);
+  });
+});
+
+describe('the end of a session of several workers', () => {
+  const severalOf = (bench: Bench) => {
+    bench.homes = {
+      isHome: (session) => session === 42,
+      onEnded: (session, isAsked) => bench.told.push([session, isAsked]),
+    };
+  };
+
+  it('is told to the others when it is durable, behind the answers here', () => {
+    const bench = new Bench();
+    severalOf(bench);
+    const peer = bench.resume(42);
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 42 }]);
+    expect(bench.told).toEqual([]);
+    bench.gate.settle(1);
+    expect(bench.told).toEqual([[42, false]]);
+    expect(peer.closedWith).toBe(Status.SessionUnknown);
+  });
+
+  it('is told with who asked for it', () => {
+    const bench = new Bench('none');
+    severalOf(bench);
+    const peer = bench.resume(42);
+    bench.engine.counters[ENDS_ASKED] = 1;
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 42 }], 64, peer);
+    expect([bench.told, bench.dismissed]).toEqual([[[42, true]], 1]);
+  });
+
+  it('is not told by a worker that had it as a guest, which leaves its connections to who does', () => {
+    const bench = new Bench();
+    severalOf(bench);
+    const peer = bench.resume(43);
+    bench.step([{ kind: NOTICE_SESSION_ENDED, session: 43 }]);
+    bench.gate.settle(1);
+    expect([bench.told, peer.closedWith]).toEqual([[], undefined]);
+    bench.effects.disconnect(43, true);
+    expect([peer.closedWith, bench.dismissed]).toEqual([Status.SessionUnknown, 1]);
   });
 });
 

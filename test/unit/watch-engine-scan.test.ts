@@ -5,6 +5,7 @@ import { SimulatedClock } from '../../node/clock.js';
 import { engineScan } from '../../node/watch/engine-scan.js';
 import { type Engine, INPUT_SESSION, OUTCOME_POSITION } from '../../ts/engine/engine.js';
 import { createTsEngine } from '../../ts/engine/ts-engine.js';
+import { HEADER_BYTES, OPERATION_TTL_MS, readU64, writeU64 } from '../../ts/wire/layout.js';
 import { OPTIONS } from '../drive/engines.js';
 import { bytes, encodeRequest, put } from '../drive/operations.js';
 
@@ -29,7 +30,7 @@ function engineWith(keys: readonly string[]): Engine {
 describe('a page of the engine', () => {
   it('has the keys of the prefix behind the cursor, and where to go on', () => {
     const engine = engineWith(['a', 'k/1', 'k/2', 'k/3', 'l']);
-    const scan = engineScan(engine, new SimulatedClock(), () => undefined);
+    const scan = engineScan(engine, new SimulatedClock(), () => undefined, 0);
     const first = scan(bytes('k/'), NONE, 2, false);
     expect(first.entries.map(({ key, value }) => [text(key), text(value)])).toEqual([
       ['k/1', 'value of k/1'],
@@ -52,12 +53,33 @@ describe('a page of the engine', () => {
     const engine = engineWith(['k']);
     engine.input[INPUT_SESSION] = 77;
     const sessions: unknown[] = [];
-    const scan = engineScan(engine, new SimulatedClock(), () => {
-      sessions.push(engine.input[INPUT_SESSION]);
-      // As a call does that ends what is due: the reply buffer is overwritten.
-      engine.reply.fill(0xee);
-    });
+    const scan = engineScan(
+      engine,
+      new SimulatedClock(),
+      () => {
+        sessions.push(engine.input[INPUT_SESSION]);
+        // As a call does that ends what is due: the reply buffer is overwritten.
+        engine.reply.fill(0xee);
+      },
+      0,
+    );
     expect(scan(NONE, NONE, 10, false).entries.map(({ key }) => text(key))).toEqual(['k']);
     expect(sessions).toEqual([0]);
+  });
+
+  it.each([0, 3])('is asked for at address %i, the worker of the watch', (address) => {
+    const engine = engineWith(['k']);
+    const asked = Object.create(engine) as Engine;
+    const addresses: number[] = [];
+    asked.execute = (frame, first, now) => {
+      const view = new DataView(frame);
+      addresses.push(readU64(view, HEADER_BYTES + OPERATION_TTL_MS));
+      // One engine alone has no worker of that index.
+      writeU64(view, HEADER_BYTES + OPERATION_TTL_MS, 0);
+      return engine.execute(frame, first, now);
+    };
+    const scan = engineScan(asked, new SimulatedClock(), () => undefined, address);
+    expect(scan(NONE, NONE, 10, false).entries).toHaveLength(1);
+    expect(addresses).toEqual([address]);
   });
 });

@@ -29,6 +29,8 @@ import { ReplyReader } from '../../ts/wire/reply.js';
 import { bytes, copyOf } from '../drive/operations.js';
 
 export const PARTITIONS = 4;
+/** What the node names in events without a record. */
+export const OWN_PARTITION = 3;
 export const NODE = 2 ** 52 + 7;
 export const SESSION = 0xabcdef;
 export const SESSION_TEXT = '00000000abcdef';
@@ -125,6 +127,9 @@ export class FakePeer {
         const { id, kind, flags, status, partition, revision, previous, position } = push;
         const [key, value] = [latin1(push.key), latin1(push.value)];
         this.order.push(`event ${id}`);
+        if (kind >= EventKind.Synced && partition !== OWN_PARTITION) {
+          throw new Error(`an event of kind ${kind} names partition ${partition}`);
+        }
         this.events.push({
           id,
           kind,
@@ -198,6 +203,7 @@ export class World {
       scan: (prefix, cursor, limit, keysOnly) => this.scan(prefix, cursor, limit, keysOnly),
       node: NODE,
       partitions: PARTITIONS,
+      ownPartition: OWN_PARTITION,
       history: this.history,
       sendBufferBytesMax: options.sendBufferBytesMax ?? 64 * 1024 * 1024,
       revisionOf: (partition) => this.revisions[partition] as number,

@@ -17,6 +17,7 @@ import {
 import { EventKind } from '../../ts/wire/push.js';
 import { Status } from '../../ts/wire/status.js';
 import {
+  FakePeer,
   partitionOf,
   type Received,
   SESSION,
@@ -437,6 +438,19 @@ describe('the heartbeat', () => {
       expect(beats.at(-1)!.position).toBeGreaterThan(15);
     }
     expect(none.frames).toBe(0);
+  });
+
+  it('comes to connections whose ids are negative, as those from other workers', () => {
+    const world = new World();
+    const peer = new FakePeer(-7, world);
+    world.watch(peer, { id: 1, key: 'k' });
+    world.turn();
+    world.clock.advance(2 * WATCH_HEARTBEAT_MS);
+    expect(peer.events.length).toBeGreaterThan(0);
+    world.hub.onClose(peer.peer);
+    const { length } = peer.events;
+    world.clock.advance(2 * WATCH_HEARTBEAT_MS);
+    expect(peer.events).toHaveLength(length);
   });
 
   it('comes to connections of one moment at many', () => {

@@ -112,7 +112,7 @@ describe(`frames read by TypeScript alone, RONDO_SEED=${SEED}`, () => {
 
   it('a hello that has events beside it is refused', () => {
     const builder = new Builder(64);
-    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0);
+    const hello = Hello.createHello(builder, 1, 0, 0, 0n, 0n, 0, 0n);
     Frame.startEventsVector(builder, 0);
     const events = builder.endVector();
     Frame.startFrame(builder);

@@ -92,8 +92,19 @@ function capture(resolve: (value: unknown) => void, reject: (error: RondoError) 
   rejectNext = reject;
 }
 
+/** The connection that a call is to leave, or has left, over. */
+export interface Carrier {
+  /** Operations without an answer that were sent over it, or wait to be sent again under their ids. */
+  outstanding: number;
+  /** Ends a call whose caller no longer waits. */
+  giveUp(call: Call, error: RondoError): void;
+}
+
 export class Call {
   state: number = UNSENT;
+  carrier: Carrier | undefined = undefined;
+  /** The worker of the node that it is for; 0 also where there is but one. */
+  worker = 0;
   /** 0 until it is sent. It stays while the call waits to be sent again under the same id. */
   id = 0;
   /** Milliseconds of the client's clock. */

@@ -1,6 +1,7 @@
-// The client: one connection to a node and what is done over it.
+// The client: its connections to a node and what is done over them.
 
 import {
+  INTEGER_LIMIT,
   SESSION_TTL_MS_DEFAULT,
   SESSION_TTL_MS_MAX,
   SESSION_TTL_MS_MIN,
@@ -8,8 +9,7 @@ import {
 } from '../wire/limits.js';
 import { timeoutError } from './arguments.js';
 import { type Codec, json } from './codec.js';
-import { Connection } from './connection.js';
-import { type CallOptions, Dispatcher } from './dispatcher.js';
+import type { CallOptions } from './dispatcher.js';
 import { type ElectOptions, elect, type Leader } from './election.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { Kv } from './kv.js';
@@ -18,6 +18,7 @@ import { type LockInfo, type LocksOptions, listLocks } from './lock-list.js';
 import { type LockSet, lockMany } from './lock-many.js';
 import { Locks } from './locks.js';
 import { Replica, type ReplicaOptions } from './replica.js';
+import { Router } from './router.js';
 import { Semaphore } from './semaphore.js';
 import { Session } from './session.js';
 import { type ConnectionStatus, StatusFeed, type Welcome } from './status.js';
@@ -58,6 +59,12 @@ export interface ConnectOptions {
    * write whose answer was lost. `false`: none.
    */
   readonly session?: SessionOptions | false | undefined;
+  /**
+   * How a node with several workers is reached. `auto`, the default: over a connection to each worker that is
+   * needed, at a port of its own, and over the first one to those that cannot be reached so. `single`: over the
+   * first one to all, for proxies that let no other port through.
+   */
+  readonly routing?: 'auto' | 'single' | undefined;
   /** The constructor to use instead of the platform's, or of the package `ws`. */
   readonly WebSocket?: WebSocketConstructor | undefined;
 }
@@ -81,8 +88,7 @@ export function connect(options: ConnectOptions): Rondo {
 export class Rondo {
   /** Key-value operations, with values as JSON; `kv.as(codec)` for others. */
   readonly kv: Kv;
-  private readonly dispatcher: Dispatcher;
-  private readonly connection: Connection;
+  private readonly router: Router;
   private readonly watches: Watches;
   private readonly session: Session;
   private readonly lockTable: Locks;
@@ -95,6 +101,7 @@ export class Rondo {
     const { delayMsMin = RETRY_DELAY_MS_MIN_DEFAULT } = retry;
     const { delayMsMax = Math.max(delayMsMin, RETRY_DELAY_MS_MAX_DEFAULT) } = retry;
     const { max = QUEUE_MAX_DEFAULT, mode = 'wait' } = queue;
+    const { routing = 'auto' } = options;
     const { random = Math.random, idFirst = 1 } = seams;
     const sessionTtlMs = sessionTtlOf(options.session);
     checkUrl(options.url);
@@ -107,6 +114,7 @@ export class Rondo {
     );
     check(max >= 1, 'queue.max is 1 or more');
     check(mode === 'wait' || mode === 'fail-fast', 'queue.mode is "wait" or "fail-fast"');
+    check(routing === 'auto' || routing === 'single', 'routing is "auto" or "single"');
     const tokenBytes = typeof token === 'string' ? new TextEncoder().encode(token).length : -1;
     check(
       tokenBytes >= 0 && tokenBytes <= TOKEN_BYTES_MAX,
@@ -114,51 +122,39 @@ export class Rondo {
     );
 
     this.timeoutMs = timeoutMs;
-    this.dispatcher = new Dispatcher({
-      timeoutMs,
-      queueMax: max,
-      failFast: mode === 'fail-fast',
-      repeatDelayMsMin: delayMsMin,
-      repeatDelayMsMax: delayMsMax,
-      random,
-      idFirst,
-      onSilence: (reason) => this.connection.abandon(reason, true),
-    });
-    this.session = new Session(
-      {
-        ttlMs: sessionTtlMs,
-        timeoutMs,
-        onDead: (reason) => this.connection.abandon(reason, true),
-      },
-      this.dispatcher,
-    );
-    this.watches = new Watches({
-      dispatcher: this.dispatcher,
-      retryDelayMsMin: delayMsMin,
-      retryDelayMsMax: delayMsMax,
-      random,
-    });
-    this.dispatcher.pushes = this.watches;
-    this.connection = new Connection(
+    this.router = new Router(
       {
         url: options.url,
         token,
         timeoutMs,
         attempts,
-        delayMsMin,
         delayMsMax,
-        random,
         WebSocket: options.WebSocket,
+        queueMax: max,
+        failFast: mode === 'fail-fast',
+        repeatDelayMsMin: delayMsMin,
+        repeatDelayMsMax: delayMsMax,
+        random,
+        idFirst,
+        isSingle: routing === 'single',
+        group: 1 + Math.floor(random() * (INTEGER_LIMIT - 1)),
       },
-      this.dispatcher,
-      this.session,
       this.feed,
+      (router) => new Session({ ttlMs: sessionTtlMs, timeoutMs }, router),
     );
-    const { dispatcher, session, watches } = this;
+    const { router } = this;
+    this.session = router.session;
+    this.watches = new Watches({
+      router,
+      retryDelayMsMin: delayMsMin,
+      retryDelayMsMax: delayMsMax,
+      random,
+    });
+    const { session, watches } = this;
     const hasSession = session.isWanted;
-    this.kv = new Kv({ dispatcher, watches, timeoutMs, queueMax: max, random, hasSession }, json);
+    this.kv = new Kv({ router, watches, timeoutMs, queueMax: max, random, hasSession }, json);
     this.lockTable = new Locks({
-      dispatcher,
+      router,
       session,
       kv: this.kv,
       timeoutMs,
@@ -166,7 +162,7 @@ export class Rondo {
       repeatDelayMsMax: delayMsMax,
       random,
     });
-    this.connection.open();
+    router.open(watches);
   }
 
   /**
@@ -202,7 +198,7 @@ export class Rondo {
 
   /** Who holds and who waits for the locks whose names have this prefix. */
   locks(prefix = '', options: LocksOptions = {}): AsyncIterableIterator<LockInfo> {
-    return listLocks(this.dispatcher, prefix, options);
+    return listLocks(this.router, prefix, options);
   }
 
   /** The present status and then every change, up to `closed`. */
@@ -259,17 +255,17 @@ export class Rondo {
    * page that is under way. Who waits for a lock hears at once that there will be none.
    */
   async drain(): Promise<void> {
-    this.dispatcher.refuse(
+    this.router.refuse(
       new RondoError('CLOSED', 'the client is draining and takes no new calls; connect again'),
     );
-    await this.dispatcher.activity.idle();
+    await this.router.intake.activity.idle();
     await this.session.end();
-    await this.connection.close();
+    await this.router.close();
   }
 
   /** Closes now: calls without an answer fail with CLOSED, and the session ends. */
   async close(): Promise<void> {
-    await this.connection.close();
+    await this.router.close();
   }
 
   /** `await using`: the same as `drain`. */

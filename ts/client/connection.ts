@@ -3,12 +3,11 @@
 
 import { PROTOCOL_VERSION } from '../wire/layout.js';
 import { CLOSE_CODE_BASE, Status, statusName } from '../wire/status.js';
-import { backoffMs } from './backoff.js';
 import type { Dispatcher } from './dispatcher.js';
 import { adviceOf, RondoError } from './errors.js';
 import { decodeWelcome, encodeHello } from './hello.js';
 import type { Session } from './session.js';
-import type { StatusFeed, Welcome } from './status.js';
+import type { Welcome } from './status.js';
 import {
   SOCKET_OPEN,
   terminate,
@@ -20,42 +19,73 @@ import {
 /** What the node's log shows of this library. */
 export const CLIENT_NAME = 'rondo-client/0.1.0';
 
-const CLOSE_NORMAL = 1000;
+/** Also of a connection whose client has a newer one to the same worker. */
+export const CLOSE_NORMAL = 1000;
 /** Milliseconds that `close` waits for the peer to close too. */
 const CLOSE_WAIT_MS = 1000;
 
 export interface ConnectionOptions {
-  readonly url: string;
   readonly token: string;
+  /** Shared by all connections of the client. */
+  readonly group: number;
   /** Milliseconds from the opening of a socket to the welcome. */
   readonly timeoutMs: number;
   readonly attempts: number;
-  readonly delayMsMin: number;
+  /** Milliseconds from which on a connection counts as one of use. */
   readonly delayMsMax: number;
-  readonly random: () => number;
   readonly WebSocket: WebSocketConstructor | undefined;
 }
 
+/** Whose connection it is: it says where to, and hears how it goes. */
+export interface ConnectionOwner {
+  /** Where the next try goes; undefined: nowhere until `open` is called again. */
+  url(): string | undefined;
+  /** A welcome that fits, before anything is sent; false: it is of no use, and the connection ends. */
+  welcomed(welcome: Welcome, resumed: boolean): boolean;
+  /** What waited may have left. */
+  connected(welcome: Welcome, resumed: boolean): void;
+  /** A message has been taken. */
+  received(): void;
+  /** It is gone, or could not be made. Returns the milliseconds until try number `attempt`. */
+  lost(reason: RondoError, attempt: number): number;
+  /** The session was ended by the node. */
+  sessionEnded(reason: RondoError): void;
+  /** There is no use in going on, with this connection or another. Undefined: as was asked for. */
+  finish(reason: RondoError | undefined): void;
+  /** Whether a close with this code is the end of the whole client. */
+  isFinal(closeCode: number): boolean;
+}
+
 export class Connection {
+  /** The session that the present socket's hello named, or its welcome; 0: none. */
+  session = 0;
+  /** Losses and failed tries since the connection was last good. */
+  failures = 0;
   private socket: WebSocketLike | undefined;
   private isWelcome = false;
+  private isStopped = false;
   private helloAt = 0;
   private welcomedAt = 0;
-  /** Losses and failed tries since the connection was last good. */
-  private failures = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private closing: Promise<void> | undefined;
   /** What the platform said before it closed the socket. */
   private socketError: unknown;
 
   constructor(
     private readonly options: ConnectionOptions,
     private readonly dispatcher: Dispatcher,
-    private readonly session: Session,
-    private readonly feed: StatusFeed,
+    private readonly sessionKept: Session,
+    private readonly owner: ConnectionOwner,
   ) {}
 
+  /** A hello is on its way, and the node may have seen it. */
+  get isOpening(): boolean {
+    return this.socket !== undefined && !this.isWelcome;
+  }
+
+  /** Tries now, unless there is a connection or a try under way. */
   open(): void {
+    if (this.isStopped || this.socket !== undefined) return;
+    clearTimeout(this.timer);
     const found = webSocketConstructor(this.options.WebSocket);
     if (!(found instanceof Promise)) {
       this.openWith(found);
@@ -63,43 +93,42 @@ export class Connection {
     }
     found.then(
       (loaded) => {
-        if (this.feed.current.state !== 'closed') this.openWith(loaded);
+        if (!this.isStopped && this.socket === undefined) this.openWith(loaded);
       },
       (cause: unknown) =>
-        this.finish(
+        this.owner.finish(
           new RondoError(
             'OFFLINE',
-            'this platform has no WebSocket and the package "ws" cannot be loaded; install it, ' +
-              'or pass connect({ WebSocket })',
+            'this platform has no WebSocket and the package "ws" cannot be loaded; install it or ' +
+              'pass connect({ WebSocket })',
             { cause },
           ),
         ),
     );
   }
 
-  /** Ends for good: no more tries, and whatever has no answer fails with CLOSED. Again: the same. */
-  close(): Promise<void> {
-    this.closing ??= this.closeOnce();
-    return this.closing;
+  /** Fulfilled when the socket that there is has closed, or has not for too long. Before `stop`. */
+  closed(): Promise<void> {
+    const { socket } = this;
+    if (socket === undefined) return Promise.resolve();
+    return new Promise<void>((resolve) => {
+      const timer = setTimeout(() => {
+        terminate(socket);
+        resolve();
+      }, CLOSE_WAIT_MS);
+      socket.onclose = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
-  private closeOnce(): Promise<void> {
+  /** Ends for good: no more tries. */
+  stop(): void {
     const { socket } = this;
-    const closed =
-      socket === undefined
-        ? Promise.resolve()
-        : new Promise<void>((resolve) => {
-            const timer = setTimeout(() => {
-              terminate(socket);
-              resolve();
-            }, CLOSE_WAIT_MS);
-            socket.onclose = () => {
-              clearTimeout(timer);
-              resolve();
-            };
-          });
-    this.finish(undefined);
-    return closed;
+    this.isStopped = true;
+    this.release();
+    if (socket !== undefined) closeQuietly(socket, CLOSE_NORMAL, '');
   }
 
   /** Drops the present connection for a reason found here, and makes another. */
@@ -115,21 +144,24 @@ export class Connection {
   }
 
   private openWith(Socket: WebSocketConstructor): void {
+    const url = this.owner.url();
+    if (url === undefined) return;
     let socket: WebSocketLike;
     try {
-      socket = new Socket(this.options.url);
+      socket = new Socket(url);
     } catch (cause) {
-      this.lost(new RondoError('CONNECTION_LOST', 'the socket could not be made', { cause }), true);
+      this.lost(new RondoError('CONNECTION_LOST', 'no socket could be made', { cause }), true);
       return;
     }
     this.socket = socket;
     this.isWelcome = false;
     this.socketError = undefined;
+    this.session = 0;
     socket.binaryType = 'arraybuffer';
-    const { token, timeoutMs } = this.options;
+    const { token, group, timeoutMs } = this.options;
     this.timer = setTimeout(() => {
       this.abandon(
-        new RondoError('TIMEOUT', `no welcome from ${this.options.url} within ${timeoutMs} ms`),
+        new RondoError('TIMEOUT', `no welcome from ${url} within ${timeoutMs} ms`),
         true,
       );
     }, timeoutMs);
@@ -137,8 +169,10 @@ export class Connection {
     socket.onopen = () => {
       if (socket !== this.socket) return;
       this.helloAt = performance.now();
-      const hello = { protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME };
-      socket.send(encodeHello({ ...hello, ...this.session.hello() }));
+      const hello = { protocol: PROTOCOL_VERSION, token, client: CLIENT_NAME, group };
+      const asked = this.sessionKept.hello();
+      this.session = asked.session;
+      socket.send(encodeHello({ ...hello, ...asked }));
     };
     socket.onmessage = (event: { readonly data: unknown }) => {
       if (socket === this.socket) this.receive(socket, event.data);
@@ -148,12 +182,12 @@ export class Connection {
     };
     socket.onclose = (event: { readonly code: number; readonly reason: string }) => {
       if (socket !== this.socket) return;
-      const reason = this.closeReason(event.code, event.reason);
+      const reason = this.closeReason(url, event.code, event.reason);
       const isSessionOver = event.code === CLOSE_CODE_BASE + Status.SessionUnknown;
-      if (isPermanent(event.code)) this.finish(reason);
-      else if (isSessionOver && this.session.isEnding) this.finish(undefined);
+      if (this.owner.isFinal(event.code)) this.owner.finish(reason);
+      else if (isSessionOver && this.sessionKept.isEnding) this.owner.finish(undefined);
       else {
-        if (isSessionOver) this.session.lose(reason);
+        if (isSessionOver) this.sessionOver(reason);
         this.lost(reason, true);
       }
     };
@@ -166,43 +200,53 @@ export class Connection {
     }
     if (this.isWelcome) {
       const reason = this.dispatcher.receive(data);
-      if (reason?.code === 'SESSION_UNKNOWN') this.session.lose(reason);
+      if (reason?.code === 'SESSION_UNKNOWN') this.sessionOver(reason);
       if (reason !== undefined) this.abandon(reason, reason.code !== 'PROTOCOL_ERROR');
+      else this.owner.received();
       return;
     }
     const welcome = readWelcome(data);
     if (welcome instanceof RondoError) {
       if (welcome.code === 'PROTOCOL_MISMATCH') {
-        this.finish(welcome);
+        this.owner.finish(welcome);
         closeQuietly(socket, CLOSE_CODE_BASE + Status.ProtocolMismatch, 'protocol mismatch');
       } else {
         this.abandon(welcome, true);
       }
       return;
     }
-    const resumed = this.session.welcomed(welcome, this.helloAt);
+    const { sessionKept } = this;
+    const resumed = sessionKept.welcomed(welcome, this.helloAt, this.session);
     if (resumed instanceof RondoError) {
       this.abandon(resumed, true);
       return;
     }
     if (socket !== this.socket) {
       // It came when the session had to count as lost, or who heard of a loss has closed the client.
-      this.session.lose(new RondoError('CLOSED', 'the client was closed'));
+      if (this.isStopped) sessionKept.lose(new RondoError('CLOSED', 'the client was closed'));
+      return;
+    }
+    this.session = welcome.session;
+    if (!this.owner.welcomed(welcome, resumed)) {
+      this.abandon(new RondoError('UNAVAILABLE', 'another worker of the node has answered'), true);
       return;
     }
     clearTimeout(this.timer);
     this.isWelcome = true;
     this.welcomedAt = performance.now();
     this.dispatcher.attach(socket, welcome, resumed);
-    this.session.connectionChanged();
-    const { id } = this.session;
-    const session = id === 0 ? undefined : { id, resumed };
-    this.feed.publish({ state: 'connected', welcome, session });
+    sessionKept.connectionChanged();
+    this.owner.connected(welcome, resumed);
+  }
+
+  /** Told of the session that this connection has, which may not be the client's any more. */
+  private sessionOver(reason: RondoError): void {
+    if (this.session === this.sessionKept.id) this.owner.sessionEnded(reason);
   }
 
   private lost(reason: RondoError, mayRepeat: boolean): void {
     this.release();
-    const { attempts, delayMsMin, delayMsMax, random } = this.options;
+    const { attempts, delayMsMax } = this.options;
     // A connection that was of use ends the row of failures; one that is closed as soon as it has
     // been made does not, so that a client which the node throws out backs off. Neither is one of use
     // whose answers are wrong.
@@ -210,41 +254,29 @@ export class Connection {
       reason.code !== 'PROTOCOL_ERROR' &&
       (this.dispatcher.hasAnswered || this.wasUpFor(delayMsMax));
     this.failures = isProven ? 1 : this.failures + 1;
-    if (this.isWelcome) this.dispatcher.detach(reason, mayRepeat);
-    else this.dispatcher.noteAbsence(reason);
+    const wasWelcome = this.isWelcome;
     this.isWelcome = false;
+    if (wasWelcome) this.dispatcher.detach(reason, mayRepeat);
+    else this.dispatcher.noteAbsence(reason);
     this.dispatcher.hasAnswered = false;
-    this.session.connectionChanged();
+    this.sessionKept.connectionChanged();
     // Who heard that the session is lost may have closed the client.
-    if (this.feed.current.state === 'closed') return;
+    if (this.isStopped) return;
     if (this.failures > attempts) {
       const tries = attempts === 0 ? '' : ` (${attempts} more tries failed, too)`;
-      this.finish(
+      this.owner.finish(
         new RondoError('OFFLINE', `${reason.message}${tries}; the client has stopped`, {
           cause: reason,
         }),
       );
       return;
     }
-    const delayMs = backoffMs(this.failures, delayMsMin, delayMsMax, random);
-    this.feed.publish({ state: 'reconnecting', attempt: this.failures, delayMs, reason });
-    this.timer = setTimeout(() => this.open(), delayMs);
+    const delayMs = this.owner.lost(reason, this.failures);
+    if (!this.isStopped) this.timer = setTimeout(() => this.open(), delayMs);
   }
 
   private wasUpFor(ms: number): boolean {
     return this.isWelcome && performance.now() - this.welcomedAt > ms;
-  }
-
-  private finish(reason: RondoError | undefined): void {
-    if (this.feed.current.state === 'closed') return;
-    const { socket } = this;
-    this.release();
-    const end = reason ?? new RondoError('CLOSED', 'the client was closed; connect again to go on');
-    this.dispatcher.farewell();
-    this.dispatcher.shutdown(end);
-    this.session.lose(end);
-    this.feed.publish({ state: 'closed', reason });
-    if (socket !== undefined) closeQuietly(socket, CLOSE_NORMAL, '');
   }
 
   private release(): void {
@@ -252,7 +284,7 @@ export class Connection {
     this.socket = undefined;
   }
 
-  private closeReason(code: number, text: string): RondoError {
+  private closeReason(url: string, code: number, text: string): RondoError {
     const status = code - CLOSE_CODE_BASE;
     const said = text === '' ? '' : `: ${text}`;
     if (status > 0 && status < 256) {
@@ -262,7 +294,6 @@ export class Connection {
         `the node closed the connection${said} (${advice})`,
       );
     }
-    const { url } = this.options;
     const what = this.isWelcome ? `the connection to ${url} was lost` : `cannot connect to ${url}`;
     const cause = this.socketError;
     const why = cause instanceof Error && cause.message !== '' ? `: ${cause.message}` : said;
@@ -279,7 +310,7 @@ const PERMANENT = new Set<number>([
 ]);
 
 /** A refusal that another try would only meet again, or answer in kind. */
-function isPermanent(closeCode: number): boolean {
+export function isPermanent(closeCode: number): boolean {
   return PERMANENT.has(closeCode - CLOSE_CODE_BASE);
 }
 
@@ -297,7 +328,7 @@ function readWelcome(frame: ArrayBuffer): Welcome | RondoError {
   }
   const { frameBytesMax, operationsPerFrameMax, operationsOutstandingMax } = welcome.limits;
   if (frameBytesMax === 0 || operationsPerFrameMax === 0 || operationsOutstandingMax === 0) {
-    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation at all');
+    return new RondoError('PROTOCOL_ERROR', 'the node allows no operation');
   }
   return welcome;
 }

@@ -1,6 +1,6 @@
-// A look at every call there is: which are late, when the next one will be, and since when answers are due.
+// A look at every call of a connection: which are late, when the next one will be, and since when answers are due.
 
-import { type Call, SETTLED, UNSENT } from './call.js';
+import { type Call, type Carrier, RESTING, SETTLED, UNSENT } from './call.js';
 import type { Outstanding } from './outstanding.js';
 import type { Queue } from './queue.js';
 
@@ -12,7 +12,12 @@ export interface Overdue {
   readonly oldestSentAt: number;
 }
 
-export function overdue(queue: Queue, outstanding: Outstanding, now: number): Overdue {
+export function overdue(
+  queue: Queue,
+  outstanding: Outstanding,
+  carrier: Carrier,
+  now: number,
+): Overdue {
   const late: Call[] = [];
   let nearest = Number.POSITIVE_INFINITY;
   let oldestSentAt = now;
@@ -22,9 +27,9 @@ export function overdue(queue: Queue, outstanding: Outstanding, now: number): Ov
     else if (call.deadline < nearest) nearest = call.deadline;
   };
   queue.forEach(look);
-  outstanding.forEach((call) => {
+  outstanding.forEach(carrier, (call) => {
     // It waits in the queue as well, to be sent again.
-    if (call.state === UNSENT) return;
+    if (call.state === UNSENT || call.state === RESTING) return;
     // A lock that nobody frees is no silence.
     if (call.sentAt < oldestSentAt && !call.isDeferred) oldestSentAt = call.sentAt;
     look(call);

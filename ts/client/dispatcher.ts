@@ -1,6 +1,6 @@
-// Between callers and the socket: calls of one tick gather here and leave as one frame; answers are
+// Between callers and one connection: calls of one tick gather here and leave as one frame; answers are
 // matched by id; deadlines, cancellation and what happens to each call when the connection is lost
-// are decided here and nowhere else.
+// are decided here and nowhere else. Which connection a call is for is the router's affair.
 //
 // A connection is lost with operations unanswered. With a session they stay at the head of the queue under
 // their ids, and the next welcome decides: where the session goes on and remembers answers, all are sent
@@ -9,46 +9,46 @@
 import { WAIT_FOREVER } from '../wire/layout.js';
 import { ReplyReader } from '../wire/reply.js';
 import { isRetryable, Status } from '../wire/status.js';
-import { Activity } from './activity.js';
 import { Alarm } from './alarm.js';
 import { ANSWERED, answer, CONTINUES, passOver, VIOLATION } from './answer.js';
 import { timeoutError } from './arguments.js';
-import { backoffMs } from './backoff.js';
-import { type Call, RESTING, Repeat, SENT, SETTLED, UNSENT } from './call.js';
+import { type Call, type Carrier, RESTING, SENT, SETTLED, UNSENT } from './call.js';
 import { overdue } from './deadlines.js';
 import { RondoError, statusError } from './errors.js';
 import {
   cancelled,
-  isBlind,
-  lost,
   offline,
   queueFull,
+  refusal,
   refused,
   unanswered,
   unsent,
   violation,
 } from './failures.js';
 import { Flusher } from './flush.js';
+import type { Intake } from './intake.js';
 import type { CallOptions, DispatcherOptions } from './options.js';
 import { Outbox } from './outbox.js';
-import { Outstanding } from './outstanding.js';
 import { isPush, type Pushes } from './pushes.js';
 import { Queue } from './queue.js';
-import { Signals } from './signals.js';
+import { REPEATS_MAX, Recovery } from './recovery.js';
+import { Rests } from './rests.js';
 import type { Welcome } from './status.js';
+import type { Origin } from './watch-token.js';
 import { SOCKET_OPEN, type WebSocketLike } from './websocket.js';
 
 /** Part of the client's `timeoutMs` after which a connection that owes answers counts as dead. */
 const SILENCE_SHARE = 0.9;
-/** Times that a read which was refused, or has no session, is repeated, whatever its deadline. */
-const REPEATS_MAX = 8;
 /** Bytes handed to the socket and not yet taken by the network, above which calls wait. */
 const SOCKET_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 
 export type { CallOptions } from './options.js';
 export type { Pushes } from './pushes.js';
 
-export class Dispatcher {
+export class Dispatcher implements Carrier {
+  outstanding = 0;
+  /** What waits stays where it is: what was sent another way must be answered first. */
+  isHeld = false;
   /** Whether the present connection has answered anything. */
   hasAnswered = false;
   /** When the newest of the frames was sent that the node has answered. */
@@ -57,10 +57,6 @@ export class Dispatcher {
   receivedAt = 0;
   /** Takes what the node sends without being asked. */
   pushes: Pushes | undefined;
-  /** Why no call is taken any more. */
-  private refusal: RondoError | undefined;
-  /** Why no call is taken any more but those of a whole that is under way. */
-  private draining: RondoError | undefined;
   /** Why there is no connection, for messages. */
   private absence: RondoError | undefined;
 
@@ -72,28 +68,36 @@ export class Dispatcher {
   private hasSession = false;
 
   private readonly queue = new Queue();
-  private readonly outstanding: Outstanding;
-  /** Ids of locks that may be answered once more, or after their caller has gone. */
-  private readonly echoes = new Set<number>();
-  private readonly signals = new Signals((call, signal) =>
-    this.giveUp(call, cancelled(call, signal)),
-  );
-  /** What a drain waits for. */
-  readonly activity = new Activity();
+  private readonly rests: Rests;
+  readonly recovery: Recovery;
   private readonly flusher = new Flusher(this.queue, () => this.flush());
   private readonly alarm = new Alarm((now) => this.sweep(now));
 
   private readonly outbox: Outbox;
   private readonly reader = new ReplyReader();
 
-  constructor(private readonly options: DispatcherOptions) {
-    this.outstanding = new Outstanding(options.idFirst);
-    this.outbox = new Outbox(this.queue, this.outstanding, (call, error) => this.fail(call, error));
+  constructor(
+    private readonly options: DispatcherOptions,
+    private readonly intake: Intake,
+  ) {
+    intake.queues.push(this.queue);
+    const { outstanding } = intake;
+    const { failFast } = options;
+    const fail = (call: Call, error: RondoError): void => this.fail(call, error);
+    this.rests = new Rests(options, this.queue, this.alarm);
+    this.recovery = new Recovery(this, this.queue, intake, failFast, fail);
+    this.outbox = new Outbox(this.queue, outstanding, this, fail);
   }
 
-  /** Ids of holds, which the session remembers as long as it has them: no call gets one of them. */
-  get heldIds(): Set<number> {
-    return this.outstanding.held;
+  /** Whose the positions are that watches of the present connection's worker tell. */
+  get origin(): Origin | undefined {
+    const { welcome } = this;
+    return welcome && { node: welcome.node, partitions: welcome.partitions };
+  }
+
+  /** The worker of the present connection. */
+  get worker(): number {
+    return this.welcome?.worker ?? 0;
   }
 
   get isConnected(): boolean {
@@ -107,30 +111,17 @@ export class Dispatcher {
     return call.promise as Promise<R>;
   }
 
-  /**
-   * Runs what is made of several calls, one after another: a drain waits for the whole, whose calls
-   * are taken until it has ended.
-   */
-  async whole<R>(run: () => Promise<R>): Promise<R> {
-    if (this.draining !== undefined) throw this.draining;
-    this.activity.begin();
-    try {
-      return await run();
-    } finally {
-      this.activity.end();
-    }
-  }
-
   private accept(
     call: Call,
     options: CallOptions | undefined,
     isPart: boolean,
   ): RondoError | undefined {
-    const { queue, flusher, absence } = this;
-    const refusal = this.refusal ?? (isPart ? undefined : this.draining);
+    const { queue, flusher, absence, intake } = this;
+    const refusal = intake.refusal ?? (isPart ? undefined : intake.draining);
     if (refusal !== undefined) return refused(call, refusal);
     if (this.socket === undefined && this.options.failFast) return offline(call, absence);
-    if (queue.waiting >= this.options.queueMax) return queueFull(call, queue.waiting, absence);
+    const { waiting } = intake;
+    if (waiting >= this.options.queueMax) return queueFull(call, waiting, absence);
     let { timeoutMs } = this.options;
     if (options !== undefined) {
       if (options.timeoutMs !== undefined) {
@@ -142,7 +133,7 @@ export class Dispatcher {
       if (signal?.aborted === true) return cancelled(call, signal);
       if (signal !== undefined) {
         call.signal = signal;
-        this.signals.add(call, signal);
+        intake.signals.add(call, signal);
       }
     }
     if (!flusher.isDue) flusher.schedule();
@@ -153,14 +144,35 @@ export class Dispatcher {
       call.deadline = call.waitUntil + timeoutMs;
     }
     this.alarm.set(call.deadline, flusher.tickNow);
-    queue.add(call);
-    this.activity.begin();
+    call.carrier = this;
+    if (!this.rests.join(call, flusher.tickNow)) queue.add(call);
+    intake.activity.begin();
     return undefined;
+  }
+
+  /** Takes over what another connection has given away, before what waits here. */
+  takeOver(calls: readonly Call[]): void {
+    const now = performance.now();
+    for (const call of calls) {
+      call.carrier = this;
+      if (call.id !== 0) this.outstanding++;
+      this.alarm.set(call.deadline, now);
+      if (call.state !== RESTING) continue;
+      this.queue.addResting(call);
+      this.alarm.set(call.restUntil, now);
+    }
+    this.queue.addFirst(calls.filter(({ state }) => state === UNSENT));
+    this.wakeFlusher();
+  }
+
+  release(): void {
+    this.isHeld = false;
+    this.wakeFlusher();
   }
 
   /** A connection is up: what waits may leave. `isResumed`: with the session there was. */
   attach(socket: WebSocketLike, welcome: Welcome, isResumed: boolean): void {
-    if (!isResumed || !welcome.answersRemembered) this.decide(isResumed);
+    if (!isResumed || !welcome.answersRemembered) this.recovery.decide(isResumed, this.absence);
     this.socket = socket;
     this.welcome = welcome;
     this.hasSession = welcome.session !== 0;
@@ -168,7 +180,8 @@ export class Dispatcher {
     this.absence = undefined;
     this.hasAnswered = false;
     this.receivedAt = performance.now();
-    this.pushes?.attached(welcome);
+    this.outbox.keepsValues = welcome.routing.length > 0;
+    this.pushes?.attached(welcome, this);
     this.wakeFlusher();
   }
 
@@ -181,52 +194,25 @@ export class Dispatcher {
     this.socket = undefined;
     this.welcome = undefined;
     this.absence = reason;
-    const again: Call[] = [];
-    for (const call of this.outstanding.inOrder()) {
-      const isAgain = mayRepeat && !this.options.failFast && call.state === SENT;
-      // Its deadline alone bounds how often: one that waits for a lock outlives any number of connections.
-      if (isAgain && this.hasSession && call.repeatable !== Repeat.Never) {
-        call.repeatAs(UNSENT, true);
-        again.push(call);
-        continue;
-      }
-      this.outstanding.remove(call);
-      if (call.isDeferred && this.hasSession) this.echoes.add(call.id);
-      if (call.state !== SENT) continue;
-      if (!isAgain || !call.isRead || call.repeats >= REPEATS_MAX) {
-        this.fail(call, lost(call, reason));
-        continue;
-      }
-      call.repeat(UNSENT);
-      again.push(call);
-    }
-    this.queue.addFirst(again);
+    this.recovery.takeBack(reason, mayRepeat, this.hasSession, () => true);
     if (this.options.failFast) {
       for (const call of this.queue.clear()) this.fail(call, offline(call, reason));
     }
-    this.pushes?.detached(reason);
+    this.pushes?.detached(reason, this);
+  }
+
+  /** A worker is gone that this connection's node passed operations on to: so is what it remembered. */
+  lostWorker(worker: number, reason: RondoError): void {
+    this.recovery.workerLost(worker, reason, this.hasSession);
+    this.wakeFlusher();
   }
 
   /** The session is over; so is what only it could have repeated. */
   sessionLost(reason: RondoError): void {
     this.hasSession = false;
-    this.outstanding.forgetRemembered();
-    this.echoes.clear();
-    if (this.socket === undefined) this.decide(false, reason);
-  }
-
-  /** What becomes of calls that wait to be sent again under their ids, other than all of it. */
-  private decide(isResumed: boolean, reason = this.absence): void {
-    for (const call of this.outstanding.inOrder()) {
-      if (call.state !== UNSENT || (isResumed && call.isDeferred)) continue;
-      this.outstanding.remove(call);
-      if (call.isRead) {
-        call.forgetId();
-      } else {
-        this.queue.giveUp(call);
-        this.fail(call, lost(call, reason ?? new RondoError('CONNECTION_LOST', 'it was lost')));
-      }
-    }
+    this.intake.outstanding.forgetRemembered();
+    this.intake.echoes.clear();
+    if (this.socket === undefined) this.recovery.decide(false, reason);
   }
 
   /** The connection could not be made; kept for the messages of calls that wait for it. */
@@ -234,33 +220,34 @@ export class Dispatcher {
     this.absence = reason;
   }
 
-  /** Takes no more calls: further ones fail with the code of `reason`. What has begun goes on. */
-  refuse(reason: RondoError): void {
-    this.draining ??= reason;
+  /** Whoever waits for a lock hears at once that there will be none. */
+  refuseWaits(reason: RondoError): void {
     // A lock that is granted from here on is of use to nobody, and may be long in coming.
     const waits: Call[] = [];
     const look = (call: Call): void => {
       if (call.isDeferred && call.state !== SETTLED) waits.push(call);
     };
     this.queue.forEach(look);
-    this.outstanding.forEach(look);
+    this.intake.outstanding.forEach(this, look);
     for (const call of waits) if (call.state !== SETTLED) this.giveUp(call, refused(call, reason));
   }
 
-  /** Ends the session with the connection, where there are both. Nobody waits for the answer. */
-  farewell(): void {
+  /** Ends the session with the connection; false where there are not both. Nobody waits for the answer. */
+  farewell(): boolean {
     const { socket } = this;
-    if (this.hasSession && socket?.readyState === SOCKET_OPEN) this.outbox.sendEnd(socket);
+    if (!this.hasSession || socket?.readyState !== SOCKET_OPEN) return false;
+    this.outbox.sendEnd(socket);
+    return true;
   }
 
-  /** Takes no more calls and fails every one that has no answer yet. */
+  /** Fails every call that has no answer yet. */
   shutdown(reason: RondoError): void {
-    this.refusal = reason;
+    const { outstanding } = this.intake;
     this.socket = undefined;
     this.welcome = undefined;
     for (const call of this.queue.clear()) this.fail(call, refused(call, reason));
-    for (const call of this.outstanding.inOrder()) {
-      this.outstanding.remove(call);
+    for (const call of outstanding.inOrder(this)) {
+      outstanding.remove(call);
       if (call.state === SENT) this.fail(call, refused(call, reason));
     }
     this.alarm.stop();
@@ -269,34 +256,43 @@ export class Dispatcher {
 
   /** One message of the node. Returns why the connection has to end, if so. */
   receive(frame: ArrayBuffer): RondoError | undefined {
-    const { reader, outstanding } = this;
+    const { reader } = this;
+    const { outstanding } = this.intake;
     if (!reader.open(frame)) return this.receivePush(frame);
     this.receivedAt = performance.now();
     this.hasAnswered = true;
     let refusedBySession: Call[] | undefined;
     while (reader.next()) {
-      const call = outstanding.get(reader.id);
+      const call = this.intake.asked(reader.id, this);
       if (call === undefined) {
-        if (this.echoes.delete(reader.id)) continue;
+        if (this.intake.isEcho(reader.id)) continue;
         return violation(`an answer to operation ${reader.id}, not asked for`);
       }
       const outcome = call.state === SETTLED ? passOver(call, reader) : answer(call, reader);
       if (outcome === CONTINUES) continue;
       if (outcome === VIOLATION) return violation(`an answer that does not fit ${call.subject}`);
+      if (outcome === Status.Unavailable && this.mayRest(call)) {
+        this.restForWorker(call);
+        continue;
+      }
       outstanding.remove(call);
+      this.rests.serves(call.worker);
       if (call.sentAt > this.heardAt) this.heardAt = call.sentAt;
       if (reader.status === Status.Ok) outstanding.remember(call);
       // Sent twice, it may be answered twice: when it was granted, and when it was asked for again.
-      if (call.isDeferred && call.repeats > 0) this.echoes.add(call.id);
+      if (call.isDeferred && call.repeats > 0) this.intake.expectEcho(call.id);
       if (reader.status === Status.SessionUnknown) refusedBySession ??= [];
       if (call.state === SETTLED) continue;
-      if (outcome === ANSWERED) this.settled(call);
+      if (outcome === ANSWERED) this.intake.settled(call);
       else if (call.failure !== undefined) this.fail(call, call.failure);
       else if (call.isRead && isRetryable(outcome)) this.rest(call, outcome);
       else if (refusedBySession !== undefined && call.isForAnySession && !call.isInDoubt) {
         call.repeat(UNSENT);
         refusedBySession.push(call);
-      } else this.fail(call, this.errorOf(call, outcome));
+      } else {
+        const detail = outcome === Status.Deadlock ? reader.valueText() : '';
+        this.fail(call, refusal(call, outcome, reader.revision, detail));
+      }
     }
     if (refusedBySession !== undefined) {
       this.queue.addFirst(refusedBySession);
@@ -310,14 +306,7 @@ export class Dispatcher {
     if (!isPush(frame)) return violation('a frame that is not a valid reply');
     if (this.pushes === undefined) return violation('events that nobody asked for');
     this.receivedAt = performance.now();
-    return this.pushes.receive(frame);
-  }
-
-  private errorOf(call: Call, status: number): RondoError {
-    const detail = status === Status.Deadlock ? this.reader.valueText() : '';
-    const isWrite = call.repeatable === Repeat.Once;
-    const error = statusError(status, call.subject, isWrite, this.reader.revision, detail);
-    return call.isInDoubt && isBlind(status) ? lost(call, error) : error;
+    return this.pushes.receive(frame, this);
   }
 
   // Sending
@@ -328,12 +317,12 @@ export class Dispatcher {
 
   private flush(): void {
     const { socket, welcome } = this;
-    if (socket === undefined || welcome === undefined) return;
+    if (socket === undefined || welcome === undefined || this.isHeld) return;
     while (!this.queue.isEmpty) {
       // Checked anew for each frame: a socket that is closing takes nothing.
       if (socket.readyState !== SOCKET_OPEN) return;
       // Answers to what is outstanding bring the next flush.
-      if (socket.bufferedAmount > SOCKET_BUFFER_BYTES_MAX && this.outstanding.count > 0) return;
+      if (socket.bufferedAmount > SOCKET_BUFFER_BYTES_MAX && this.outstanding > 0) return;
       if (!this.outbox.send(socket, welcome.limits, this.onceMax)) return;
     }
   }
@@ -342,22 +331,17 @@ export class Dispatcher {
 
   private fail(call: Call, error: RondoError): void {
     call.reject(error);
-    this.settled(call);
-  }
-
-  private settled(call: Call): void {
-    call.state = SETTLED;
-    if (call.signal !== undefined) this.signals.remove(call, call.signal);
-    this.activity.end();
+    this.intake.settled(call);
   }
 
   /** Ends a call whose caller no longer waits, wherever it stands. */
-  private giveUp(call: Call, error: RondoError): void {
-    if (call.state === UNSENT && call.id !== 0) {
-      this.outstanding.remove(call);
-      if (call.isDeferred) this.echoes.add(call.id);
+  giveUp(call: Call, error: RondoError): void {
+    const isWaiting = call.state === RESTING || call.state === UNSENT;
+    if (isWaiting && call.id !== 0) {
+      this.intake.outstanding.remove(call);
+      if (call.isDeferred) this.intake.expectEcho(call.id);
     }
-    if (call.state === RESTING || call.state === UNSENT) this.queue.giveUp(call);
+    if (isWaiting) this.queue.giveUp(call);
     this.fail(call, error);
   }
 
@@ -367,17 +351,29 @@ export class Dispatcher {
       return;
     }
     call.repeat(RESTING);
-    const { repeatDelayMsMin, repeatDelayMsMax, random } = this.options;
-    const delayMs = backoffMs(call.repeats, repeatDelayMsMin, repeatDelayMsMax, random);
-    call.restUntil = this.receivedAt + delayMs;
-    this.queue.addResting(call);
-    this.alarm.set(call.restUntil, this.receivedAt);
+    this.rests.rest(call, this.receivedAt);
+  }
+
+  /** Whether the worker that a call is for did not serve, and nothing was done: then the call may wait for it. */
+  private mayRest(call: Call): boolean {
+    if (!this.outbox.keepsValues || call.state !== SENT || this.reader.revision !== 0) return false;
+    return !call.isInDoubt || call.isDeferred;
+  }
+
+  /** Rests until its worker may be back, within its deadline. What comes for the same worker rests behind it. */
+  private restForWorker(call: Call): void {
+    if (call.isInDoubt) call.repeatAs(RESTING, true);
+    else {
+      this.intake.outstanding.remove(call);
+      call.repeat(RESTING);
+    }
+    this.rests.restForWorker(call, this.receivedAt);
   }
 
   /** Looks at every call: ends those whose deadline has passed, and sends those that have rested. */
   private sweep(now: number): void {
-    const rested = this.queue.wake(now);
-    const { late, nearest, oldestSentAt } = overdue(this.queue, this.outstanding, now);
+    const rested = this.rests.wake(now);
+    const { late, nearest, oldestSentAt } = overdue(this.queue, this.intake.outstanding, this, now);
     for (const call of late) {
       const { isConnected, absence } = this;
       this.giveUp(call, call.id === 0 ? unsent(call, isConnected, absence) : unanswered(call));

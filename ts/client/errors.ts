@@ -77,10 +77,11 @@ const ADVICE: { readonly [code: number]: string } = {
   [Status.Overloaded]: 'the node has too much to do; try again later',
   [Status.Unavailable]: 'the node does not serve now; try again later',
   [Status.Internal]: 'the node failed inside; see its log',
-  [Status.Malformed]: 'the peer could not read a frame; client and node may not fit together',
-  [Status.ProtocolMismatch]: 'client and node speak different protocols; use the same version',
+  [Status.Malformed]: 'the peer could not read a frame; use the same version of both',
+  [Status.ProtocolMismatch]:
+    'client and node speak different protocols; use the same version of both',
   [Status.Unauthenticated]: 'pass a valid token to connect({ token })',
-  [Status.HelloTimeout]: 'the hello came too late; the machine or network may be overloaded',
+  [Status.HelloTimeout]: 'the hello came too late; the machine may be overloaded',
   [Status.SlowReader]: 'this process read its replies too slowly; issue fewer calls at a time',
   [Status.SessionRequired]: 'this needs a session; connect without { session: false }',
   [Status.SessionUnknown]:

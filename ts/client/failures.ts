@@ -3,7 +3,7 @@
 
 import { isRetryable, Status } from '../wire/status.js';
 import { type Call, Repeat } from './call.js';
-import { RondoError } from './errors.js';
+import { RondoError, statusError } from './errors.js';
 
 export function because(reason: RondoError | undefined): string {
   return reason === undefined ? '' : ` (${reason.message})`;
@@ -26,11 +26,23 @@ export function lost(call: Call, reason: RondoError): RondoError {
  * Whether the node may refuse so without a look at what the session remembers: then it says nothing of the
  * first time that the call was sent.
  */
-export function isBlind(status: number): boolean {
+function isBlind(status: number): boolean {
   return isRetryable(status) || BLIND.has(status);
 }
 
 const BLIND = new Set<number>([Status.SessionUnknown, Status.LogFailed, Status.Internal]);
+
+/** The node has answered that the call failed; `detail` is the text it gave. */
+export function refusal(
+  call: Call,
+  status: number,
+  revision: number,
+  detail: string | undefined,
+): RondoError {
+  const isWrite = call.repeatable === Repeat.Once;
+  const error = statusError(status, call.subject, isWrite, revision, detail);
+  return call.isInDoubt && isBlind(status) ? lost(call, error) : error;
+}
 
 /** The call meets, or is met by, the end of the client. */
 export function refused(call: Call, reason: RondoError): RondoError {
@@ -63,8 +75,7 @@ export function queueFull(
 export function offline(call: Call, absence: RondoError | undefined): RondoError {
   return new RondoError(
     'OFFLINE',
-    `${call.subject}: not connected${because(absence)}; wait for the status "connected", ` +
-      `or let calls queue with queue.mode "wait"`,
+    `${call.subject}: not connected${because(absence)}; let calls queue with queue.mode "wait"`,
     { cause: absence },
   );
 }
@@ -113,6 +124,6 @@ export function sessionRequired(subject: string): RondoError {
 export function violation(what: string): RondoError {
   return new RondoError(
     'PROTOCOL_ERROR',
-    `the node sent ${what}; the connection was closed. Do client and node have the same version?`,
+    `the node sent ${what}; the connection was closed; use the same version of both`,
   );
 }

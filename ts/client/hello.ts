@@ -22,7 +22,7 @@ const FRAME_VTABLE_AT = 8;
 const FRAME_AT = 24;
 const HELLO_VTABLE_AT = 36;
 const HELLO_AT = 56;
-const STRINGS_AT = 92;
+const STRINGS_AT = 104;
 
 const encoder = new TextEncoder();
 
@@ -46,7 +46,7 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   put32(FRAME_AT + 4, HELLO_AT - (FRAME_AT + 4));
   view.setUint8(FRAME_AT + 8, FrameKind.Hello);
 
-  put16(HELLO_VTABLE_AT, 16);
+  put16(HELLO_VTABLE_AT, 18);
   put16(HELLO_VTABLE_AT + 2, STRINGS_AT - HELLO_AT);
   put16(HELLO_VTABLE_AT + 4, 12);
   put16(HELLO_VTABLE_AT + 6, 4);
@@ -54,6 +54,7 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   put16(HELLO_VTABLE_AT + 10, 16);
   put16(HELLO_VTABLE_AT + 12, 24);
   put16(HELLO_VTABLE_AT + 14, 32);
+  put16(HELLO_VTABLE_AT + 16, 40);
   put32(HELLO_AT, HELLO_AT - HELLO_VTABLE_AT);
   put32(HELLO_AT + 4, STRINGS_AT - (HELLO_AT + 4));
   put32(HELLO_AT + 8, clientAt - (HELLO_AT + 8));
@@ -61,6 +62,7 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   writeU64(view, HELLO_AT + 16, hello.sessionTtlMs);
   writeU64(view, HELLO_AT + 24, hello.session);
   put32(HELLO_AT + 32, secretAt - (HELLO_AT + 32));
+  writeU64(view, HELLO_AT + 40, hello.group);
 
   put32(STRINGS_AT, token.length);
   frame.set(token, STRINGS_AT + 4);
@@ -120,6 +122,8 @@ export function decodeWelcome(frame: ArrayBuffer): WelcomeFrame | undefined {
     position: welcome.integer(42, 8),
     sessions: welcome.integer(44, 4),
     watches: welcome.integer(46, 4),
+    worker: welcome.integer(48, 2),
+    routing: welcome.bytes(50),
   };
   return root.isValid && welcome.isValid && limits.isValid ? decoded : undefined;
 }

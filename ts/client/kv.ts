@@ -24,7 +24,7 @@ import {
 } from './arguments.js';
 import { Call, Shape } from './call.js';
 import { type Codec, json } from './codec.js';
-import type { CallOptions, Dispatcher } from './dispatcher.js';
+import type { CallOptions } from './dispatcher.js';
 import { invalidArgument } from './errors.js';
 import { fenced, fenceError } from './fence.js';
 import { keyError } from './key.js';
@@ -37,7 +37,8 @@ import type {
   WriteOptions,
 } from './kv-options.js';
 import { eachOf } from './many.js';
-import { PAGE_SIZE_DEFAULT, type ScanOptions, scanAll } from './scan.js';
+import type { Router } from './router.js';
+import { PAGE_SIZE_DEFAULT, pageOf, type ScanOptions, scanAll } from './scan.js';
 import { type Updated, type UpdateFunction, type UpdateOptions, updateKey } from './update.js';
 import { Watch } from './watch.js';
 import type { WatchOptions } from './watch-options.js';
@@ -62,18 +63,11 @@ export interface Written {
   readonly revision: number;
 }
 
-export type {
-  DeleteOptions,
-  IncrementOptions,
-  PageOptions,
-  PutOptions,
-  TouchOptions,
-  WriteOptions,
-} from './kv-options.js';
+export type * from './kv-options.js';
 
 /** What the namespace needs of its client. */
 export interface KvContext {
-  readonly dispatcher: Dispatcher;
+  readonly router: Router;
   readonly watches: Watches;
   readonly timeoutMs: number;
   readonly queueMax: number;
@@ -109,7 +103,7 @@ export class Kv<V = unknown> {
   get<T extends V = V>(key: string, options?: CallOptions): Promise<T | undefined> {
     const error = keyError(key, false);
     if (error !== undefined) return Promise.reject(error);
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(OperationCode.Get, Shape.Value, 0, key, undefined, 0, 0, 0, this.codec),
       options,
       this.isPart,
@@ -120,7 +114,7 @@ export class Kv<V = unknown> {
   entry<T extends V = V>(key: string, options?: CallOptions): Promise<Entry<T> | undefined> {
     const error = keyError(key, false);
     if (error !== undefined) return Promise.reject(error);
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(OperationCode.Get, Shape.Entry, 0, key, undefined, 0, 0, 0, this.codec),
       options,
       this.isPart,
@@ -157,7 +151,7 @@ export class Kv<V = unknown> {
     } catch (cause) {
       return Promise.reject(encodeError(key, cause));
     }
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(
         OperationCode.Put,
         Shape.Written,
@@ -181,7 +175,7 @@ export class Kv<V = unknown> {
     const error = keyError(key, false) ?? revisionError(ifRevision) ?? fenceError(fence);
     if (error !== undefined) return Promise.reject(error);
     const flags = ifRevision === undefined ? CONDITION_ALWAYS : CONDITION_IF_REVISION;
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(
         OperationCode.Delete,
         Shape.Removed,
@@ -210,7 +204,7 @@ export class Kv<V = unknown> {
     if (error !== undefined) return Promise.reject(error);
     const flags = ttlMs === undefined ? TTL_KEEP : TTL_SET;
     const bytes = delta === 1 ? ONE : deltaBytes(BigInt(delta));
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(
         OperationCode.Increment,
         Shape.Number,
@@ -236,7 +230,7 @@ export class Kv<V = unknown> {
     }
     if (error !== undefined) return Promise.reject(error);
     const flags = ttlMs === undefined ? TTL_NONE : TTL_SET;
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(
         OperationCode.Touch,
         Shape.Touched,
@@ -284,7 +278,7 @@ export class Kv<V = unknown> {
   ): AsyncIterableIterator<Entry<undefined>>;
   scan<T extends V = V>(prefix?: string, options?: ScanOptions): AsyncIterableIterator<Entry<T>>;
   scan(prefix = '', options: ScanOptions = {}): AsyncIterableIterator<Entry<unknown>> {
-    return scanAll(this, prefix, options);
+    return scanAll(this, this.context.router, prefix, options);
   }
 
   /**
@@ -304,6 +298,19 @@ export class Kv<V = unknown> {
   ): Promise<Page<undefined>>;
   scanPage<T extends V = V>(prefix: string, options?: PageOptions): Promise<Page<T>>;
   scanPage(prefix: string, options: PageOptions = {}): Promise<Page<unknown>> {
+    const { limit = PAGE_SIZE_DEFAULT, cursor } = options;
+    const { router } = this.context;
+    return this.whole((kv) =>
+      pageOf(router, prefix, limit, cursor, (at) => kv.askPage(prefix, options, at)),
+    );
+  }
+
+  /** Of one worker, for `scanPage` and `scan`; undefined: the node has several. */
+  askPage<T extends V = V>(
+    prefix: string,
+    options: PageOptions,
+    address: number,
+  ): Promise<Page<T> | undefined> {
     const { limit = PAGE_SIZE_DEFAULT, cursor, keysOnly = false } = options;
     let error = keyError(prefix, true);
     if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_ENTRIES_MAX) {
@@ -313,7 +320,7 @@ export class Kv<V = unknown> {
       error ??= invalidArgument('the cursor is not one that a page has returned');
     }
     if (error !== undefined) return Promise.reject(error);
-    return this.context.dispatcher.submit(
+    return this.context.router.submit(
       new Call(
         OperationCode.Scan,
         Shape.Page,
@@ -321,7 +328,7 @@ export class Kv<V = unknown> {
         prefix,
         cursor === undefined ? undefined : new Uint8Array(cursor),
         limit,
-        0,
+        address,
         0,
         keysOnly ? undefined : this.codec,
       ),
@@ -363,7 +370,7 @@ export class Kv<V = unknown> {
   /** Runs what is made of several calls, with the `Kv` to make them by. */
   private whole<R>(run: (kv: Kv<V>) => Promise<R>): Promise<R> {
     const { context, codec } = this;
-    return context.dispatcher.whole(() => run(new Kv({ ...context, isPart: true }, codec)));
+    return context.router.intake.whole(() => run(new Kv({ ...context, isPart: true }, codec)));
   }
 
   private each<T>(

@@ -6,12 +6,13 @@ import { LOCK_EXCLUSIVE, LOCK_PERMIT, LOCK_SHARED, readU64 } from '../wire/layou
 import { LOCK_ITEMS_SHOWN_MAX } from '../wire/limits.js';
 import { Call, Shape } from './call.js';
 import type { BytesCodec } from './codec.js';
-import type { CallOptions, Dispatcher } from './dispatcher.js';
+import type { CallOptions } from './dispatcher.js';
 import { invalidArgument } from './errors.js';
 import type { HoldMode } from './hold.js';
 import { keyError } from './key.js';
 import type { Page } from './kv.js';
-import { PAGE_SIZE_DEFAULT } from './scan.js';
+import type { Router } from './router.js';
+import { entriesOf, PAGE_SIZE_DEFAULT } from './scan.js';
 import { sessionName } from './watch-events.js';
 
 export interface LockHolder {
@@ -65,34 +66,25 @@ const MODES: { readonly [mode: number]: HoldMode } = {
 
 /** Locks whose names have the prefix, in byte order of names. */
 export async function* listLocks(
-  dispatcher: Dispatcher,
+  router: Router,
   prefix: string,
   options: LocksOptions,
 ): AsyncGenerator<LockInfo, void, undefined> {
   const error = keyError(prefix, true);
   if (error !== undefined) throw error;
-  let left = options.limit ?? Number.POSITIVE_INFINITY;
-  if (!(left >= 0)) throw invalidArgument('limit is a number of locks, 0 or more');
-  let cursor: Uint8Array | undefined;
-  while (left > 0) {
-    const call = new Call(
-      OperationCode.ListLocks,
-      Shape.Page,
-      0,
-      prefix,
-      cursor,
-      Math.min(left, PAGE_SIZE_DEFAULT),
-      0,
-      0,
-      view,
-    );
-    const page = await dispatcher.submit<Page<LockView>>(call, options, false);
-    for (const { key, revision, value } of page.entries) {
-      yield { name: key, token: revision, ...value };
-    }
-    left -= page.entries.length;
-    cursor = page.cursor;
-    if (cursor === undefined) return;
+  const left = options.limit ?? Number.POSITIVE_INFINITY;
+  const ask = (
+    address: number,
+    limit: number,
+    cursor: Uint8Array | undefined,
+  ): Promise<Page<LockView> | undefined> => {
+    const { ListLocks } = OperationCode;
+    const call = new Call(ListLocks, Shape.Page, 0, prefix, cursor, limit, address, 0, view);
+    return router.submit(call, options, false);
+  };
+  const entries = entriesOf(router, prefix, left, PAGE_SIZE_DEFAULT, ask);
+  for await (const { key, revision, value } of entries) {
+    yield { name: key, token: revision, ...value };
   }
 }
 

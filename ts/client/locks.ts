@@ -14,7 +14,6 @@ import {
 import { leaseError, waitOf } from './arguments.js';
 import { backoffMs } from './backoff.js';
 import { type Answer, Call, Shape } from './call.js';
-import type { Dispatcher } from './dispatcher.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { sessionRequired } from './failures.js';
 import { Hold, type HoldMode } from './hold.js';
@@ -22,10 +21,11 @@ import { KeepAlive } from './keep-alive.js';
 import { keyError } from './key.js';
 import type { Kv } from './kv.js';
 import { Lock, type LockOptions, type WaitOptions } from './lock.js';
+import type { Router } from './router.js';
 import type { Session } from './session.js';
 
 export interface LocksContext {
-  readonly dispatcher: Dispatcher;
+  readonly router: Router;
   readonly session: Session;
   readonly kv: Kv;
   readonly timeoutMs: number;
@@ -155,7 +155,7 @@ export class Locks {
 
   /** The lock that a request was granted, which another one of this client may have been granted before. */
   private holdOf(call: Call, token: number, mode: HoldMode): Hold {
-    const { session, dispatcher } = this.context;
+    const { session, router } = this.context;
     if (session.id === 0 || call.sentAt < session.beganAt) {
       throw new RondoError(
         'SESSION_UNKNOWN',
@@ -165,7 +165,7 @@ export class Locks {
     const hold = new Hold(session.id, call.id, call.key, token, mode);
     const held = this.holds.get(keyOf(hold));
     if (held !== undefined) return held;
-    dispatcher.heldIds.add(call.id);
+    router.heldIds.add(call.id);
     this.holds.set(keyOf(hold), hold);
     return hold;
   }
@@ -205,7 +205,7 @@ export class Locks {
     const { token } = hold;
     const call = operation(OperationCode.Extend, hold.name, ttlMs, token);
     try {
-      await this.context.dispatcher.submit<Answer>(call, { timeoutMs }, true);
+      await this.context.router.submit<Answer>(call, { timeoutMs }, true);
     } catch (error) {
       // An upgrade that was granted meanwhile has given the hold another token.
       const isSame = hold.token === token && hold.upgrading === undefined;
@@ -217,7 +217,7 @@ export class Locks {
 
   private lose(hold: Hold, why: string): void {
     this.holds.delete(keyOf(hold));
-    this.context.dispatcher.heldIds.delete(hold.id);
+    this.context.router.heldIds.delete(hold.id);
     hold.lose(
       new RondoError(
         'NOT_HOLDER',
@@ -227,7 +227,7 @@ export class Locks {
   }
 
   private renumber(hold: Hold, id: number, token: number): void {
-    const { heldIds } = this.context.dispatcher;
+    const { heldIds } = this.context.router;
     const isKept = this.holds.delete(keyOf(hold));
     heldIds.delete(hold.id);
     hold.id = id;
@@ -239,7 +239,7 @@ export class Locks {
 
   /** Gives a hold back until the node has it; `onTrouble` hears why it takes longer. */
   private async free(hold: Hold, onTrouble: (error: unknown) => void): Promise<void> {
-    const { dispatcher } = this.context;
+    const { router } = this.context;
     const isUsed = (): boolean => this.holds.has(keyOf(hold)) || this.joining.has(hold.name);
     let left = 1;
     while (left > 0) {
@@ -247,7 +247,7 @@ export class Locks {
       // A request that was repeated may have counted twice; nobody else would give that back.
       left = answer instanceof RondoError || isUsed() ? 0 : answer.count;
     }
-    if (!this.holds.has(keyOf(hold))) dispatcher.heldIds.delete(hold.id);
+    if (!this.holds.has(keyOf(hold))) router.heldIds.delete(hold.id);
   }
 
   /** Withdraws a request whose caller has gone; what it was granted is freed. */
@@ -295,12 +295,12 @@ export class Locks {
   }
 
   private ask(call: Call, signal: AbortSignal | undefined): Promise<Answer> {
-    return this.context.dispatcher.submit(call, { signal }, false);
+    return this.context.router.submit(call, { signal }, false);
   }
 
   /** Taken while the client drains, too. */
   private submit(call: Call): Promise<Answer> {
-    return this.context.dispatcher.submit(call, undefined, true);
+    return this.context.router.submit(call, undefined, true);
   }
 
   /** Whether the node may have granted, or may yet grant, a request that has failed here. */

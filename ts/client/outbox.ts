@@ -11,7 +11,7 @@ import {
 } from '../wire/layout.js';
 import { OPERATIONS_PER_FRAME_MAX } from '../wire/limits.js';
 import { RequestWriter } from '../wire/request.js';
-import { type Call, Repeat, SENT } from './call.js';
+import { type Call, type Carrier, Repeat, SENT } from './call.js';
 import type { RondoError } from './errors.js';
 import { valueTooLarge } from './failures.js';
 import { UTF8_BYTES_PER_UNIT_MAX } from './key.js';
@@ -23,12 +23,15 @@ import type { WebSocketLike } from './websocket.js';
 const encoder = new TextEncoder();
 
 export class Outbox {
+  /** Whether a write without the flag `once` may have to be sent again: one that the node refused untried. */
+  keepsValues = false;
   private readonly batch: Call[] = [];
   private readonly writer = new RequestWriter();
 
   constructor(
     private readonly queue: Queue,
     private readonly outstanding: Outstanding,
+    private readonly carrier: Carrier,
     private readonly fail: (call: Call, error: RondoError) => void,
   ) {}
 
@@ -57,7 +60,8 @@ export class Outbox {
       call.state = SENT;
       if (!call.isInDoubt) call.sentAt = now;
       // What may be sent again is kept whole.
-      if (call.repeatable === Repeat.Once && (call.flags & FLAG_ONCE) === 0) call.value = undefined;
+      const isLast = call.repeatable === Repeat.Once && (call.flags & FLAG_ONCE) === 0;
+      if (isLast && !this.keepsValues) call.value = undefined;
     }
     batch.length = 0;
     socket.send(writer.finish());
@@ -74,7 +78,7 @@ export class Outbox {
 
   /** Moves as many calls as one frame takes from the queue to `batch`. */
   private gather(limits: Welcome['limits'], onceMax: number): void {
-    const { batch, outstanding, queue } = this;
+    const { batch, carrier, outstanding, queue } = this;
     const countMax = Math.min(limits.operationsPerFrameMax, OPERATIONS_PER_FRAME_MAX);
     let bytes = HEADER_BYTES + 4;
     let idBefore = 0;
@@ -94,9 +98,9 @@ export class Outbox {
         if (call.id <= idBefore) return;
         idBefore = call.id;
       } else {
-        if (outstanding.count >= limits.operationsOutstandingMax) return;
+        if (carrier.outstanding >= limits.operationsOutstandingMax) return;
         const isOnce = onceMax > 0 && call.repeatable === Repeat.Once;
-        if (isOnce && outstanding.once >= onceMax) return;
+        if (isOnce && outstanding.once(call.worker) >= onceMax) return;
         const id = outstanding.next();
         if (id <= idBefore) return;
         idBefore = id;

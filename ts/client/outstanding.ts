@@ -1,5 +1,5 @@
-// The operations that were sent and not yet answered, by id: a ring of slots indexed by the id's low
-// bits. Ids only go up, so a lookup is one array read; an id whose slot is still taken by an older
+// The operations that were sent and not yet answered, by id, over all connections of a client: a session knows
+// them by their ids whichever connection they come over. A ring of slots indexed by the id's low bits. Ids only go up, so a lookup is one array read; an id whose slot is still taken by an older
 // operation is passed over. (Measured against a Map: a third of the time an operation.)
 //
 // A session remembers answers by id. When ids have gone through all their numbers, those that the session
@@ -7,13 +7,19 @@
 
 import { FLAG_ONCE } from '../wire/layout.js';
 import { ANSWERS_REMEMBERED_MAX } from '../wire/limits.js';
-import type { Call } from './call.js';
+import type { Call, Carrier } from './call.js';
 
 /** Ids are unsigned 32-bit; 0 is left out so that a forgotten id is never a valid one. */
 const ID_MAX = 2 ** 32 - 1;
 const SLOTS_MIN = 1024;
 /** Ids that may be remembered: twice what a session does, since answers may come in another order. */
 const RECENT_MAX = 2 * ANSWERS_REMEMBERED_MAX;
+
+/** Operations with the flag `once`, as they were sent, from the oldest without an answer on. */
+interface OnceRun {
+  calls: Call[];
+  head: number;
+}
 
 export class Outstanding {
   count = 0;
@@ -22,9 +28,8 @@ export class Outstanding {
   /** Ids that were answered and may be remembered; the newest, in a ring. */
   private readonly recent = new Uint32Array(RECENT_MAX);
   private recentNext = 0;
-  /** Those with the flag `once`, as they were sent, from the oldest without an answer on. */
-  private onceCalls: Call[] = [];
-  private onceHead = 0;
+  /** By worker, which each remember answers of their own. */
+  private readonly onceRuns: OnceRun[] = [];
   /** What not to use after ids have begun anew. */
   private reserved: Set<number> | undefined;
   private slots: (Call | undefined)[] = new Array<Call | undefined>(SLOTS_MIN).fill(undefined);
@@ -49,7 +54,8 @@ export class Outstanding {
     call.id = id;
     this.slots[id & this.mask] = call;
     this.count++;
-    if ((call.flags & FLAG_ONCE) !== 0) this.onceCalls.push(call);
+    if (call.carrier !== undefined) call.carrier.outstanding++;
+    if ((call.flags & FLAG_ONCE) !== 0) this.onceRunOf(call.worker).calls.push(call);
     this.idNext = this.following(id);
   }
 
@@ -61,23 +67,33 @@ export class Outstanding {
   remove(call: Call): void {
     this.slots[call.id & this.mask] = undefined;
     this.count--;
+    if (call.carrier !== undefined) call.carrier.outstanding--;
   }
 
   /**
-   * Operations with the flag `once` that were sent since the oldest one without an answer, which counts:
-   * the session remembers the newest answers, also those that were given up here.
+   * Operations with the flag `once` that were sent to this worker since the oldest one without an answer, which
+   * counts: the session remembers the newest answers, also those that were given up here.
    */
-  get once(): number {
-    const { onceCalls } = this;
-    const { length } = onceCalls;
-    let head = this.onceHead;
-    while (head < length && !this.has(onceCalls[head] as Call)) head++;
-    this.onceHead = head;
+  once(worker = 0): number {
+    const run = this.onceRunOf(worker);
+    const { length } = run.calls;
+    let { head } = run;
+    while (head < length && !this.has(run.calls[head] as Call)) head++;
+    run.head = head;
     if (head > RECENT_MAX && head * 2 > length) {
-      this.onceCalls = onceCalls.slice(head);
-      this.onceHead = 0;
+      run.calls = run.calls.slice(head);
+      run.head = 0;
     }
     return length - head;
+  }
+
+  private onceRunOf(worker: number): OnceRun {
+    const run = this.onceRuns[worker];
+    if (run !== undefined) return run;
+    for (let next = this.onceRuns.length; next <= worker; next++) {
+      this.onceRuns.push({ calls: [], head: 0 });
+    }
+    return this.onceRuns[worker] as OnceRun;
   }
 
   private has(call: Call): boolean {
@@ -98,18 +114,20 @@ export class Outstanding {
     this.held.clear();
   }
 
-  /** All, oldest first. */
-  inOrder(): Call[] {
+  /** All of a connection, oldest first. */
+  inOrder(carrier?: Carrier): Call[] {
     const { idNext } = this;
     if (this.count === 0) return [];
-    const calls = this.slots.filter((call) => call !== undefined);
+    const calls = this.slots.filter((call) => call !== undefined && call.carrier === carrier);
     // Ids before a wrap are older than those after it: the distance to the next id tells.
-    return calls.sort((a, b) => ((b.id - idNext) >>> 0 < (a.id - idNext) >>> 0 ? 1 : -1));
+    return (calls as Call[]).sort((a, b) =>
+      (b.id - idNext) >>> 0 < (a.id - idNext) >>> 0 ? 1 : -1,
+    );
   }
 
-  forEach(visit: (call: Call) => void): void {
+  forEach(carrier: Carrier | undefined, visit: (call: Call) => void): void {
     if (this.count === 0) return;
-    for (const call of this.slots) if (call !== undefined) visit(call);
+    for (const call of this.slots) if (call !== undefined && call.carrier === carrier) visit(call);
   }
 
   private following(id: number): number {

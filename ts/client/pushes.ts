@@ -3,16 +3,17 @@
 import { FrameKind } from '../wire/generated/rondo/wire/frame-kind.js';
 import { FILE_IDENTIFIER, FRAME_BYTES_MIN, IDENTIFIER_AT, SLOT_KIND } from '../wire/layout.js';
 import { fieldAt, followOffset, vtableOf } from '../wire/walk.js';
+import type { Dispatcher } from './dispatcher.js';
 import type { RondoError } from './errors.js';
 import type { Welcome } from './status.js';
 
 export interface Pushes {
   /** One push frame. Returns why the connection has to end, if so. */
-  receive(frame: ArrayBuffer): RondoError | undefined;
+  receive(frame: ArrayBuffer, from: Dispatcher): RondoError | undefined;
   /** A connection is up, and nothing has been sent over it yet. */
-  attached(welcome: Welcome): void;
+  attached(welcome: Welcome, over: Dispatcher): void;
   /** The connection is gone; another will be tried. */
-  detached(reason: RondoError): void;
+  detached(reason: RondoError, from: Dispatcher): void;
   /** The client has ended. */
   closed(reason: RondoError): void;
 }

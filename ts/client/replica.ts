@@ -8,9 +8,9 @@ import type { Codec } from './codec.js';
 import type { CallOptions } from './dispatcher.js';
 import { invalidArgument, RondoError } from './errors.js';
 import { keyError } from './key.js';
-import { decodeValue, type Pushed } from './watch-events.js';
-import type { WatchStream } from './watch-stream.js';
-import { type Place, placeOf, tokenOf } from './watch-token.js';
+import { decodeValue, type Pushed, placesAt } from './watch-events.js';
+import type { WatchGroup } from './watch-group.js';
+import { type Places, placesOf, tokenOf } from './watch-token.js';
 import type { Watches } from './watches.js';
 
 export interface ReplicaOptions<T> {
@@ -43,7 +43,7 @@ interface Waiter {
   readonly key: string | undefined;
   readonly revision: number;
   /** Where the node was after the write. */
-  place: Place | undefined;
+  places: Places | undefined;
   readonly settle: (error?: RondoError) => void;
 }
 
@@ -56,9 +56,9 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
   private isReady = false;
   /** The newest revision of the prefix's partition, where it has but one. */
   private revision = 0;
-  private place: Place | undefined;
+  private places: Places | undefined;
   private readonly isOnePartition: boolean;
-  private readonly stream: WatchStream | undefined;
+  private readonly stream: WatchGroup | undefined;
   private readonly waiters = new Set<Waiter>();
   private readonly readers: Pick<Waiter, 'settle'>[] = [];
 
@@ -91,7 +91,7 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
       {
         started: () => undefined,
         take: (event) => this.apply(event),
-        moved: () => this.arrive(this.stream?.place),
+        moved: () => this.arrive(this.stream?.places),
         ended: (reason) => this.fail(reason),
       },
     );
@@ -131,13 +131,13 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
 
   /** Where it stands, for `caughtUp` of another replica or `resume` of a watch. */
   get token(): string | undefined {
-    const { place } = this;
-    return place === undefined ? undefined : tokenOf(place, place.position);
+    const { places } = this;
+    return places === undefined ? undefined : tokenOf(places);
   }
 
   /** Whether it is whole and connected: what it shows is as new as the network allows. */
   get isLive(): boolean {
-    return this.coming === undefined && this.failure === undefined && this.stream?.id !== 0;
+    return this.coming === undefined && this.failure === undefined && this.stream?.isLive === true;
   }
 
   /** Fulfilled when the first snapshot is complete. */
@@ -160,21 +160,19 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
   caughtUp(mark?: number | string | WriteMark, options: CallOptions = {}): Promise<void> {
     const { signal, timeoutMs = this.timeoutMs } = options;
     const target = typeof mark === 'number' ? { key: undefined, revision: mark } : mark;
-    const place = typeof target === 'string' ? placeOf(target) : undefined;
+    const places = typeof target === 'string' ? placesOf(target) : undefined;
     const { key = undefined, revision = 0 } = typeof target === 'object' ? target : {};
     const error =
       this.failure ??
       timeoutError(timeoutMs) ??
-      (typeof target === 'string' && place === undefined
+      (typeof target === 'string' && places === undefined
         ? invalidArgument('caughtUp takes the token of an event, a watch or a replica')
         : undefined) ??
       (Number.isSafeInteger(revision) && revision >= 0
         ? undefined
         : invalidArgument('caughtUp takes a revision, as a write returned it')) ??
       (typeof mark === 'number' && !this.isOnePartition
-        ? invalidArgument(
-            'a revision alone tells nothing where the prefix has no whole {tag}; pass { key, revision }',
-          )
+        ? invalidArgument('the prefix has no whole {tag}: pass { key, revision }')
         : undefined) ??
       (key !== undefined && !key.startsWith(this.prefix)
         ? invalidArgument(`${JSON.stringify(key)} is not below ${JSON.stringify(this.prefix)}`)
@@ -191,7 +189,7 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
       const waiter: Waiter = {
         key,
         revision,
-        place,
+        places,
         settle: (reason) => {
           clearTimeout(timer);
           signal?.removeEventListener('abort', onAbort);
@@ -203,8 +201,8 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
       this.waiters.add(waiter);
       signal?.addEventListener('abort', onAbort);
       if (this.hasSeen(waiter)) waiter.settle();
-      else if (place === undefined) this.locate(waiter, timeoutMs);
-      else this.arrive(this.place);
+      else if (places === undefined) this.locate(waiter, timeoutMs);
+      else this.arrive(this.places);
     });
   }
 
@@ -250,7 +248,7 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
         break;
       case EventKind.Compacted:
         this.coming = new Map();
-        this.place = undefined;
+        this.places = undefined;
         this.revision = 0;
         break;
       case EventKind.Gap:
@@ -265,7 +263,6 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
         break;
     }
     if (revision > this.revision) this.revision = revision;
-    const { position, origin } = event;
     if (this.coming !== undefined) return true;
     for (const waiter of this.waiters) {
       if (kind === EventKind.Synced || waiter.key === key || this.isOnePartition) {
@@ -273,17 +270,17 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
         else if (waiter.key === key && revision >= waiter.revision) waiter.settle();
       }
     }
-    if (position !== undefined) this.arrive({ ...origin, position });
+    this.arrive(placesAt(event));
     return true;
   }
 
   /** All that happened up to there has been applied. */
-  private arrive(place: Place | undefined): void {
-    if (place === undefined) return;
-    this.place = place;
+  private arrive(places: Places | undefined): void {
+    if (places === undefined) return;
+    this.places = places;
     for (const waiter of this.waiters) {
       if (this.hasPassed(waiter)) waiter.settle();
-      else if (waiter.place !== undefined && !isSameOrigin(waiter.place, place)) {
+      else if (waiter.places !== undefined && !areSameOrigins(waiter.places, places)) {
         waiter.settle(
           new RondoError(
             'TOKEN_FOREIGN',
@@ -301,16 +298,19 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
   }
 
   private hasPassed(waiter: Waiter): boolean {
-    const { place } = this;
-    if (waiter.place === undefined || place === undefined) return false;
-    return isSameOrigin(waiter.place, place) && place.position >= waiter.place.position;
+    const { places } = this;
+    if (waiter.places === undefined || places === undefined) return false;
+    if (!areSameOrigins(waiter.places, places)) return false;
+    return waiter.places.every(({ position }, at) => (places[at]?.position ?? 0) >= position);
   }
 
   /** A write may have left no trace, when a snapshot came after the key was deleted: the place tells. */
   private locate(waiter: Waiter, timeoutMs: number): void {
-    this.watches.place({ timeoutMs }).then(
-      (place) => {
-        waiter.place = place;
+    const { stream } = this;
+    if (stream === undefined) return;
+    this.watches.places(stream, { timeoutMs }).then(
+      (places) => {
+        waiter.places = places;
         if (this.hasPassed(waiter)) waiter.settle();
       },
       (error: RondoError) => {
@@ -339,6 +339,9 @@ export class Replica<T = unknown> implements Iterable<[string, T]> {
   }
 }
 
-function isSameOrigin(one: Place, other: Place): boolean {
-  return one.node === other.node && one.partitions === other.partitions;
+function areSameOrigins(some: Places, others: Places): boolean {
+  if (some.length !== others.length) return false;
+  return some.every(({ node, partitions }, at) => {
+    return node === others[at]?.node && partitions === others[at]?.partitions;
+  });
 }

@@ -9,10 +9,10 @@ import { OperationCode } from '../wire/generated/rondo/wire/operation-code.js';
 import type { HelloFrame } from '../wire/hello.js';
 import { SESSION_SECRET_BYTES } from '../wire/limits.js';
 import { Call, Shape } from './call.js';
-import type { Dispatcher } from './dispatcher.js';
 import { RondoError } from './errors.js';
 import { violation } from './failures.js';
 import { KeepAlive } from './keep-alive.js';
+import type { Router } from './router.js';
 import type { Welcome } from './status.js';
 
 const NO_SECRET = new Uint8Array(0);
@@ -22,8 +22,6 @@ export interface SessionOptions {
   readonly ttlMs: number;
   /** Milliseconds that a call may take. */
   readonly timeoutMs: number;
-  /** The connection does not answer, or its session is lost: another is needed. */
-  readonly onDead: (reason: RondoError) => void;
 }
 
 export class Session {
@@ -41,12 +39,12 @@ export class Session {
 
   constructor(
     private readonly options: SessionOptions,
-    private readonly dispatcher: Dispatcher,
+    private readonly router: Router,
   ) {
     const kept = {
-      canRenew: () => dispatcher.isConnected,
+      canRenew: () => router.isConnected,
       renew: (timeoutMs: number) => this.renew(timeoutMs),
-      heardAt: () => dispatcher.heardAt,
+      heardAt: () => router.heardAt,
       expired: () => this.expired(),
     };
     this.keepAlive = new KeepAlive(kept, options.timeoutMs);
@@ -62,11 +60,14 @@ export class Session {
   }
 
   /**
-   * A welcome has come to a hello that was sent at `helloAt`. Returns whether the session goes on, or why
-   * the welcome cannot be.
+   * A welcome has come to a hello that was sent at `helloAt` and asked for the session `asked`. Returns whether
+   * the session goes on, or why the welcome cannot be.
    */
-  welcomed(welcome: Welcome, helloAt: number): boolean | RondoError {
+  welcomed(welcome: Welcome, helloAt: number, asked: number): boolean | RondoError {
     const { session: id, sessionResumed, sessionSecret, sessionTtlMs } = welcome;
+    if (asked !== this.id) {
+      return new RondoError('SESSION_UNKNOWN', 'another connection has a new session meanwhile');
+    }
     if (sessionResumed ? id === 0 || id !== this.id : id !== 0 && id === this.id) {
       return violation('a welcome with a session that was not asked for');
     }
@@ -78,10 +79,7 @@ export class Session {
     }
     if (!sessionResumed) {
       this.lose(
-        new RondoError(
-          'SESSION_UNKNOWN',
-          'the session has ended while there was no connection, and what it held is lost',
-        ),
+        new RondoError('SESSION_UNKNOWN', 'the session has ended, and what it held is lost'),
       );
       this.id = id;
       this.secret = sessionSecret;
@@ -103,17 +101,17 @@ export class Session {
     this.id = 0;
     this.secret = NO_SECRET;
     this.keepAlive.stop();
-    this.dispatcher.sessionLost(reason);
+    this.router.sessionLost(reason);
     for (const holder of [...this.holders]) holder(reason);
   }
 
   /** Ends it on the node, as far as that can be heard; the next connection would have another. */
   async end(): Promise<void> {
     this.isEnding = true;
-    if (this.id === 0 || !this.dispatcher.isConnected) return;
+    if (this.id === 0 || !this.router.isConnected) return;
     const call = operation(OperationCode.EndSession);
     try {
-      await this.dispatcher.submit(call, undefined, true);
+      await this.router.submit(call, undefined, true);
       this.lose(new RondoError('CLOSED', 'the client has ended its session'));
     } catch {
       // Then it ends by itself, when nobody has renewed it.
@@ -121,17 +119,14 @@ export class Session {
   }
 
   private async renew(timeoutMs: number): Promise<number> {
-    const { dispatcher } = this;
+    const { router } = this;
     const call = operation(OperationCode.Renew);
     try {
-      await dispatcher.submit(call, { timeoutMs }, true);
+      await router.submit(call, { timeoutMs }, true);
       return call.sentAt;
     } catch (error) {
       // A third of the time is left, and may be enough to resume over another connection.
-      const isSilent = call.id !== 0 && dispatcher.receivedAt <= call.sentAt;
-      if (error instanceof RondoError && error.code === 'TIMEOUT' && isSilent) {
-        this.options.onDead(error);
-      }
+      if (error instanceof RondoError && error.code === 'TIMEOUT') router.giveUpSilent(call, error);
       throw error;
     }
   }
@@ -139,10 +134,10 @@ export class Session {
   private expired(): void {
     const reason = new RondoError(
       'SESSION_UNKNOWN',
-      `nothing that was sent within ${this.ttlMs} ms was answered; the session counts as lost`,
+      `nothing sent within ${this.ttlMs} ms was answered; the session counts as lost`,
     );
     this.lose(reason);
-    this.options.onDead(reason);
+    this.router.abandon(reason);
   }
 }
 

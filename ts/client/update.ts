@@ -76,8 +76,8 @@ export async function updateKey<T>(
     if (attempt >= attempts || performance.now() >= deadline) {
       throw new RondoError(
         'CONTENTION',
-        `update ${JSON.stringify(key)}: others changed the key in each of ${attempt} rounds; ` +
-          'allow more attempts, or split the key so that fewer write to it',
+        `update ${JSON.stringify(key)}: others changed the key ${attempt} times; ` +
+          'allow more attempts, or split the key',
         { cause: conflict },
       );
     }

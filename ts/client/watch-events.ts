@@ -4,7 +4,7 @@
 import { EventKind } from '../wire/generated/rondo/wire/event-kind.js';
 import type { Codec } from './codec.js';
 import { RondoError } from './errors.js';
-import { type Origin, tokenOf } from './watch-token.js';
+import { type Origin, type Places, tokenOf } from './watch-token.js';
 
 /** What every event has that is of a record in the node's log. */
 export interface RecordEvent {
@@ -86,12 +86,25 @@ export interface Pushed {
   /** Where to go on behind it; undefined where one cannot. */
   readonly position: number | undefined;
   readonly origin: Origin;
+  /** Of a watch of several workers: where to go on at each of them, where `position` is there. */
+  readonly places?: Places | undefined;
+}
+
+/** Where to go on behind an event; undefined where one cannot. */
+export function placesAt({ places, position, origin }: Pushed): Places | undefined {
+  if (position === undefined) return undefined;
+  return places ?? [{ ...origin, position }];
 }
 
 /** An event that tells of the watch and of no record. */
-export function placeEvent(kind: EventKind, origin: Origin, position: number | undefined): Pushed {
+export function placeEvent(
+  kind: EventKind,
+  origin: Origin,
+  position: number | undefined,
+  places?: Places,
+): Pushed {
   const none = { isSnapshot: false, key: '', value: undefined } as const;
-  return { ...none, kind, partition: 0, revision: 0, previous: 0, position, origin };
+  return { ...none, kind, partition: 0, revision: 0, previous: 0, position, origin, places };
 }
 
 const NAMES = {
@@ -134,8 +147,9 @@ export function sessionName(id: number): string {
 
 /** For the consumer. `codec`: undefined under `keysOnly`. Throws CODEC_FAILED. */
 export function tell<T>(pushed: Pushed, codec: Codec<T> | undefined): WatchEvent<T> {
-  const { kind, key, origin, position, previous, partition, revision, isSnapshot } = pushed;
-  const token = position === undefined ? undefined : tokenOf(origin, position);
+  const { kind, key, previous, partition, revision, isSnapshot } = pushed;
+  const places = placesAt(pushed);
+  const token = places === undefined ? undefined : tokenOf(places);
   const type = NAMES[kind as ToldKind];
   switch (type) {
     case 'synced':

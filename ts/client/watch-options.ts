@@ -5,9 +5,10 @@ import { INTEGER_LIMIT } from '../wire/limits.js';
 import { timeoutError } from './arguments.js';
 import { invalidArgument, type RondoError } from './errors.js';
 import { keyError } from './key.js';
+import type { WatchStart } from './watch-group.js';
 import type { Overflow } from './watch-queue.js';
-import type { WatchStart, WatchSubject } from './watch-stream.js';
-import { placeOf } from './watch-token.js';
+import type { WatchSubject } from './watch-stream.js';
+import { placesOf } from './watch-token.js';
 
 export interface WatchOptions {
   /** Watches the one key, not every key that begins with it. */
@@ -94,8 +95,8 @@ function startOf(options: WatchOptions): WatchStart | string {
     return { from: 'revision', revision: fromRevision };
   }
   if (resume === undefined) return { from: snapshot === false ? 'now' : 'snapshot' };
-  const place = placeOf(resume);
-  return place === undefined
+  const places = placesOf(resume);
+  return places === undefined
     ? 'resume takes the token of an event or of a watch'
-    : { from: 'place', place };
+    : { from: 'places', places };
 }

@@ -107,7 +107,8 @@ export class WatchQueue {
       }
     }
     if (last !== undefined) {
-      kept.splice(gapAt, 0, placeEvent(EventKind.Gap, last.origin, last.position));
+      const { origin, position, places } = last;
+      kept.splice(gapAt, 0, placeEvent(EventKind.Gap, origin, position, places));
     }
     this.replace(kept);
   }

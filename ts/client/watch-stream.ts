@@ -1,4 +1,4 @@
-// One watch as the node knows it, over any number of connections: it is started, started again where it
+// One watch as a worker of the node knows it, over any number of connections: it is started, started again where it
 // stood when a connection is lost, and started anew with a snapshot where the node cannot go on from there,
 // which its sink is told of as `compacted`. What becomes of its events is the sink's affair.
 
@@ -19,6 +19,7 @@ import {
 import type { PushReader } from '../wire/push.js';
 import { isRetryable } from '../wire/status.js';
 import { Call, Shape } from './call.js';
+import type { Dispatcher } from './dispatcher.js';
 import { RondoError, statusError } from './errors.js';
 import { violation } from './failures.js';
 import type { Written } from './kv.js';
@@ -26,8 +27,8 @@ import { isOfSession, isTold, type Pushed, placeEvent } from './watch-events.js'
 import type { Overflow } from './watch-queue.js';
 import { type Origin, type Place, resumeBytes } from './watch-token.js';
 
-/** Where a watch begins. */
-export type WatchStart =
+/** Where a watch of one worker begins. */
+export type StreamStart =
   | { readonly from: 'now' | 'snapshot' }
   | { readonly from: 'revision'; readonly revision: number }
   | { readonly from: 'place'; readonly place: Place };
@@ -55,17 +56,26 @@ export interface WatchSink {
   ended(error: RondoError): void;
 }
 
+/** What hears of one worker's part of a watch. */
+export interface StreamSink extends WatchSink {
+  /** The node has several workers, and the watch is one of all of them. */
+  scattered(): void;
+}
+
 /** What a stream needs of all watches of its client. */
 export interface Streams {
-  /** The node of the present connection; undefined while there is none. */
-  readonly origin: Origin | undefined;
-  submit(stream: WatchStream, call: Call): Promise<Written>;
+  /** Whose its positions are; undefined while there is no connection that it was accepted over. */
+  originOf(worker: number, over: Dispatcher): Origin | undefined;
+  /** Whether a start would leave now. */
+  canStart(stream: WatchStream): boolean;
+  /** Undefined: the node has several workers, and the call named none. */
+  submit(stream: WatchStream, call: Call): Promise<Written | undefined>;
   /** The node knows the watch by the stream's id. */
   found(stream: WatchStream): void;
   /** The node has no watch of the stream's id any more, or should not. */
   forget(stream: WatchStream): void;
-  /** Ends the watch of this id at the node. */
-  leave(id: number): void;
+  /** Ends the watch of this id at the node, over the connection that has it. */
+  leave(id: number, over: Dispatcher | undefined, worker: number): void;
   ended(stream: WatchStream): void;
   retryDelayMs(attempt: number): number;
 }
@@ -83,9 +93,12 @@ export class WatchStream {
   call: Call | undefined;
   /** By which the node knows it; 0: it does not. */
   id = 0;
+  /** The connection that has it, and the worker, while the node knows it. */
+  over: Dispatcher | undefined;
+  worker = 0;
   private isEnded = false;
   /** The node has accepted it once: from now on it survives what may pass. */
-  private isProven = false;
+  isProven = false;
   /** What was told is complete up to `position`: no snapshot is under way. */
   private isWhole: boolean;
   private position: number | undefined;
@@ -94,12 +107,16 @@ export class WatchStream {
   private hasTold = false;
   private attempts = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Starts that are of no use any more and have no answer yet. */
+  private readonly dropped = new Set<Call>();
 
   constructor(
     private readonly streams: Streams,
-    private readonly subject: WatchSubject,
-    private begin: WatchStart,
-    private readonly sink: WatchSink,
+    readonly subject: WatchSubject,
+    private begin: StreamStart,
+    private readonly sink: StreamSink,
+    /** Of the worker that is asked: its index + 1; 0: by the key, or the only one. */
+    readonly address: number,
   ) {
     this.isWhole = begin.from !== 'snapshot';
     this.position = begin.from === 'place' ? begin.place.position : undefined;
@@ -136,13 +153,14 @@ export class WatchStream {
       key,
       value,
       classes,
-      0,
+      this.address,
       revision,
       undefined,
     );
     this.call = call;
+    this.timer = undefined;
     this.streams.submit(this, call).then(
-      ({ revision: position }) => this.answered(call, position),
+      (answer) => this.answered(call, answer),
       (error: RondoError) => this.failed(call, error),
     );
   }
@@ -159,17 +177,26 @@ export class WatchStream {
     return [flags | (begin.from === 'now' ? START_NOW : START_SNAPSHOT), undefined, 0];
   }
 
-  private answered(call: Call, position: number): void {
+  private answered(call: Call, answer: Written | undefined): void {
+    if (this.dropped.delete(call)) this.leaveCall(call);
     if (call !== this.call) return;
-    const { origin } = this.streams;
+    if (answer === undefined) {
+      this.call = undefined;
+      if (!this.isEnded) this.sink.scattered();
+      return;
+    }
+    const over = call.carrier as Dispatcher;
+    const origin = this.streams.originOf(call.worker, over);
     // Without one the connection has gone meanwhile, and the next one starts the watch.
     if (origin === undefined) this.call = undefined;
-    else this.accepted(origin, position);
+    else this.accepted(call, over, origin, answer.revision);
   }
 
   /** By the answer, or by the first event where that is noticed first. */
-  accepted(origin: Origin, position?: number): void {
-    this.id = this.call?.id ?? 0;
+  accepted(call: Call, over: Dispatcher, origin: Origin, position?: number): void {
+    this.id = call.id;
+    this.over = over;
+    this.worker = call.worker;
     this.call = undefined;
     this.attempts = 0;
     if (this.isEnded) {
@@ -184,17 +211,23 @@ export class WatchStream {
   }
 
   private failed(call: Call, error: RondoError): void {
-    if (call !== this.call) return;
-    this.call = undefined;
+    const isDropped = this.dropped.delete(call);
+    if (call !== this.call && !isDropped) return;
     // It may have been accepted all the same.
-    if (error.code === 'TIMEOUT' && call.id !== 0) this.streams.leave(call.id);
+    if (error.code === 'TIMEOUT') this.leaveCall(call);
+    if (isDropped) return;
+    this.call = undefined;
     if (!this.isEnded) this.broken(error);
   }
 
+  private leaveCall({ id, carrier, worker }: Call): void {
+    if (id !== 0) this.streams.leave(id, carrier as Dispatcher, worker);
+  }
+
   private leave(): void {
-    const { id } = this;
+    const { id, over, worker } = this;
     this.streams.forget(this);
-    if (id !== 0) this.streams.leave(id);
+    if (id !== 0) this.streams.leave(id, over, worker);
   }
 
   /** The watch is not there any more: goes on if that can be. */
@@ -212,7 +245,8 @@ export class WatchStream {
       this.attempts++;
       const delayMs = this.streams.retryDelayMs(this.attempts);
       this.timer = setTimeout(() => {
-        if (this.streams.origin !== undefined) this.start();
+        this.timer = undefined;
+        if (this.streams.canStart(this)) this.start();
       }, delayMs);
     } else {
       this.end(error);
@@ -227,14 +261,24 @@ export class WatchStream {
     this.sink.take(placeEvent(EventKind.Compacted, this.origin, undefined));
   }
 
+  /** Whether it waits for nothing but a way to be started. */
+  get isIdle(): boolean {
+    return !this.isEnded && this.call === undefined && this.id === 0 && this.timer === undefined;
+  }
+
   /** The connection is gone, and with it the watch at the node. */
   detached(): void {
     clearTimeout(this.timer);
+    this.timer = undefined;
     this.id = 0;
+    this.over = undefined;
   }
 
   /** Begins anew with a snapshot, behind a `compacted`. */
   renew(): void {
+    const { call } = this;
+    if (call !== undefined) this.dropped.add(call);
+    this.call = undefined;
     this.leave();
     this.compacted();
     this.start();

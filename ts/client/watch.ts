@@ -3,10 +3,10 @@
 
 import type { Codec } from './codec.js';
 import { RondoError } from './errors.js';
-import { type Pushed, tell, type WatchEvent } from './watch-events.js';
+import { type Pushed, placesAt, tell, type WatchEvent } from './watch-events.js';
+import type { WatchGroup } from './watch-group.js';
 import { planOf, type WatchOptions } from './watch-options.js';
 import { WATCH_QUEUE_MAX_DEFAULT, WatchQueue } from './watch-queue.js';
-import type { WatchStream } from './watch-stream.js';
 import { tokenOf } from './watch-token.js';
 import type { Watches } from './watches.js';
 
@@ -19,7 +19,7 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
   private readonly queue: WatchQueue;
   private readonly codec: Codec<T> | undefined;
   private readonly signal: AbortSignal | undefined;
-  private readonly stream: WatchStream | undefined;
+  private readonly stream: WatchGroup | undefined;
   private readonly takers: Taker<T>[] = [];
   private starters: { resolve: () => void; reject: (error: RondoError) => void }[] = [];
   private isStarted = false;
@@ -65,10 +65,11 @@ export class Watch<T> implements AsyncIterableIterator<WatchEvent<T>> {
     if (!this.queue.isEmpty) {
       const { last } = this;
       if (last === undefined) return this.resume;
-      return last.position === undefined ? undefined : tokenOf(last.origin, last.position);
+      const places = placesAt(last);
+      return places === undefined ? undefined : tokenOf(places);
     }
-    const place = this.stream?.place;
-    return place === undefined ? undefined : tokenOf(place, place.position);
+    const places = this.stream?.places;
+    return places === undefined ? undefined : tokenOf(places);
   }
 
   /** Fulfilled when the node has accepted the watch: changes from then on are told. */

@@ -33,9 +33,13 @@ const FLAGS_LOCK = LOCK_MODE_MASK | FLAG_REENTRANT | FLAG_UPGRADE;
 const FLAGS_WATCH = FLAG_WATCH_PREFIX | OVERFLOW_MASK | START_MASK | FLAG_WATCH_KEYS_ONLY;
 
 /** The first finding about an operation of a known code above Scan, or `Status.Ok`. */
-export function checkCoordination(operation: Operation, bytes: Uint8Array): Status {
+export function checkCoordination(
+  operation: Operation,
+  bytes: Uint8Array,
+  workers: number,
+): Status {
   const { code, flags, keyAt, keyEnd, keyLength } = operation;
-  if (!fieldsFit(operation)) return Status.InvalidArgument;
+  if (!fieldsFit(operation, bytes, workers)) return Status.InvalidArgument;
   const hasName = code >= OperationCode.Lock && code <= OperationCode.Watch;
   if (!hasName) return keyLength === 0 ? Status.Ok : Status.InvalidArgument;
 
@@ -44,10 +48,11 @@ export function checkCoordination(operation: Operation, bytes: Uint8Array): Stat
     code === OperationCode.ListLocks ||
     (code === OperationCode.Watch && (flags & FLAG_WATCH_PREFIX) !== 0);
   if (!isPrefix && !isValidKey(bytes, keyAt, keyEnd)) return Status.InvalidKey;
-  return operation.ttlMs > LEASE_MS_MAX ? Status.TtlOutOfRange : Status.Ok;
+  const hasLease = code === OperationCode.Lock || code === OperationCode.Extend;
+  return hasLease && operation.ttlMs > LEASE_MS_MAX ? Status.TtlOutOfRange : Status.Ok;
 }
 
-function fieldsFit(operation: Operation): boolean {
+function fieldsFit(operation: Operation, bytes: Uint8Array, workers: number): boolean {
   const { code, flags, limit, ttlMs, valueLength, expectedRevision } = operation;
   if (expectedRevision >= INTEGER_LIMIT) return false;
   switch (code) {
@@ -62,11 +67,15 @@ function fieldsFit(operation: Operation): boolean {
       return flags === 0 && limit === 0 && ttlMs === 0 && valueLength === 0;
     case OperationCode.ListLocks:
       if (limit < 1 || limit > SCAN_ENTRIES_MAX || valueLength > KEY_BYTES_MAX) return false;
-      return flags === 0 && ttlMs === 0 && expectedRevision === 0;
+      if (!operation.prefixAddressFits(bytes, workers)) return false;
+      return flags === 0 && expectedRevision === 0;
     case OperationCode.Watch:
-      return ttlMs === 0 && watchFits(operation);
+      if ((flags & FLAG_WATCH_PREFIX) === 0 && ttlMs !== 0) return false;
+      if ((flags & FLAG_WATCH_PREFIX) !== 0 && !operation.prefixAddressFits(bytes, workers))
+        return false;
+      return watchFits(operation);
     case OperationCode.Unwatch:
-      if (flags !== 0 || limit !== 0 || ttlMs !== 0 || valueLength !== 0) return false;
+      if (flags !== 0 || limit !== 0 || ttlMs > workers || valueLength !== 0) return false;
       return expectedRevision < 2 ** 32;
     default:
       if (flags !== 0 || limit !== 0 || ttlMs !== 0 || valueLength !== 0) return false;

@@ -59,7 +59,8 @@ export class CoordinationOperations {
 
   /** The frame's session; undefined where it is not there, or no more. */
   get present(): Session | undefined {
-    return this.session?.isEnded === false ? this.session : undefined;
+    const { session } = this;
+    return session === undefined || session.isEnded || session.isEnding ? undefined : session;
   }
 
   /** Ok where the frame has a session that is there; else the answer of what needs one. */

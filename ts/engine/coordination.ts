@@ -15,12 +15,19 @@
 // record for each of its holds, in order of grant; its waits are dropped without an answer; a SESSION_ENDED
 // notice; then the locks that were freed are settled (below), in that order. The room for that is bounded by
 // SESSION_END_BYTES_MAX: the sum of `recordBytes` of all but the SESSION_END, of a session. What would raise
-// it above is refused with SESSION_FULL. A session that is opened by `fold` or `restore` has no bound.
+// it above is refused with SESSION_FULL.
+//
+// A session that has come by `fold` or `restore` may have more than that, where the logs of several workers have been
+// made one. Its end takes several steps, of one call each: the first is as above, but makes only as many EXPIRE and
+// HOLD_END records, in that order, as the bound allows; SESSION_ENDED is told by it alone. From then on the session
+// is not there for any operation. What is left of it is a guest's (`workers.ts`), and OUTCOME_MORE is 1: the due
+// work of each next call begins with one more such step, of that session whose end began first, and settles the
+// locks that this has freed. None is made under a write refusal.
 //
 // DUE WORK. `execute` (behind the check of the frame), `advance`, `openSession` and `resumeSession` first
-// move time on and do what is due, earliest deadline first, and of equal ones the one that was set first:
-// sessions end, leases of holds run out (HOLD_END, the lock is settled), waits time out (LOCK_TIMEOUT as a
-// deferred answer). Deadlines are looked up anew when their turn comes: one that has moved is set again.
+// move time on and go on with what earlier calls have left (ends of sessions, above; locks, below). Then they do
+// what is due, earliest deadline first, and of equal ones the one that was set first: sessions end, leases of holds
+// run out (HOLD_END, the lock is settled), waits time out (LOCK_TIMEOUT as a deferred answer). Deadlines are looked up anew when their turn comes: one that has moved is set again.
 // Each step is done only if its records and notices have room (a session: SESSION_END_BYTES_MAX + one
 // SESSION_END + 64 KiB of records and 64 KiB of notices; others: 16 KiB and 16 KiB); OUTCOME_MORE is 1 where
 // something is left for want of room, or more than DUE_PER_CALL_MAX steps were due: the node then calls
@@ -62,7 +69,7 @@
 // if not the lock is settled later). Then it is granted, and the answer is deferred. Where the memory bound
 // refuses the grant, the answer is RESOURCE_EXHAUSTED, where SESSION_FULL does, that. Where 16 KiB of
 // records or notices have no room the lock is settled later: by the due work of the next call, before all
-// else, and OUTCOME_MORE is 1. So waits are granted in order, and a shared one never passes an exclusive one.
+// deadlines, and OUTCOME_MORE is 1. So waits are granted in order, and a shared one never passes an exclusive one.
 //
 // UNLOCK: the hold of that token and session, or NOT_HOLDER (revision: the newest hold's token or 0). Depth
 // above 1: less 1, a HOLD record. Else a HOLD_END record, and the lock is settled. OK with that record's
@@ -108,7 +115,7 @@
 // EPHEMERAL. A put with FLAG_EPHEMERAL (ttl none, else INVALID_ARGUMENT; sessions as in LOCK b, before step 5)
 // makes the key live with the frame's session: expiry 0 in answers; the record has RECORD_FLAG_EPHEMERAL and the
 // session in place of an expiry. Each write that sets or clears an expiry ends that; one that keeps it keeps the
-// session. A key whose session is not there, by `fold`, lives on as one without. SESSION_FULL before memory.
+// session. By `fold` and `restore`, a session that is not there becomes a guest (`workers.ts`). SESSION_FULL before memory.
 //
 // ONCE. Put, delete, increment, touch and UNLOCK, DOWNGRADE, EXTEND with FLAG_ONCE need a session (as in LOCK b,
 // before step 5; otherwise the flag is INVALID_ARGUMENT). Where the session remembers an answer to this id, that is
@@ -119,7 +126,7 @@
 // WATCH and UNWATCH are the node's: the engine checks flags and fields (WATCH: bits 6 and 7 zero, overflow 3,
 // classes outside 1..CLASSES_ALL, a value other than RESUME_BYTES with START_POSITION and 0 otherwise,
 // expected_revision with another start than START_REVISION, START_REVISION with prefix, or without CLASS_KEYS,
-// ttl: INVALID_ARGUMENT; key as a prefix of `scan`, without prefix as a key) and leaves a REQUEST notice. No
+// ttl without prefix: INVALID_ARGUMENT; with prefix ttl is an address, as in UNWATCH (`workers.ts`); key as a prefix of `scan`, without prefix as a key) and leaves a REQUEST notice. No
 // result in this reply. UNWATCH: expected_revision below 2^32, else INVALID_ARGUMENT.
 //
 // THE GATE. A call with records: all waits for its append, as ever. In one without, RENEW, LOCK, UNLOCK, DOWNGRADE,

@@ -19,11 +19,13 @@ export class Due {
 
   /** Whether a call at this time has anything to do here. */
   isDue(now: number): boolean {
-    const { sessionDeadlines, holdDeadlines, waitDeadlines, unsettled, sessions } = this.holdings;
+    const { sessionDeadlines, holdDeadlines, waitDeadlines, unsettled, ending, sessions } =
+      this.holdings;
     return (
       sessionDeadlines.firstAt <= now ||
       holdDeadlines.firstAt <= now ||
       waitDeadlines.firstAt <= now ||
+      ending.size > 0 ||
       unsettled.size > 0 ||
       sessions.newcomers.length > 0
     );
@@ -33,7 +35,10 @@ export class Due {
   run(): void {
     const { effects, settling } = this;
     this.signNewcomers();
-    if (!effects.refusesWrites) settling.settleUnsettled();
+    if (!effects.refusesWrites) {
+      settling.goOnEnding();
+      settling.settleUnsettled();
+    }
     let steps = 0;
     for (let item = this.first(); item !== undefined; item = this.first()) {
       const hasRoom = item instanceof Session ? settling.hasRoomForEnd : settling.hasRoom;

@@ -13,7 +13,8 @@
 //    mode that it does not take; ttl set outside 1..TTL_MS_MAX; expected_revision of 2^53 or more; a
 //    limit outside 1..SCAN_ENTRIES_MAX: INVALID_ARGUMENT. Used are: get: keys_only. put: condition,
 //    ttl, value. delete: condition always or if_revision. increment: ttl, value (8 bytes exactly).
-//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most).
+//    touch: ttl none or set. scan: keys_only, limit, value (cursor, KEY_BYTES_MAX at most), ttl_ms
+//    (an address, see `workers.ts`).
 // 3. Key longer than KEY_BYTES_MAX: KEY_TOO_LONG. Empty key (scan: allowed) or invalid UTF-8 (scan:
 //    not checked, a prefix may end inside a character): INVALID_KEY.
 // 4. put: value over the configured bound: VALUE_TOO_LARGE.
@@ -37,6 +38,7 @@
 // 7. Each effect takes the next revision of its partition and makes one record (`records.ts`).
 //
 // Sessions, locks, fences, ephemeral keys and watches: `coordination.ts` has their part of this contract.
+// Several engines that share the partitions among them: `workers.ts` has theirs.
 //
 // What lies outside an operation reaches the engine through `input`:
 //
@@ -57,8 +59,9 @@
 // Time never runs backwards: a `now` below an earlier one counts as the earlier one. An expiry is
 // `now + ttl_ms`, 2^53 - 1 at most; a key is expired when `now >= expiry`.
 
-import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX } from '../wire/limits.js';
-import type { Status } from '../wire/status.js';
+import { ROUTING_BYTES } from '../shared/layout.js';
+import { PARTITIONS_MAX, VALUE_BYTES_CONFIGURABLE_MAX, WORKERS_MAX } from '../wire/limits.js';
+import { STATUS_COUNT, type Status } from '../wire/status.js';
 
 export type EngineKind = 'native' | 'ts';
 
@@ -71,6 +74,20 @@ export interface EngineOptions {
   readonly memoryBytesMax: number;
   /** 32 random bits against chosen hash collisions. Shows in no output. */
   readonly hashSeed: number;
+  /** Where the partitions are shared among several engines; undefined: this one has them all. */
+  readonly routing?: EngineRouting | undefined;
+  /** The memory of `Engine.counters`, zeros at first, such as shared memory; undefined: memory of its own. */
+  readonly counters?: Float64Array | undefined;
+}
+
+/** The place of an engine among several; `workers.ts` says what it makes of it. */
+export interface EngineRouting {
+  /** Its index. */
+  readonly worker: number;
+  /** The routing table (`ts/shared/layout.ts`): ROUTING_BYTES of shared memory. */
+  readonly table: Uint32Array;
+  /** The newest revision of each partition, in shared memory: written by the partition's engine. */
+  readonly revisions: BigUint64Array;
 }
 
 // Indices into `Engine.outcome`.
@@ -98,6 +115,8 @@ export const OUTCOME_POSITION = 9;
 export const OUTCOME_SESSIONS = 10;
 export const OUTCOME_HOLDS = 11;
 export const OUTCOME_WAITS = 12;
+/** After `execute`: bytes in `forwards`. */
+export const OUTCOME_FORWARD_BYTES = 13;
 export const OUTCOME_LENGTH = 16;
 
 // Indices into `Engine.input`.
@@ -111,6 +130,8 @@ export const INPUT_DURABLE = 0;
 export const INPUT_WRITE_REFUSAL = 1;
 /** The session whose frame `execute` gets; 0: none. */
 export const INPUT_SESSION = 2;
+/** 1: another worker has forwarded the frame that `execute` gets. */
+export const INPUT_FORWARDED = 3;
 export const INPUT_LENGTH = 8;
 
 /** `Engine.input` as an engine starts with it. */
@@ -122,6 +143,8 @@ export function initialInput(): Float64Array {
 
 /** Rows of `Engine.counters`: one an operation code, row 0 for unknown codes. */
 export const OPERATION_CODE_COUNT = 32;
+/** Figures in `Engine.counters`. */
+export const COUNTERS = OPERATION_CODE_COUNT * STATUS_COUNT;
 
 export interface Engine {
   readonly kind: EngineKind;
@@ -131,6 +154,8 @@ export interface Engine {
   readonly records: Uint8Array<ArrayBuffer>;
   /** What the last call tells the node beside the reply; see NOTICE_* in `coordination.ts`. */
   readonly notices: Uint8Array<ArrayBuffer>;
+  /** What the last `execute` left to other workers; see FORWARD_* in `workers.ts`. Empty without routing. */
+  readonly forwards: Uint8Array<ArrayBuffer>;
   /** Scalars of the last call; see OUTCOME_*. */
   readonly outcome: Float64Array;
   /** What the caller sets between calls and `execute` and `advance` read; see INPUT_*. */
@@ -145,7 +170,8 @@ export interface Engine {
    *
    * One call normally does the whole frame. After RESULTS_PER_REPLY_MAX results, or when the reply or
    * the records fill their buffer, it stops between two operations: send the reply, store the records and call again with
-   * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`.
+   * `first = outcome[OUTCOME_NEXT]` until that equals `outcome[OUTCOME_COUNT]`. It may stop where it began, also at
+   * 0, where due work (`coordination.ts`) has taken the room that the operation wants: the same call again goes on.
    */
   execute(frame: ArrayBuffer, first: number, now: number): number;
 
@@ -169,6 +195,35 @@ export interface Engine {
    * sign of life); due work first. The outcome has the ttl in OUTCOME_COUNT.
    */
   resumeSession(id: number, digest: Uint8Array, now: number): Status;
+
+  /**
+   * Makes a session of another worker's known here, as a guest (`workers.ts`). Ok, also where it is one
+   * already; INVALID_ARGUMENT: the id is not 1..2^53 - 1, or is of a partition of this engine; SESSION_UNKNOWN: its end
+   * goes on here.
+   */
+  admitSession(id: number): Status;
+
+  /**
+   * Ends a guest, or what a session has left here that is not there any more: steps like those of the end of a
+   * session (`coordination.ts`), but without a SESSION_END record. Ok, also where nothing is left; a write
+   * refusal; INVALID_ARGUMENT: it is a session of this engine that is there.
+   */
+  endGuest(id: number, now: number): Status;
+
+  /** All guests, and all sessions of own partitions that are not there but have holds or keys here; ascending. */
+  guests(): Float64Array;
+
+  /**
+   * Whom these sessions wait for here: NOTICE_BLOCKER notices (`workers.ts`), by session in the order given.
+   * Returns how many; -1 where they had no room: ask for fewer sessions.
+   */
+  listBlockers(sessions: Float64Array): number;
+
+  /**
+   * Ends the wait of a session under this operation id with DEADLOCK and `detail` as deferred answer, and
+   * settles the lock. False: there is no such wait.
+   */
+  refuseWait(session: number, id: number, detail: Uint8Array, now: number): boolean;
 
   /**
    * Applies records made by an engine of the same number of partitions, in their order. Takes no
@@ -226,7 +281,7 @@ export class EngineError extends Error {
 
 /** Throws `EngineError` (`OPTIONS_INVALID`) where an option is out of range. */
 export function checkOptions(options: EngineOptions): void {
-  const { partitions, valueBytesMax, memoryBytesMax, hashSeed } = options;
+  const { partitions, valueBytesMax, memoryBytesMax, hashSeed, routing, counters } = options;
   if (!isWithin(partitions, 1, PARTITIONS_MAX) || (partitions & (partitions - 1)) !== 0) {
     throw invalid('partitions', partitions, `a power of two from 1 to ${PARTITIONS_MAX}`);
   }
@@ -238,6 +293,22 @@ export function checkOptions(options: EngineOptions): void {
   }
   if (!isWithin(hashSeed, 0, 2 ** 32 - 1)) {
     throw invalid('hashSeed', hashSeed, 'an unsigned 32-bit integer');
+  }
+  if (routing !== undefined) checkRouting(routing, partitions);
+  if (counters !== undefined && counters.length !== COUNTERS) {
+    throw invalid('counters.length', counters.length, `${COUNTERS}`);
+  }
+}
+
+function checkRouting({ worker, table, revisions }: EngineRouting, partitions: number): void {
+  if (!isWithin(worker, 0, WORKERS_MAX - 1)) {
+    throw invalid('routing.worker', worker, `0 to ${WORKERS_MAX - 1}`);
+  }
+  if (table.byteLength !== ROUTING_BYTES) {
+    throw invalid('routing.table.byteLength', table.byteLength, `${ROUTING_BYTES}`);
+  }
+  if (revisions.length !== partitions) {
+    throw invalid('routing.revisions.length', revisions.length, 'one a partition');
   }
 }
 

@@ -38,6 +38,10 @@ export class Ephemerals {
     return this.owners.get(session)?.endBytes ?? 0;
   }
 
+  hasKeys(session: number): boolean {
+    return this.owners.has(session);
+  }
+
   /** The entries of a session, in the order in which they came to be its. */
   handlesOf(session: number): number[] {
     const owner = this.owners.get(session);
@@ -71,11 +75,6 @@ export class Ephemerals {
   moved(handle: number): void {
     const ephemeral = this.at(handle);
     if (ephemeral !== undefined) ephemeral.handle = handle;
-  }
-
-  /** The keys of a session that is not there live on without one. */
-  release(session: number): void {
-    for (const handle of this.handlesOf(session)) this.set(handle, 0);
   }
 
   private takeOut(ephemeral: Ephemeral): void {

@@ -9,6 +9,7 @@ import { nameText } from './locks.js';
 import type { Operation } from './operation.js';
 import { FENCE_VALUE_BYTES, fenceValue } from './record-values.js';
 import { RECORD_FENCE, recordBytes } from './records.js';
+import type { Router } from './routing.js';
 
 export class FencedWrites {
   /** What goes with the status of the last check. */
@@ -18,6 +19,7 @@ export class FencedWrites {
     private readonly effects: Effects,
     private readonly holdings: Holdings,
     private readonly operation: Operation,
+    private readonly router: Router | undefined,
   ) {}
 
   /** Bytes of the record that the operation's fence may make. */
@@ -44,9 +46,15 @@ export class FencedWrites {
     }
     const seen = fences.seen(partition, name);
     if (seen > token) return this.fenced(seen);
-    if (token > (keyspace.revisions[lockPartition] as number)) return this.fenced(0);
+    if (token > this.newestRevision(lockPartition)) return this.fenced(0);
     this.revision = present;
     return seen === token ? Status.Ok : this.note(frame, partition, seen === 0);
+  }
+
+  private newestRevision(partition: number): number {
+    const { router, holdings } = this;
+    if (router !== undefined) return router.newestRevision(partition);
+    return holdings.keyspace.revisions[partition] as number;
   }
 
   /** Notes a token that is higher than what was seen. */

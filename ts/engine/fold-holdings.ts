@@ -102,17 +102,23 @@ function addSession(holdings: Holdings, id: number, { partition, value }: Record
   const { sessions } = holdings;
   const { ttlMs, digest } = readSessionValue(value);
   const present = sessions.find(id);
-  if (present !== undefined) {
-    present.ttlMs = ttlMs;
-    present.digest = digest;
+  if (present === undefined) {
+    const session = new Session(id, partition, ttlMs, digest);
+    holdings.addSession(session);
+    sessions.newcomers.push(session);
     return;
   }
-  const session = new Session(id, partition, ttlMs, digest);
-  holdings.addSession(session);
-  sessions.newcomers.push(session);
+  present.ttlMs = ttlMs;
+  present.digest = digest;
+  if (!present.isGuest) return;
+  holdings.makeOwn(present);
+  sessions.newcomers.push(present);
 }
 
-/** Its keys and holds are ended by records of their own; waits are in none. */
+/**
+ * Its keys and holds are ended by records of their own; as long as there are any it is a guest. Waits are in no
+ * record.
+ */
 function endSession(holdings: Holdings, id: number): void {
   const session = holdings.sessions.find(id);
   if (session === undefined) return;
@@ -120,8 +126,8 @@ function endSession(holdings: Holdings, id: number): void {
     holdings.removeWait(wait);
     holdings.noteUnsettled(wait.lock);
   }
-  holdings.removeSession(session);
-  holdings.keyspace.ephemerals.release(id);
+  if (!session.isGuest) holdings.makeGuest(session);
+  holdings.forgetIdle(id);
 }
 
 function setHold(holdings: Holdings, records: Uint8Array, reader: RecordReader): void {
@@ -133,6 +139,7 @@ function setHold(holdings: Holdings, records: Uint8Array, reader: RecordReader):
   const { session, grantedAt, id, depth, mode } = readHoldValue(reader.value);
   const present = lock.holdOf(token);
   if (present === undefined) {
+    holdings.admit(session);
     holdings.addHold(new Hold(lock, token, session, id, mode, depth, grantedAt, expiresAt));
     return;
   }
@@ -149,6 +156,7 @@ function endHold(holdings: Holdings, records: Uint8Array, { keyAt, valueAt }: Re
   const hold = lock?.holdOf(tokenOf(records, nameEnd));
   if (lock === undefined || hold === undefined) return;
   holdings.removeHold(hold);
+  holdings.forgetIdle(hold.session);
   holdings.noteUnsettled(lock);
 }
 

@@ -54,13 +54,13 @@ export function fold(holdings: Holdings, records: Uint8Array): number {
 }
 
 function applyToKey(holdings: Holdings, records: Uint8Array, reader: RecordReader): void {
-  const { keyspace, sessions } = holdings;
+  const { keyspace } = holdings;
   const { kind, partition, revision, keyAt, valueAt, valueEnd } = reader;
   const hash = keyspace.hash(records, keyAt, valueAt);
   const handle = keyspace.find(hash, records, keyAt, valueAt);
-  // One whose session is not there lives on as one without.
-  const named = sessionOf(reader);
-  const session = named !== 0 && sessions.find(named) !== undefined ? named : 0;
+  const before = handle === 0 ? 0 : keyspace.ephemerals.sessionOf(handle);
+  const session = sessionOf(reader);
+  if (session !== 0) holdings.admit(session);
   const expiresAt = expiryOf(reader);
   if (kind === RECORD_PUT && handle !== 0) {
     keyspace.replace(hash, handle, records, valueAt, valueEnd, revision, expiresAt, session);
@@ -73,6 +73,7 @@ function applyToKey(holdings: Holdings, records: Uint8Array, reader: RecordReade
   } else {
     keyspace.remove(handle, revision);
   }
+  if (before !== 0) holdings.forgetIdle(before);
 }
 
 /** Throws unless all of `records` say what is, and their keys ascend within a kind and above those held. */
@@ -112,8 +113,8 @@ export function restore(holdings: Holdings, records: Uint8Array): number {
     const newest = Math.max(keyspace.revisions[partition] as number, revision);
     if (spaceOf(kind) === SPACE_KEYS) {
       const session = sessionOf(reader);
-      // The sessions of a snapshot come after its keys.
-      if (session !== 0) holdings.restoredOwners.add(session);
+      // The sessions of a snapshot come after its keys: until then they are guests.
+      if (session !== 0) holdings.admit(session);
       insert(keyspace, keyspace.hash(records, keyAt, valueAt), records, reader, session);
     } else {
       applyToHoldings(holdings, records, reader);

@@ -1,11 +1,12 @@
 // The tables behind sessions and locks, as one thing that calls and folds change.
 
 import { FENCE_OVERHEAD_BYTES, SESSION_OVERHEAD_BYTES } from '../wire/limits.js';
+import { sessionText } from './coordination.js';
 import { Deadlines, Sequence } from './deadlines.js';
 import { Fences } from './fences.js';
 import type { Keyspace } from './keyspace.js';
 import { type Hold, holdBytes, type Lock, Locks, nameText, type Wait } from './locks.js';
-import { type Session, Sessions } from './sessions.js';
+import { Session, Sessions } from './sessions.js';
 
 export class Holdings {
   readonly sessions = new Sessions();
@@ -18,30 +19,66 @@ export class Holdings {
   readonly waitDeadlines = new Deadlines<Wait>(this.sequence);
   /** Locks that could not be settled, in the order in which that was found. */
   readonly unsettled = new Set<Lock>();
-
-  /** Sessions that restored keys live with, some of which may not be there. */
-  readonly restoredOwners = new Set<number>();
+  /** Sessions that have more to end than one step may, in the order in which their ends began. */
+  readonly ending = new Set<Session>();
 
   constructor(readonly keyspace: Keyspace) {}
-
-  /** Ends a restore: a key whose session was not among the records lives on as one without. */
-  releaseOrphans(): void {
-    for (const session of this.restoredOwners) {
-      if (this.sessions.find(session) === undefined) this.keyspace.ephemerals.release(session);
-    }
-    this.restoredOwners.clear();
-  }
 
   addSession(session: Session): void {
     this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
     this.sessions.add(session);
   }
 
-  /** Its holds and keys are gone, or will be by records of their own. */
+  /** It holds nothing any more. */
   removeSession(session: Session): void {
+    if (!session.isGuest) this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
+    this.sessionDeadlines.remove(session);
+    this.ending.delete(session);
+    this.sessions.remove(session);
+  }
+
+  /** A session has ended, and what is left of it is a guest's until later steps have ended that. */
+  leaveEnding(session: Session): void {
+    if (!session.isGuest) this.makeGuest(session);
+    session.isEnding = true;
+    this.ending.add(session);
+  }
+
+  /** The session of this id; where it is not known it becomes a guest. */
+  admit(id: number): Session {
+    const present = this.sessions.find(id);
+    if (present !== undefined) return present;
+    const guest = new Session(id, this.partitionOfSession(id), 0, new Uint8Array(0));
+    this.sessions.addGuest(guest);
+    return guest;
+  }
+
+  /** A session has no record any more, and is a guest as long as it holds something. */
+  makeGuest(session: Session): void {
     this.keyspace.memoryBytes -= SESSION_OVERHEAD_BYTES;
     this.sessionDeadlines.remove(session);
-    this.sessions.remove(session);
+    this.sessions.addGuest(session);
+  }
+
+  /** A guest has got a record. */
+  makeOwn(guest: Session): void {
+    this.keyspace.memoryBytes += SESSION_OVERHEAD_BYTES;
+    guest.isEnding = false;
+    this.ending.delete(guest);
+    this.sessions.makeOwn(guest);
+  }
+
+  /** Forgets a guest by whom there is nothing here. */
+  forgetIdle(id: number): void {
+    const session = this.sessions.find(id);
+    if (session?.isGuest !== true || session.holds.size > 0 || session.waits.size > 0) return;
+    if (!this.keyspace.ephemerals.hasKeys(id)) this.removeSession(session);
+  }
+
+  /** The partition of a session's record. */
+  partitionOfSession(id: number): number {
+    const key = Buffer.from(sessionText(id));
+    return this.keyspace.partitionOf(key, 0, key.length);
   }
 
   addHold(hold: Hold): void {
@@ -63,16 +100,16 @@ export class Holdings {
     this.holdDeadlines.remove(hold);
   }
 
-  /** Removes all holds of a session, which are of these locks: at once, since a lock may have many others. */
-  removeHoldsOf(session: Session, locks: Iterable<Lock>): void {
-    for (const hold of session.holds) {
+  /** Removes holds of a session, which are of these locks: at once, since a lock may have many others. */
+  removeHoldsOf(session: Session, holds: Iterable<Hold>, locks: Iterable<Lock>): void {
+    for (const hold of holds) {
       hold.isEnded = true;
       this.locks.holds--;
       this.keyspace.memoryBytes -= holdBytes(hold.lock.bytes.length);
       this.holdDeadlines.remove(hold);
+      session.dropHold(hold);
     }
     for (const lock of locks) lock.removeEnded();
-    session.dropHolds();
   }
 
   addWait(wait: Wait): void {

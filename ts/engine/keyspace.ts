@@ -29,6 +29,8 @@ export class Keyspace {
   position = 0;
   /** Logical bytes held, those of sessions, holds and fences included. */
   memoryBytes = 0;
+  /** Where somebody has set it, it takes in the partitions whose revision moves. */
+  moved: Set<number> | undefined;
   private readonly tables = Array.from({ length: SHARDS }, () => new Table());
 
   constructor(
@@ -70,6 +72,7 @@ export class Keyspace {
   setRevision(partition: number, revision: number): void {
     this.position += revision - (this.revisions[partition] as number);
     this.revisions[partition] = revision;
+    if (this.moved !== undefined) this.moved.add(partition);
   }
 
   /** Adds a key that is not there yet. With a `session` (0: none) it is ephemeral, without expiry. */

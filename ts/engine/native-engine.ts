@@ -1,6 +1,15 @@
 // The Rust engine behind the contract of `engine.ts`. Buffers are made here, registered once and
 // written in place by the addon; a call passes a frame and numbers and returns a number.
 
+import {
+  ROUTING_BYTES,
+  ROUTING_OWNERS,
+  ROUTING_PARTITIONS,
+  ROUTING_SEQUENCE,
+  ROUTING_STATES,
+  ROUTING_VERSION,
+  ROUTING_WORKERS,
+} from '../shared/layout.js';
 import { HEADER_BYTES, OPERATION_BYTES, PROTOCOL_VERSION, RESULT_BYTES } from '../wire/layout.js';
 import {
   ANSWERS_REMEMBERED_MAX,
@@ -35,6 +44,7 @@ import {
   SESSION_WAITS_MAX,
   TTL_MS_MAX,
   VALUE_BYTES_CONFIGURABLE_MAX,
+  WORKERS_MAX,
 } from '../wire/limits.js';
 import { STATUS_COUNT, type Status } from '../wire/status.js';
 import {
@@ -54,7 +64,9 @@ import {
   recordsMalformed,
   recordTooLarge,
 } from './engine.js';
+import type { NativeRingAddon } from './native-ring.js';
 import { RECORD_HEADER_BYTES } from './records.js';
+import { FORWARD_HEAD_BYTES } from './workers.js';
 
 /** The layouts and limits that both sides must share, in the order of `abi` in `lib.rs`. */
 export const ADDON_ABI = [
@@ -102,10 +114,19 @@ export const ADDON_ABI = [
   DUE_PER_CALL_MAX,
   DUE_SESSION_ROOM_BYTES,
   DUE_ROOM_BYTES,
+  WORKERS_MAX,
+  ROUTING_SEQUENCE,
+  ROUTING_VERSION,
+  ROUTING_WORKERS,
+  ROUTING_PARTITIONS,
+  ROUTING_STATES,
+  ROUTING_OWNERS,
+  ROUTING_BYTES,
+  FORWARD_HEAD_BYTES,
 ].join(' ');
 
 /** What the addon exports. */
-export interface NativeAddon {
+export interface NativeAddon extends NativeRingAddon {
   abi(): string;
   NativeEngine: new (
     partitions: number,
@@ -115,9 +136,14 @@ export interface NativeAddon {
     reply: Uint8Array,
     records: Uint8Array,
     notices: Uint8Array,
+    /** Empty without routing. */
+    forwards: Uint8Array,
     outcome: Float64Array,
     input: Float64Array,
     counters: Float64Array,
+    worker?: number,
+    routingTable?: Uint32Array,
+    revisions?: BigUint64Array,
   ) => NativeHandle;
 }
 
@@ -127,6 +153,12 @@ interface NativeHandle {
   advance(now: number): number;
   openSession(id: number, ttlMs: number, digest: Uint8Array, now: number): Status;
   resumeSession(id: number, digest: Uint8Array, now: number): Status;
+  admitSession(id: number): Status;
+  endGuest(id: number, now: number): Status;
+  guests(): Float64Array;
+  /** How many; -1 where they had no room. */
+  listBlockers(sessions: Float64Array): number;
+  refuseWait(session: number, id: number, detail: Uint8Array, now: number): boolean;
   /** 0 where the records were applied; the length of a value that is too large; or -1. */
   fold(records: Uint8Array): number;
   /** As `fold`. */
@@ -143,9 +175,10 @@ export class NativeEngine implements Engine {
   readonly reply: Uint8Array<ArrayBuffer>;
   readonly records: Uint8Array<ArrayBuffer>;
   readonly notices = new Uint8Array(NOTICES_BYTES);
+  readonly forwards: Uint8Array<ArrayBuffer>;
   readonly outcome = new Float64Array(OUTCOME_LENGTH);
   readonly input = initialInput();
-  readonly counters = new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
+  readonly counters: Float64Array;
   readonly execute: Engine['execute'];
   private readonly handle: NativeHandle;
 
@@ -153,6 +186,10 @@ export class NativeEngine implements Engine {
     checkOptions(options);
     this.reply = new Uint8Array(frameBytesMaxFor(options.valueBytesMax));
     this.records = new Uint8Array(this.reply.length);
+    const { routing } = options;
+    const forwardsBytes = routing === undefined ? 0 : forwardsBytesFor(this.reply.length);
+    this.forwards = new Uint8Array(forwardsBytes);
+    this.counters = options.counters ?? new Float64Array(OPERATION_CODE_COUNT * STATUS_COUNT);
     this.handle = new addon.NativeEngine(
       options.partitions,
       options.valueBytesMax,
@@ -161,9 +198,13 @@ export class NativeEngine implements Engine {
       this.reply,
       this.records,
       this.notices,
+      this.forwards,
       this.outcome,
       this.input,
       this.counters,
+      routing?.worker,
+      routing?.table,
+      routing?.revisions,
     );
     this.execute = this.handle.executeFunction();
   }
@@ -178,6 +219,26 @@ export class NativeEngine implements Engine {
 
   resumeSession(id: number, digest: Uint8Array, now: number): Status {
     return this.handle.resumeSession(id, digest, now);
+  }
+
+  admitSession(id: number): Status {
+    return this.handle.admitSession(id);
+  }
+
+  endGuest(id: number, now: number): Status {
+    return this.handle.endGuest(id, now);
+  }
+
+  guests(): Float64Array {
+    return this.handle.guests();
+  }
+
+  listBlockers(sessions: Float64Array): number {
+    return this.handle.listBlockers(sessions);
+  }
+
+  refuseWait(session: number, id: number, detail: Uint8Array, now: number): boolean {
+    return this.handle.refuseWait(session, id, detail, now);
   }
 
   fold(records: Uint8Array): void {
@@ -203,6 +264,12 @@ export class NativeEngine implements Engine {
   close(): void {
     this.handle.close();
   }
+}
+
+/** Bytes of what one frame leaves to other workers, at most; `limits.rs` says why. */
+function forwardsBytesFor(frameBytesMax: number): number {
+  const overheadBytes = FORWARD_HEAD_BYTES + HEADER_BYTES + 4 + 7;
+  return frameBytesMax + OPERATIONS_PER_FRAME_MAX * OPERATION_BYTES + WORKERS_MAX * overheadBytes;
 }
 
 /** Throws what the addon's answer to records stands for. */

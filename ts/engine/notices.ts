@@ -5,10 +5,13 @@ import { copyBytes } from '../wire/bytes.js';
 import {
   OPERATION_BYTES,
   RESULT_COUNT,
+  RESULT_FLAGS,
   RESULT_ID,
+  RESULT_KEY_LENGTH,
   RESULT_REVISION,
   RESULT_STATUS,
   RESULT_TTL_MS,
+  RESULT_VALUE_LENGTH,
   writeU64,
 } from '../wire/layout.js';
 import type { Status } from '../wire/status.js';
@@ -22,6 +25,9 @@ import {
   NOTICE_SESSION_ENDED,
   NOTICE_STRUCT_AT,
 } from './coordination.js';
+import { NOTICE_BLOCKER } from './workers.js';
+
+const NOTHING = new Uint8Array(0);
 
 /** Bytes of a notice with so many bytes of key and value. */
 export function noticeBytes(dataBytes: number): number {
@@ -53,13 +59,36 @@ export class NoticeWriter {
     revision: number,
     ttlMs: number,
     count: number,
+    value: Uint8Array = NOTHING,
   ): void {
-    const at = this.begin(NOTICE_ANSWER, session, 0) + NOTICE_STRUCT_AT;
+    const noticeAt = this.begin(NOTICE_ANSWER, session, value.length);
+    this.bytes.set(value, noticeAt + NOTICE_DATA_AT);
+    const at = noticeAt + NOTICE_STRUCT_AT;
+    this.view.setUint32(at + RESULT_VALUE_LENGTH, value.length, true);
     this.view.setUint32(at + RESULT_ID, id, true);
     this.view.setUint8(at + RESULT_STATUS, status);
     this.view.setUint32(at + RESULT_COUNT, count, true);
     writeU64(this.view, at + RESULT_REVISION, revision);
     writeU64(this.view, at + RESULT_TTL_MS, ttlMs);
+  }
+
+  /** A session waits for a lock because of another, which only waits before it (flag) or holds it. */
+  blocker(
+    session: number,
+    id: number,
+    lock: Uint8Array,
+    since: number,
+    other: number,
+    isHeld: boolean,
+  ): void {
+    const noticeAt = this.begin(NOTICE_BLOCKER, session, lock.length);
+    this.bytes.set(lock, noticeAt + NOTICE_DATA_AT);
+    const at = noticeAt + NOTICE_STRUCT_AT;
+    this.view.setUint32(at + RESULT_ID, id, true);
+    this.view.setUint8(at + RESULT_FLAGS, isHeld ? 0 : 1);
+    this.view.setUint16(at + RESULT_KEY_LENGTH, lock.length, true);
+    writeU64(this.view, at + RESULT_REVISION, other);
+    writeU64(this.view, at + RESULT_TTL_MS, since);
   }
 
   sessionEnded(session: number): void {

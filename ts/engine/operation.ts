@@ -33,6 +33,7 @@ import {
   SCAN_ENTRIES_MAX,
   TTL_MS_MAX,
 } from '../wire/limits.js';
+import { partitionOfTag } from '../wire/partition.js';
 import { Status } from '../wire/status.js';
 import { checkCoordination } from './coordination-check.js';
 import { isValidKey } from './valid-key.js';
@@ -97,12 +98,14 @@ export class Operation {
     this.valueEnd = this.valueAt + this.valueLength;
   }
 
-  /** The first finding of steps 1 to 4, or `Status.Ok`. */
-  check(bytes: Uint8Array, valueBytesMax: number): Status {
+  /** The first finding of steps 1 to 4, or `Status.Ok`. `workers`: how many there are. */
+  check(bytes: Uint8Array, valueBytesMax: number, workers: number): Status {
     const { code } = this;
-    if (code > OperationCode.Scan && isKnownCode(code)) return checkCoordination(this, bytes);
+    if (code > OperationCode.Scan && isKnownCode(code)) {
+      return checkCoordination(this, bytes, workers);
+    }
     if (!isKnownCode(code)) return Status.UnknownOperation;
-    if (!this.fieldsFit(bytes)) return Status.InvalidArgument;
+    if (!this.fieldsFit(bytes, workers)) return Status.InvalidArgument;
     if (this.keyLength > KEY_BYTES_MAX) return Status.KeyTooLong;
     if (code !== OperationCode.Scan && !isValidKey(bytes, this.keyAt, this.keyEnd)) {
       return Status.InvalidKey;
@@ -116,7 +119,13 @@ export class Operation {
     return Status.Ok;
   }
 
-  private fieldsFit(bytes: Uint8Array): boolean {
+  /** Whether ttl_ms is the address of a worker, or the prefix needs none. */
+  prefixAddressFits(bytes: Uint8Array, workers: number): boolean {
+    if (this.ttlMs !== 0) return this.ttlMs <= workers;
+    return workers === 1 || partitionOfTag(bytes, this.keyAt, this.keyEnd, 1) >= 0;
+  }
+
+  private fieldsFit(bytes: Uint8Array, workers: number): boolean {
     const { code, condition, ttl, flags } = this;
     if ((flags & ~(FLAGS_TAKEN[code] as number)) !== 0) return false;
     if ((flags & FLAG_FENCED) !== 0 && !this.takeFence(bytes)) return false;
@@ -132,9 +141,10 @@ export class Operation {
     if (ttl === TTL_KEEP && code === OperationCode.Touch) return false;
     if (ttl === TTL_SET) {
       if (this.ttlMs < 1 || this.ttlMs > TTL_MS_MAX) return false;
-    } else if (this.ttlMs !== 0) return false;
+    } else if (this.ttlMs !== 0 && code !== OperationCode.Scan) return false;
 
     if (code === OperationCode.Scan) {
+      if (!this.prefixAddressFits(bytes, workers)) return false;
       if (this.limit < 1 || this.limit > SCAN_ENTRIES_MAX) return false;
       return this.valueLength <= KEY_BYTES_MAX;
     }

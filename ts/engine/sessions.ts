@@ -10,7 +10,13 @@ import type { Hold, Wait } from './locks.js';
 /** Bytes of a session's value in records: u64 ttl, then what stands for its secret. */
 export const SESSION_VALUE_BYTES = 8 + SESSION_SECRET_BYTES;
 
+const NO_DIGEST = new Uint8Array(0);
+
 export class Session implements Timed {
+  /** Known without a record of its own (`workers.ts`): it is never due, and costs no memory. */
+  isGuest = false;
+  /** A guest whose end has begun and goes on in the next calls: for operations it is not there. */
+  isEnding = false;
   /** In order of grant. */
   readonly holds = new Set<Hold>();
   /** In the order in which they began. */
@@ -34,7 +40,20 @@ export class Session implements Timed {
   ) {}
 
   get dueAt(): number {
-    return this.isEnded ? 0 : this.aliveAt + this.ttlMs;
+    return this.isEnded || this.isGuest ? 0 : this.aliveAt + this.ttlMs;
+  }
+
+  /** Whether it has to be ended. */
+  isDueAt(now: number): boolean {
+    return !this.isGuest && this.dueAt <= now;
+  }
+
+  /** Becomes a guest, as which it has neither a secret nor remembered answers. */
+  makeGuest(): void {
+    this.isGuest = true;
+    this.ttlMs = 0;
+    this.digest = NO_DIGEST;
+    this.remembered = undefined;
   }
 
   get answers(): Answers {
@@ -50,20 +69,18 @@ export class Session implements Timed {
   dropHold(hold: Hold): void {
     if (this.holds.delete(hold)) this.holdEndBytes -= hold.endBytes;
   }
-
-  dropHolds(): void {
-    this.holds.clear();
-    this.holdEndBytes = 0;
-  }
 }
 
+/** All that are known: those that have a record, and guests. */
 export class Sessions {
   /** Those that came from records and have no sign of life yet. */
   newcomers: Session[] = [];
   private readonly sessions = new Map<number, Session>();
+  private readonly guestIds = new Set<number>();
 
+  /** Those that have a record. */
   get count(): number {
-    return this.sessions.size;
+    return this.sessions.size - this.guestIds.size;
   }
 
   find(id: number): Session | undefined {
@@ -74,19 +91,44 @@ export class Sessions {
     this.sessions.set(session.id, session);
   }
 
+  /** Adds a guest, or turns one that is there into a guest. */
+  addGuest(session: Session): void {
+    session.makeGuest();
+    this.sessions.set(session.id, session);
+    this.guestIds.add(session.id);
+    this.dropNewcomer(session);
+  }
+
+  /** A guest has got a record of its own. */
+  makeOwn(guest: Session): void {
+    guest.isGuest = false;
+    this.guestIds.delete(guest.id);
+  }
+
   remove(session: Session): void {
     session.isEnded = true;
     this.sessions.delete(session.id);
-    if (this.newcomers.length > 0) {
-      this.newcomers = this.newcomers.filter((newcomer) => newcomer !== session);
-    }
+    this.guestIds.delete(session.id);
+    this.dropNewcomer(session);
   }
 
-  /** The id whose key comes last in byte order, which is the greatest; 0 where there is none. */
+  /** Ids of all guests, ascending. */
+  guests(): number[] {
+    return [...this.guestIds].sort((left, right) => left - right);
+  }
+
+  /** The id whose record's key comes last in byte order, which is the greatest; 0 where there is none. */
   greatest(): number {
     let greatest = 0;
-    for (const id of this.sessions.keys()) greatest = Math.max(greatest, id);
+    for (const { id, isGuest } of this.sessions.values()) {
+      if (!isGuest) greatest = Math.max(greatest, id);
+    }
     return greatest;
+  }
+
+  private dropNewcomer(session: Session): void {
+    if (this.newcomers.length === 0) return;
+    this.newcomers = this.newcomers.filter((newcomer) => newcomer !== session);
   }
 }
 

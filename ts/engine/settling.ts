@@ -110,16 +110,26 @@ export class Settling {
     return revision;
   }
 
-  /** Ends a wait with a deferred answer and settles its lock. */
-  giveUp(wait: Wait, status: Status): void {
+  /** Ends a wait with a deferred answer, whose value is `detail`, and settles its lock. */
+  giveUp(wait: Wait, status: Status, detail?: Uint8Array): void {
     this.holdings.removeWait(wait);
-    this.answer(wait, status);
+    this.answer(wait, status, 0, 0, 0, detail);
     this.settle(wait.lock);
   }
 
   /** Ends a session, for which there is room, and settles the locks that it freed. */
   endSession(session: Session): void {
     this.settleAll(this.ceaseSession(session));
+  }
+
+  /** Takes the next step of an end that an earlier call has begun: the first of a call, so that it has room. */
+  goOnEnding(): void {
+    const { ending } = this.holdings;
+    for (const session of ending) {
+      this.endSession(session);
+      break;
+    }
+    if (ending.size > 0) this.effects.isLeft = true;
   }
 
   /** Grants the waits of a lock as far as they fit, or notes that it is to be done later. */
@@ -158,7 +168,7 @@ export class Settling {
         holdings.unsettled.add(lock);
         return undefined;
       }
-      const isDue = session.dueAt <= effects.now;
+      const isDue = session.isDueAt(effects.now);
       if (!this.hasRoom || (isDue && !this.hasRoomForEnd)) {
         holdings.unsettled.add(lock);
         effects.isLeft = true;
@@ -190,34 +200,65 @@ export class Settling {
     this.answer(wait, Status.Ok, hold.token, this.leaseLeft(hold), hold.depth);
   }
 
-  private answer({ session, id }: Wait, status: Status, revision = 0, ttlMs = 0, count = 0): void {
-    this.notices.answer(session.id, id, status, revision, ttlMs, count);
+  private answer(
+    { session, id }: Wait,
+    status: Status,
+    revision = 0,
+    ttlMs = 0,
+    count = 0,
+    value?: Uint8Array,
+  ): void {
+    this.notices.answer(session.id, id, status, revision, ttlMs, count, value);
     this.effects.gate.seeNewest();
     const at = OperationCode.Lock * STATUS_COUNT + status;
     this.counters[at] = (this.counters[at] as number) + 1;
   }
 
-  /** All of the end of a session but the settling. The locks that it freed. */
+  /** All of a step of the end of a session but the settling. The locks that it freed. */
   private ceaseSession(session: Session): Set<Lock> {
     const { effects, holdings, notices } = this;
     const { id, partition } = session;
+    if (!session.isGuest) {
+      effects.recordOther(RECORD_SESSION_END, partition, Buffer.from(sessionText(id)));
+    }
+    const { freed, isAll } = this.endBelongings(session);
+    if (!session.isEnding) {
+      for (const wait of session.waits) {
+        holdings.removeWait(wait);
+        freed.add(wait.lock);
+      }
+      notices.sessionEnded(id);
+    }
+    if (isAll) {
+      holdings.removeSession(session);
+    } else {
+      holdings.leaveEnding(session);
+      effects.isLeft = true;
+    }
+    return freed;
+  }
+
+  /** Ends keys and holds of a session, as many as one step may. The locks that this freed. */
+  private endBelongings(session: Session): { freed: Set<Lock>; isAll: boolean } {
+    const { effects, holdings } = this;
+    const { entries, ephemerals } = holdings.keyspace;
     const freed = new Set<Lock>();
-    effects.recordOther(RECORD_SESSION_END, partition, Buffer.from(sessionText(id)));
-    for (const handle of holdings.keyspace.ephemerals.handlesOf(id)) {
+    const ended: Hold[] = [];
+    let bytesLeft = SESSION_END_BYTES_MAX;
+    for (const handle of ephemerals.handlesOf(session.id)) {
+      bytesLeft -= recordBytes(entries.keyLength(handle), 0);
+      if (bytesLeft < 0) break;
       effects.removeKey(handle, RECORD_EXPIRE);
     }
     for (const hold of session.holds) {
+      bytesLeft -= hold.endBytes;
+      if (bytesLeft < 0) break;
       effects.recordOther(RECORD_HOLD_END, hold.lock.partition, holdKey(hold));
+      ended.push(hold);
       freed.add(hold.lock);
     }
-    holdings.removeHoldsOf(session, freed);
-    for (const wait of session.waits) {
-      holdings.removeWait(wait);
-      freed.add(wait.lock);
-    }
-    holdings.removeSession(session);
-    notices.sessionEnded(id);
-    return freed;
+    holdings.removeHoldsOf(session, ended, freed);
+    return { freed, isAll: bytesLeft >= 0 };
   }
 
   private addHold(

@@ -33,6 +33,8 @@ export interface HelloFrame {
   readonly session: number;
   /** SESSION_SECRET_BYTES; empty where there is none. */
   readonly sessionSecret: Uint8Array;
+  /** Connections of one group share the session; 0: none. */
+  readonly group: number;
 }
 
 /** What the node tells of itself at hello. Lengths in bytes. */
@@ -77,6 +79,10 @@ export interface WelcomeFrame {
   readonly position: number;
   readonly sessions: number;
   readonly watches: number;
+  /** Which worker has the connection. */
+  readonly worker: number;
+  /** `decodeRouting` reads it. */
+  readonly routing: Uint8Array;
 }
 
 export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
@@ -91,6 +97,7 @@ export function encodeHello(hello: HelloFrame): Uint8Array<ArrayBuffer> {
   Hello.addSessionTtlMs(builder, BigInt(hello.sessionTtlMs));
   Hello.addSession(builder, BigInt(hello.session));
   Hello.addSessionSecret(builder, secret);
+  Hello.addGroup(builder, BigInt(hello.group));
   const table = Hello.endHello(builder);
   Frame.startFrame(builder);
   Frame.addKind(builder, FrameKind.Hello);
@@ -119,6 +126,8 @@ export function encodeWelcome(welcome: WelcomeFrame): Uint8Array<ArrayBuffer> {
     welcome.limits.answersRememberedMax,
   );
   const secret = secretIn(builder, welcome.sessionSecret);
+  const { routing } = welcome;
+  const routingAt = routing.length === 0 ? 0 : Welcome.createRoutingVector(builder, routing);
   Welcome.startWelcome(builder);
   Welcome.addProtocol(builder, welcome.protocol);
   Welcome.addVersion(builder, version);
@@ -142,6 +151,8 @@ export function encodeWelcome(welcome: WelcomeFrame): Uint8Array<ArrayBuffer> {
   Welcome.addPosition(builder, BigInt(welcome.position));
   Welcome.addSessions(builder, welcome.sessions);
   Welcome.addWatches(builder, welcome.watches);
+  Welcome.addWorker(builder, welcome.worker);
+  Welcome.addRouting(builder, routingAt);
   const table = Welcome.endWelcome(builder);
   Frame.startFrame(builder);
   Frame.addKind(builder, FrameKind.Welcome);
@@ -174,8 +185,9 @@ export function decodeHello(frame: ArrayBuffer): HelloFrame | undefined {
   const sessionTtlMs = optionalInteger(view, fieldAt(view, hello, helloVtable, 10, 8));
   const session = optionalInteger(view, fieldAt(view, hello, helloVtable, 12, 8));
   const sessionSecret = optionalBytes(view, fieldAt(view, hello, helloVtable, 14, 4));
+  const group = optionalInteger(view, fieldAt(view, hello, helloVtable, 16, 8));
   if (sessionTtlMs === undefined || session === undefined) return undefined;
-  if (sessionSecret === undefined) return undefined;
+  if (sessionSecret === undefined || group === undefined) return undefined;
   return {
     protocol: protocol === 0 ? 0 : view.getUint16(protocol, true),
     token,
@@ -183,6 +195,7 @@ export function decodeHello(frame: ArrayBuffer): HelloFrame | undefined {
     sessionTtlMs,
     session,
     sessionSecret,
+    group,
   };
 }
 
@@ -231,6 +244,8 @@ export function decodeWelcome(frame: ArrayBuffer): WelcomeFrame | undefined {
     position: Number(welcome.position()),
     sessions: welcome.sessions(),
     watches: welcome.watches(),
+    worker: welcome.worker(),
+    routing: welcome.routingArray()?.slice() ?? new Uint8Array(0),
   };
 }
 

@@ -72,6 +72,8 @@ export const NOTICES_BYTES = 1024 * 1024;
 /** Partitions of a node. A power of two, 1 to 65,536. */
 export const PARTITIONS_DEFAULT = 64;
 export const PARTITIONS_MAX = 65_536;
+/** Workers of a node: threads that each have a share of the partitions. */
+export const WORKERS_MAX = 64;
 
 /** The frame bound that goes with a value bound: a reply must hold the largest value. */
 export function frameBytesMaxFor(valueBytesMax: number): number {

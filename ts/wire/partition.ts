@@ -17,14 +17,23 @@ export function partitionOfKey(
   end: number,
   partitions: number,
 ): number {
+  const partition = partitionOfTag(bytes, start, end, partitions);
+  return partition >= 0 ? partition : partitionOfHash(xxh32(bytes, start, end, 0), partitions);
+}
+
+/** The partition that all keys with this prefix share, because a whole `{tag}` is in it; -1: none. */
+export function partitionOfTag(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  partitions: number,
+): number {
   let open = start;
   while (open < end && bytes[open] !== OPEN) open++;
   let close = open + 1;
   while (close < end && bytes[close] !== CLOSE) close++;
-  if (close < end && close > open + 1) {
-    return partitionOfHash(xxh32(bytes, open + 1, close, 0), partitions);
-  }
-  return partitionOfHash(xxh32(bytes, start, end, 0), partitions);
+  if (close >= end || close <= open + 1) return -1;
+  return partitionOfHash(xxh32(bytes, open + 1, close, 0), partitions);
 }
 
 function partitionOfHash(hash: number, partitions: number): number {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use mio::net::TcpStream;
@@ -13,6 +12,7 @@ use crate::flight::Flight;
 use crate::limits::READ_BYTES;
 use crate::measure::Measure;
 use crate::outbox::Outbox;
+use crate::places::Place;
 use crate::plan::Plan;
 use crate::protocol::{Numbered, Protocol};
 use crate::random::Random;
@@ -37,6 +37,7 @@ pub struct Connection<P> {
     pub number: usize,
     pub socket: TcpStream,
     pub protocol: P,
+    place: Place,
     pub flight: Flight,
     /// Intended starts of operations that are due and not sent.
     pub backlog: VecDeque<u64>,
@@ -69,6 +70,7 @@ impl<P: Protocol> Connection<P> {
             number,
             socket,
             protocol,
+            place: plan.places.of_connection(number).clone(),
             flight: Flight::new(outstanding, 0),
             backlog: VecDeque::new(),
             unfilled,
@@ -83,10 +85,11 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// Whether the socket is connected; greets when it has just become so.
-    pub fn connect(&mut self, address: SocketAddr) -> Result<bool, Fault> {
+    pub fn connect(&mut self) -> Result<bool, Fault> {
         if self.is_connected {
             return Ok(true);
         }
+        let address = self.place.address;
         let refused = |cause| Fault::Connect {
             address: address.to_string(),
             cause,
@@ -193,7 +196,10 @@ impl<P: Protocol> Connection<P> {
             let count = context.plan.batch.unwrap_or(due.min(context.batch_max));
             self.begin_batch(now, count, context);
             for _ in 0..count {
-                let draw = context.plan.workload.draw(&mut self.random);
+                let draw = context
+                    .plan
+                    .workload
+                    .draw(&mut self.random, self.place.keys());
                 let id = self.flight.take(now, draw);
                 context.batch.push(Numbered { id, draw });
             }
@@ -213,7 +219,10 @@ impl<P: Protocol> Connection<P> {
             }
             self.begin_batch(now, count, context);
             for start in self.backlog.drain(..count) {
-                let draw = context.plan.workload.draw(&mut self.random);
+                let draw = context
+                    .plan
+                    .workload
+                    .draw(&mut self.random, self.place.keys());
                 let id = self.flight.take(start, draw);
                 context.batch.push(Numbered { id, draw });
             }
@@ -259,7 +268,7 @@ impl<P: Protocol> Connection<P> {
         let mut chosen = 0;
         let mut last = None;
         for at in 0..self.drawn {
-            let draw = plan.workload.draw(&mut random);
+            let draw = plan.workload.draw(&mut random, self.place.keys());
             if draw.is_read {
                 continue;
             }

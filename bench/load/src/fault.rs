@@ -47,6 +47,8 @@ pub enum Fault {
     Slow { what: &'static str, seconds: f64 },
     #[error("the server's limits do not allow this run: {0}")]
     Limit(String),
+    #[error("--route {0}")]
+    Route(String),
     #[error(
         "the server falls behind by {0} operations in one thread: the rate is far above what it can do"
     )]
@@ -55,6 +57,8 @@ pub enum Fault {
     File { path: String, cause: io::Error },
     #[error("can't write {path}: {cause}")]
     Write { path: String, cause: io::Error },
+    #[error("a worker of the node was lost, and operations that were on their way to it with it")]
+    WorkerLost,
     #[error("the operating system refused {what}: {cause}")]
     System {
         what: &'static str,

@@ -22,6 +22,10 @@ pub const RATE_MAX: f64 = 100e6;
 /// Exponent of the Zipf distribution.
 pub const ZIPF_THETA_MAX: f64 = 10.0;
 
+/// Share of the keys drawn that a connection may use, at least, where a route leaves it some of them only:
+/// the others are drawn again.
+pub const KEY_SHARE_MIN: f64 = 0.001;
+
 /// Connections that one thread opens at a time: fewer than a server's backlog holds.
 pub const CONNECTING_MAX: usize = 64;
 /// Bytes that one read takes in.

@@ -14,6 +14,7 @@ mod measure;
 mod option_values;
 mod options;
 mod outbox;
+mod places;
 mod plan;
 mod progress;
 mod protocol;
@@ -50,21 +51,24 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::etcd::{Etcd, EtcdLocks};
 use crate::fault::Fault;
+use crate::option_values::Route;
 use crate::options::{Command, Options, Target, Work};
-use crate::plan::Plan;
+use crate::places::Places;
+use crate::plan::{Plan, resolve};
 use crate::progress::ProgressLine;
 use crate::protocol::Protocol;
 use crate::random::Random;
 use crate::release::Release;
 use crate::report::Report;
 use crate::resp::Resp;
-use crate::rondo::{Rondo, RondoLocks};
+use crate::rondo::{Rondo, RondoLocks, ask_routing};
 use crate::worker::{Summary, Worker};
 
 /// What a shell adds to the number of the signal that ended a process.
 const EXIT_SIGNAL_BASE: usize = 128;
 /// A stream of random numbers beside those of the connections, which are below 2^32.
 const EDITION_STREAM: u64 = 1 << 33;
+const SCOUT_STREAM: u64 = 1 << 34;
 
 fn main() -> ExitCode {
     let options = Options::from_command_line();
@@ -108,9 +112,21 @@ fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
     raise_file_limit(options.connections)?;
     let token = options.token()?;
     let edition = Random::new(salt, EDITION_STREAM).next() as u32;
-    let plan = Plan::new(options, edition, Arc::new(AtomicBool::new(false)))?;
+    let mut plan = Plan::new(options, edition, Arc::new(AtomicBool::new(false)))?;
     let host = options.address();
     let random = |number: usize| Random::new(salt, number as u64);
+    if options.route != Route::Any {
+        let address = resolve(host)?;
+        let scout = Rondo::new(
+            host.to_owned(),
+            token.clone(),
+            Random::new(salt, SCOUT_STREAM),
+        );
+        let timeout = Duration::from_secs_f64(options.timeout);
+        let routing = ask_routing(address, scout, timeout)?;
+        plan.places = Places::of(options.route, address, routing.as_ref(), &plan.workload)?;
+    }
+    let plan = plan;
     let releases: Vec<Release> = match options.work {
         Work::Values => Vec::new(),
         Work::Locks => (0..options.keys)
@@ -130,11 +146,8 @@ fn run(options: &Options, signal: &Arc<AtomicUsize>) -> Result<(), Fault> {
             EtcdLocks::new(host, name as u32, releases[name].clone())
         }),
         (Target::Rondo, _) => drive(&plan, options, signal, |number| {
-            Ok(Rondo::<false>::new(
-                host.to_owned(),
-                token.clone(),
-                random(number),
-            ))
+            let rondo = Rondo::<false>::new(host.to_owned(), token.clone(), random(number));
+            Ok(rondo.at_worker(plan.places.of_connection(number).worker))
         }),
         (Target::Echo, _) => drive(&plan, options, signal, |number| {
             Ok(Rondo::<true>::new(

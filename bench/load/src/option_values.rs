@@ -2,9 +2,22 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
 use crate::limits::{DURATION_SECONDS_MAX, RATE_MAX, ZIPF_THETA_MAX};
+
+/// Whose keys a connection uses on a node of several workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// All, over the address that was given, whichever worker that leads to.
+    Any,
+    /// Those of the worker that it leads to: nothing is forwarded.
+    Direct,
+    /// Those of the other workers: all is forwarded.
+    Forward,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Keys {

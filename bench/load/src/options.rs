@@ -14,7 +14,7 @@ use crate::limits::{
     READ_BACK_DEFAULT, READ_BACK_MAX, THREADS_MAX, VALUE_BYTES_MAX,
 };
 
-use crate::option_values::{Keys, distribution, rate, ratio, seconds, seconds_above_zero};
+use crate::option_values::{Keys, Route, distribution, rate, ratio, seconds, seconds_above_zero};
 use crate::pushes::PushOptions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -70,6 +70,7 @@ Examples:
   rondo-load --prefill --rate 50000 --arrivals poisson --duration 30s
   rondo-load --target etcd --address 127.0.0.1:2379 --prefill --read-ratio 0 --outstanding 16
   rondo-load --work locks --connections 50 --keys 50
+  rondo-load --prefill --route forward --outstanding 128 --batch 128
   rondo-load pushes --watchers 100 --outstanding 16
   rondo-load disk --file /var/tmp/probe --bytes 128
   rondo-load --target echo --address 127.0.0.1:9001 --outstanding 128 --batch 128
@@ -131,6 +132,10 @@ pub struct Options {
     /// Which keys are chosen: uniform, or zipf:<theta>
     #[arg(long, value_name = "D", default_value = "uniform", value_parser = distribution)]
     pub distribution: Keys,
+    /// On a node of several workers: direct and forward spread connections over the workers' own ports and
+    /// draw from a part of the keys, each with its share of --distribution. Filling in takes all
+    #[arg(long, value_enum, default_value = "any")]
+    pub route: Route,
     /// Bytes of each value
     #[arg(long, value_name = "N", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(VALUE_BYTES_MAX)))]
@@ -243,6 +248,10 @@ impl Options {
             }
             self.read_ratio = 0.0;
             self.read_back.get_or_insert(0);
+        }
+        let is_routed = self.route != Route::Any;
+        if is_routed && (self.target != Target::Rondo || self.work != Work::Values) {
+            return Err("--route is of --target rondo and --work values".into());
         }
         let can_read_back = self.work == Work::Values
             && self.read_ratio < 1.0
@@ -371,6 +380,9 @@ mod tests {
             "--work locks --rate 5",
             "--work locks --prefill",
             "--work locks --read-back 5",
+            "--work locks --route direct",
+            "--target redis --route forward",
+            "--route near",
             "disk",
             "disk --file x --bytes 0",
             "disk --file x --bytes 9 --file-bytes 8",

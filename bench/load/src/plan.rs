@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::limits::{PREFILL_BATCH_BYTES, PREFILL_BATCH_OPERATIONS};
 use crate::option_values::Keys;
 use crate::options::{Arrivals, Options};
+use crate::places::Places;
 use crate::workload::Workload;
 
 /// Nanoseconds since the process began.
@@ -27,7 +28,7 @@ impl Clock {
 
 pub struct Plan {
     pub clock: Clock,
-    pub address: SocketAddr,
+    pub places: Places,
     pub connections: u32,
     pub threads: usize,
     pub outstanding: usize,
@@ -62,7 +63,7 @@ impl Plan {
         let address = options.address();
         Ok(Self {
             clock: Clock(Instant::now()),
-            address: resolve(address)?,
+            places: Places::any(resolve(address)?),
             connections: options.connections,
             threads: options.threads as usize,
             outstanding: options.outstanding(),

@@ -54,6 +54,7 @@ pub enum Facts {
         transport: String,
         durability: String,
         partitions: u32,
+        workers: usize,
         keys: u64,
         memory_bytes: u64,
     },

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::disk::DiskOptions;
 use crate::fault::Fault;
+use crate::option_values::Route;
 use crate::options::{Options, Target};
 use crate::protocol::Facts;
 use crate::pushes::{PushOptions, PushTarget};
@@ -283,11 +284,15 @@ impl<'a> Report<'a> {
                 engine,
                 transport,
                 durability,
+                workers,
                 ..
-            }) => format!(
-                "rondo {version} at {address}, engine {engine}, transport {transport}, \
-                 durability {durability}"
-            ),
+            }) => {
+                let plural = if *workers == 1 { "" } else { "s" };
+                format!(
+                    "rondo {version} at {address}, engine {engine}, transport {transport}, \
+                     durability {durability}, {workers} worker{plural}"
+                )
+            }
             Some(Facts::Redis {
                 version,
                 append_only,
@@ -324,8 +329,13 @@ fn load_text(options: &Options) -> String {
 }
 
 fn work_text(options: &Options) -> String {
+    let route = match options.route {
+        Route::Any => "",
+        Route::Direct => " of the worker that is asked",
+        Route::Forward => " of other workers than the one that is asked",
+    };
     format!(
-        "{} % reads, {} keys {}, {} bytes a value, seed {}",
+        "{} % reads, {} keys {}{route}, {} bytes a value, seed {}",
         options.read_ratio * 100.0,
         grouped(options.keys.into()),
         options.distribution,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::places::KeySet;
 use crate::random::{Random, split_mix};
 use crate::zipf::Zipf;
 
@@ -66,14 +67,32 @@ impl Workload {
         }
     }
 
+    /// `among`: None for all keys.
     #[inline]
-    pub fn draw(&self, random: &mut Random) -> Draw {
+    pub fn draw(&self, random: &mut Random, among: Option<&KeySet>) -> Draw {
         let is_read = (random.next() >> 32) < self.reads;
-        let key = match &self.distribution {
-            Distribution::Uniform => random.below(self.keys),
-            Distribution::Zipf(zipf) => zipf.draw(random),
+        loop {
+            let key = match &self.distribution {
+                Distribution::Uniform => random.below(self.keys),
+                Distribution::Zipf(zipf) => zipf.draw(random),
+            };
+            if among.is_none_or(|keys| keys.has(key)) {
+                return Draw { key, is_read };
+            }
+        }
+    }
+
+    /// How much of what is drawn is of `keys`.
+    pub fn share_of(&self, keys: &KeySet) -> f64 {
+        let weight = |key: u32| match &self.distribution {
+            Distribution::Uniform => 1.0,
+            Distribution::Zipf(zipf) => zipf.weight(key),
         };
-        Draw { key, is_read }
+        let sum = |is_in: &dyn Fn(u32) -> bool| {
+            let wanted = (0..self.keys).filter(|&key| is_in(key));
+            wanted.map(weight).fold(0.0, |sum, weight| sum + weight)
+        };
+        sum(&|key| keys.has(key)) / sum(&|_| true)
     }
 }
 
@@ -258,7 +277,7 @@ mod tests {
         let sequence = |seed, stream| {
             let mut random = Random::new(seed, stream);
             (0..1000)
-                .map(|_| workload.draw(&mut random))
+                .map(|_| workload.draw(&mut random, None))
                 .collect::<Vec<_>>()
         };
         assert_eq!(sequence(7, 3), sequence(7, 3));
@@ -266,7 +285,9 @@ mod tests {
         assert_ne!(sequence(7, 3), sequence(7, 4));
         let mut random = Random::new(1, 0);
         let uniform = Workload::new(1000, 0.5, None, 8, 7);
-        let first: Vec<_> = (0..4).map(|_| uniform.draw(&mut random).key).collect();
+        let first: Vec<_> = (0..4)
+            .map(|_| uniform.draw(&mut random, None).key)
+            .collect();
         assert_eq!(first, [308, 875, 224, 157]);
     }
 
@@ -276,7 +297,7 @@ mod tests {
             let workload = Workload::new(10, ratio, None, 8, 7);
             let mut random = Random::new(5, 0);
             let reads = (0..100_000)
-                .filter(|_| workload.draw(&mut random).is_read)
+                .filter(|_| workload.draw(&mut random, None).is_read)
                 .count();
             assert!(
                 (reads as f64 / 100_000.0 - ratio).abs() < 0.01,

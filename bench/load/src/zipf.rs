@@ -28,6 +28,11 @@ impl Zipf {
         }
     }
 
+    /// Of a rank, as against that of the first, which has 1.
+    pub fn weight(&self, rank: u32) -> f64 {
+        (f64::from(rank) + 1.0).powf(-self.theta)
+    }
+
     #[inline]
     pub fn draw(&self, random: &mut Random) -> u32 {
         loop {

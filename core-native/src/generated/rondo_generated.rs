@@ -161,7 +161,8 @@ impl OperationCode {
   pub const Increment: Self = Self(4);
   /// key -> revision, ttl. Replaces the time to live and leaves the value.
   pub const Touch: Self = Self(5);
-  /// key = prefix (may be empty), value = cursor (empty at first) -> entries, then the closing result.
+  /// key = prefix (may be empty), value = cursor (empty at first), ttl_ms = worker (see Operation) ->
+  /// entries, then the closing result.
   pub const Scan: Self = Self(6);
   /// Session -> ttl of the session. Any operation renews it; this one does nothing else.
   pub const Renew: Self = Self(16);
@@ -559,10 +560,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Status {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_EVENT_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_EVENT_KIND: u8 = 20;
+pub const ENUM_MAX_EVENT_KIND: u8 = 22;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_EVENT_KIND: [EventKind; 15] = [
+pub const ENUM_VALUES_EVENT_KIND: [EventKind; 17] = [
   EventKind::None,
   EventKind::Put,
   EventKind::Delete,
@@ -578,6 +579,8 @@ pub const ENUM_VALUES_EVENT_KIND: [EventKind; 15] = [
   EventKind::Gap,
   EventKind::Heartbeat,
   EventKind::Ended,
+  EventKind::WorkerLost,
+  EventKind::Routing,
 ];
 
 /// What an event of a watch says.
@@ -613,9 +616,14 @@ impl EventKind {
   pub const Heartbeat: Self = Self(19);
   /// The watch has ended for the reason in `status`.
   pub const Ended: Self = Self(20);
+  /// The worker that has `partition` was lost. Operations that this connection had forwarded to it and that have
+  /// no answer will get none: they may or may not have been carried out. Watches there are over. Id 0.
+  pub const WorkerLost: Self = Self(21);
+  /// The value is the routing table, which has changed since this connection was told it. Id 0.
+  pub const Routing: Self = Self(22);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 20;
+  pub const ENUM_MAX: u8 = 22;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::None,
     Self::Put,
@@ -632,6 +640,8 @@ impl EventKind {
     Self::Gap,
     Self::Heartbeat,
     Self::Ended,
+    Self::WorkerLost,
+    Self::Routing,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -651,6 +661,8 @@ impl EventKind {
       Self::Gap => Some("Gap"),
       Self::Heartbeat => Some("Heartbeat"),
       Self::Ended => Some("Ended"),
+      Self::WorkerLost => Some("WorkerLost"),
+      Self::Routing => Some("Routing"),
       _ => None,
     }
   }
@@ -860,6 +872,8 @@ impl<'a> Operation {
   /// 1 snapshot, 2 after `expected_revision` of the key, 3 after the position in the value: u64 node,
   /// u32 partitions, u32 zero, u64 position); bit 5 keys only; `limit` has the classes of events
   /// (bit 0 keys, 1 locks, 2 sessions).
+  /// Scan, ListLocks, Watch with a prefix, Unwatch: `ttl_ms` is the index of the worker that is asked, + 1; 0:
+  /// by the {tag} of the prefix, or the worker of the connection where there is but one, or for Unwatch.
   /// All that write or hold: bit 7 once (answered from memory where the session has had it answered).
   pub fn flags(&self) -> u8 {
     let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
@@ -1635,6 +1649,7 @@ impl<'a> Event {
     }
   }
 
+  /// Of the record. In an event without one: a partition of the worker that it comes from.
   pub fn partition(&self) -> u16 {
     let mut mem = ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -1778,6 +1793,7 @@ impl<'a> Hello<'a> {
   pub const VT_SESSION_TTL_MS: ::flatbuffers::VOffsetT = 10;
   pub const VT_SESSION: ::flatbuffers::VOffsetT = 12;
   pub const VT_SESSION_SECRET: ::flatbuffers::VOffsetT = 14;
+  pub const VT_GROUP: ::flatbuffers::VOffsetT = 16;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1789,6 +1805,7 @@ impl<'a> Hello<'a> {
     args: &'args HelloArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Hello<'bldr>> {
     let mut builder = HelloBuilder::new(_fbb);
+    builder.add_group(args.group);
     builder.add_session(args.session);
     builder.add_session_ttl_ms(args.session_ttl_ms);
     if let Some(x) = args.session_secret { builder.add_session_secret(x); }
@@ -1847,6 +1864,15 @@ impl<'a> Hello<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Hello::VT_SESSION_SECRET, None)}
   }
+  /// Drawn by the client, below 2^53. Connections of one group share the session, one to each worker; a
+  /// connection of another group, or of group 0, takes it over from all that have it.
+  #[inline]
+  pub fn group(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Hello::VT_GROUP, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Hello<'_> {
@@ -1861,6 +1887,7 @@ impl ::flatbuffers::Verifiable for Hello<'_> {
      .visit_field::<u64>("session_ttl_ms", Self::VT_SESSION_TTL_MS, false)?
      .visit_field::<u64>("session", Self::VT_SESSION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("session_secret", Self::VT_SESSION_SECRET, false)?
+     .visit_field::<u64>("group", Self::VT_GROUP, false)?
      .finish();
     Ok(())
   }
@@ -1872,6 +1899,7 @@ pub struct HelloArgs<'a> {
     pub session_ttl_ms: u64,
     pub session: u64,
     pub session_secret: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub group: u64,
 }
 impl<'a> Default for HelloArgs<'a> {
   #[inline]
@@ -1883,6 +1911,7 @@ impl<'a> Default for HelloArgs<'a> {
       session_ttl_ms: 0,
       session: 0,
       session_secret: None,
+      group: 0,
     }
   }
 }
@@ -1917,6 +1946,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HelloBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_SESSION_SECRET, session_secret);
   }
   #[inline]
+  pub fn add_group(&mut self, group: u64) {
+    self.fbb_.push_slot::<u64>(Hello::VT_GROUP, group, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HelloBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HelloBuilder {
@@ -1940,6 +1973,7 @@ impl ::core::fmt::Debug for Hello<'_> {
       ds.field("session_ttl_ms", &self.session_ttl_ms());
       ds.field("session", &self.session());
       ds.field("session_secret", &self.session_secret());
+      ds.field("group", &self.group());
       ds.finish()
   }
 }
@@ -2231,6 +2265,8 @@ impl<'a> Welcome<'a> {
   pub const VT_POSITION: ::flatbuffers::VOffsetT = 42;
   pub const VT_SESSIONS: ::flatbuffers::VOffsetT = 44;
   pub const VT_WATCHES: ::flatbuffers::VOffsetT = 46;
+  pub const VT_WORKER: ::flatbuffers::VOffsetT = 48;
+  pub const VT_ROUTING: ::flatbuffers::VOffsetT = 50;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2250,6 +2286,7 @@ impl<'a> Welcome<'a> {
     builder.add_memory_bytes(args.memory_bytes);
     builder.add_keys(args.keys);
     builder.add_uptime_ms(args.uptime_ms);
+    if let Some(x) = args.routing { builder.add_routing(x); }
     builder.add_watches(args.watches);
     builder.add_sessions(args.sessions);
     if let Some(x) = args.session_secret { builder.add_session_secret(x); }
@@ -2261,6 +2298,7 @@ impl<'a> Welcome<'a> {
     if let Some(x) = args.engine_reason { builder.add_engine_reason(x); }
     if let Some(x) = args.engine { builder.add_engine(x); }
     if let Some(x) = args.version { builder.add_version(x); }
+    builder.add_worker(args.worker);
     builder.add_protocol(args.protocol);
     builder.add_answers_remembered(args.answers_remembered);
     builder.add_session_resumed(args.session_resumed);
@@ -2363,7 +2401,7 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(Welcome::VT_CONNECTIONS, Some(0)).unwrap()}
   }
-  /// Told apart from every other node and every log: part of a watch's resume token.
+  /// The worker's, told apart from every other and every log: part of a watch's resume token.
   #[inline]
   pub fn node(&self) -> u64 {
     // Safety:
@@ -2432,6 +2470,22 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(Welcome::VT_WATCHES, Some(0)).unwrap()}
   }
+  /// Which worker has this connection, from 0 on.
+  #[inline]
+  pub fn worker(&self) -> u16 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u16>(Welcome::VT_WORKER, Some(0)).unwrap()}
+  }
+  /// Who has which partition and where; `ts/wire/routing.ts` has the layout.
+  #[inline]
+  pub fn routing(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Welcome::VT_ROUTING, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Welcome<'_> {
@@ -2462,6 +2516,8 @@ impl ::flatbuffers::Verifiable for Welcome<'_> {
      .visit_field::<u64>("position", Self::VT_POSITION, false)?
      .visit_field::<u32>("sessions", Self::VT_SESSIONS, false)?
      .visit_field::<u32>("watches", Self::VT_WATCHES, false)?
+     .visit_field::<u16>("worker", Self::VT_WORKER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("routing", Self::VT_ROUTING, false)?
      .finish();
     Ok(())
   }
@@ -2489,6 +2545,8 @@ pub struct WelcomeArgs<'a> {
     pub position: u64,
     pub sessions: u32,
     pub watches: u32,
+    pub worker: u16,
+    pub routing: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
 impl<'a> Default for WelcomeArgs<'a> {
   #[inline]
@@ -2516,6 +2574,8 @@ impl<'a> Default for WelcomeArgs<'a> {
       position: 0,
       sessions: 0,
       watches: 0,
+      worker: 0,
+      routing: None,
     }
   }
 }
@@ -2614,6 +2674,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WelcomeBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u32>(Welcome::VT_WATCHES, watches, 0);
   }
   #[inline]
+  pub fn add_worker(&mut self, worker: u16) {
+    self.fbb_.push_slot::<u16>(Welcome::VT_WORKER, worker, 0);
+  }
+  #[inline]
+  pub fn add_routing(&mut self, routing: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Welcome::VT_ROUTING, routing);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WelcomeBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     WelcomeBuilder {
@@ -2653,6 +2721,8 @@ impl ::core::fmt::Debug for Welcome<'_> {
       ds.field("position", &self.position());
       ds.field("sessions", &self.sessions());
       ds.field("watches", &self.watches());
+      ds.field("worker", &self.worker());
+      ds.field("routing", &self.routing());
       ds.finish()
   }
 }

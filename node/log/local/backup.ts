@@ -1,16 +1,18 @@
 // A backup is a data directory like any other, with whole batches only: a copy of one that a node may be
 // writing to. It is verified before it gets its name, so that what has the name is a backup.
 
+import { dirname } from 'node:path';
 import { LOG_ATTEMPTS_MAX } from '../../limits.js';
 import { LogError } from '../log.js';
 import type { Gather } from './batch-stream.js';
-import { ChainCopy } from './chain-copy.js';
-import type { DataFormat, DataPaths } from './data-directory.js';
+import { ChainCopy, type CopyOptions } from './chain-copy.js';
+import type { DataPaths } from './data-directory.js';
 import { DataDamage } from './data-errors.js';
-import { listLogFiles } from './log-files.js';
+import { listLogFiles, removeFiles } from './log-files.js';
 import { NewDirectory } from './new-directory.js';
-import type { Verification } from './verification.js';
-import { lookAt, type Progress, verifyDirectory } from './verify.js';
+import type { DirectoryVerification } from './verification.js';
+import { type Progress, verifyDirectory } from './verify.js';
+import { type DataLayout, readLayout, type WorkerLog } from './worker-logs.js';
 
 export interface BackupOptions {
   readonly onProgress?: ((phase: 'copying' | 'verifying', progress: Progress) => void) | undefined;
@@ -29,9 +31,8 @@ export async function backUp(
   source: string,
   target: string,
   options: BackupOptions = {},
-): Promise<Verification> {
-  const directory = lookAt(source);
-  return makeCopy(directory, target, options);
+): Promise<DirectoryVerification> {
+  return makeCopy(readLayout(source), target, options);
 }
 
 /**
@@ -42,37 +43,40 @@ export async function restoreBackup(
   backup: string,
   target: string,
   options: BackupOptions = {},
-): Promise<Verification> {
-  const directory = lookAt(backup);
-  NewDirectory.begin(target).discard(); // Refuses before anything long begins.
+): Promise<DirectoryVerification> {
+  const layout = readLayout(backup);
+  NewDirectory.begin(target, layout).discard(); // Refuses before anything long begins.
   const { damage } = await verifyDirectory(backup, {
     gather: options.gather,
     onProgress: (progress) => options.onProgress?.('verifying', progress),
   });
   if (damage[0] !== undefined) throw damage[0];
-  return makeCopy(directory, target, options);
+  return makeCopy(layout, target, options);
 }
 
 async function makeCopy(
-  source: DataPaths & DataFormat,
+  source: DataLayout,
   target: string,
   options: BackupOptions,
-): Promise<Verification> {
-  const made = NewDirectory.begin(target);
+): Promise<DirectoryVerification> {
+  const made = NewDirectory.begin(target, source);
   try {
-    const newest = await copyLog(source, made, options);
-    made.addFormat(source);
-    const found = await verifyDirectory(made.paths.path, {
+    const newest = await copyLogs(source, made, options);
+    made.addFormat();
+    const found = await verifyDirectory(made.layout.path, {
       gather: options.gather,
       onProgress: (progress) => options.onProgress?.('verifying', progress),
     });
     if (found.damage[0] !== undefined) throw found.damage[0];
-    if (found.newestBatch !== newest) {
+    for (const [worker, { newestBatch }] of found.logs.entries()) {
+      if (newestBatch === newest[worker]) continue;
+      const path = dirname(made.layout.logs[worker]?.wal ?? made.layout.path);
       throw new LogError(
         'DATA_UNREADABLE',
-        `${made.paths.path} holds batches up to ${found.newestBatch}, and ${newest} were written to it. Check the disk, and try another`,
+        `${path} holds batches up to ${newestBatch}, and ${newest[worker]} were written to it. Check the disk, and try another`,
       );
     }
+    if (readLayout(source.path).generation !== source.generation) throw overtaken(source.path);
     made.publish();
     return { ...found, path: made.target };
   } catch (error) {
@@ -81,20 +85,46 @@ async function makeCopy(
   }
 }
 
-/** Copies, from the beginning where the node takes files away; answers the newest batch's number. */
-async function copyLog(
-  source: DataPaths & DataFormat,
+/** Answers the newest batch of each log. */
+async function copyLogs(
+  source: DataLayout,
   made: NewDirectory,
   { onProgress, pieceBytes }: BackupOptions,
+): Promise<number[]> {
+  const progress = {
+    bytesDone: 0,
+    bytesTotal: source.logs.reduce((sum, log) => sum + bytesOf(log), 0),
+  };
+  const newest: number[] = [];
+  for (const [worker, log] of source.logs.entries()) {
+    const before = progress.bytesDone;
+    newest.push(
+      await copyLog(log, made.layout.logs[worker] as WorkerLog, {
+        pieceBytes,
+        onAttempt: () => {
+          progress.bytesDone = before;
+          progress.bytesTotal = Math.max(progress.bytesTotal, before + bytesOf(log));
+        },
+        onBytes: (bytes) => {
+          progress.bytesDone = Math.min(progress.bytesDone + bytes, progress.bytesTotal);
+          onProgress?.('copying', progress);
+        },
+      }),
+    );
+  }
+  return newest;
+}
+
+/** Copies a log, from the beginning where the node takes files away; answers the newest batch's number. */
+async function copyLog(
+  source: WorkerLog,
+  target: WorkerLog,
+  { onAttempt, ...options }: CopyOptions & { readonly onAttempt: () => void },
 ): Promise<number> {
   let isStandIn = false;
   for (let attempt = 1; ; attempt++) {
-    const progress = { bytesDone: 0, bytesTotal: bytesOf(source) };
-    const onBytes = (bytes: number) => {
-      progress.bytesDone = Math.min(progress.bytesDone + bytes, progress.bytesTotal);
-      onProgress?.('copying', progress);
-    };
-    const copy = new ChainCopy(source, made.paths, { onBytes, pieceBytes, isStandIn });
+    onAttempt();
+    const copy = new ChainCopy(source, target, { ...options, isStandIn });
     try {
       await copy.run();
       return copy.chain.next - 1;
@@ -107,7 +137,8 @@ async function copyLog(
       }
       if (attempt === LOG_ATTEMPTS_MAX) throw overtaken(source.path, error);
       // At once: right behind a compaction the segments to copy are fewest.
-      made.clear();
+      const { segments, snapshots } = listLogFiles(target);
+      removeFiles([...segments, ...snapshots].map(({ path }) => path));
     }
   }
 }
@@ -118,7 +149,7 @@ function bytesOf(source: DataPaths): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-function overtaken(path: string, cause: unknown): LogError {
+function overtaken(path: string, cause?: unknown): LogError {
   return new LogError(
     'BACKUP_OVERTAKEN',
     `The node on ${path} took files away in each of ${LOG_ATTEMPTS_MAX} attempts to copy them. Nothing was left behind. Try when less is written, or to a faster disk`,

@@ -1,45 +1,41 @@
-// The data directory: its folders, its FORMAT file and its lock. FORMAT is made last, so that where it
-// stands the folders stand too, and a folder that is missing then is data that is lost.
+// The data directory: its folders, its lock and what it is made of. Which folders there are, `worker-logs.ts` says;
+// FORMAT is made last, so that where it stands they stand too, and one that is missing then is data that is lost.
 
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { LogError } from '../log.js';
-import { DataDamage, systemCode, unreadable } from './data-errors.js';
-import { FORMAT_VERSION } from './format.js';
+import { DataDamage, unreadable } from './data-errors.js';
+import {
+  FORMAT_ASIDE_NAME,
+  FORMAT_NAME,
+  notOne,
+  readDataFormat,
+  writeDataFormat,
+} from './format-file.js';
 import { FLOCK_NAME, type Flock, isLockRemains, LOCK_NAME, LockFile } from './lock-file.js';
+import { syncFolder } from './sync.js';
+import {
+  type DataLayout,
+  layoutOf,
+  parseWorkerFolder,
+  readLayout,
+  removeAll,
+  type WorkerLog,
+} from './worker-logs.js';
+import {
+  adoptPlacement,
+  type Placement,
+  WORKERS_ASIDE_NAME,
+  WORKERS_NAME,
+  writePlacementAside,
+} from './workers-file.js';
 
-export const FORMAT_NAME = 'FORMAT';
-const FORMAT_BYTES_MAX = 4096;
+export { type DataFormat, type DataPaths, dataPaths, readDataFormat } from './format-file.js';
 
-/** What FORMAT says. */
-export interface DataFormat {
-  readonly partitions: number;
-  /** Drawn at random when the directory is made, never 0. */
-  readonly logId: bigint;
-}
-
-export interface DataPaths {
-  /** The directory itself, absolute. */
-  readonly path: string;
-  /** The folder of segments. */
-  readonly wal: string;
-  /** The folder of snapshots. */
-  readonly snapshot: string;
-}
-
-export interface DataDirectory extends DataFormat, DataPaths {
+/** With what it has of worker 0: of one worker, all there is. */
+export interface DataDirectory extends WorkerLog {
+  readonly layout: DataLayout;
   /** Whether it was made by this opening. */
   readonly isNew: boolean;
   /** Lets go of the lock. */
@@ -49,6 +45,8 @@ export interface DataDirectory extends DataFormat, DataPaths {
 export interface DataDirectoryOptions {
   readonly partitions: number;
   readonly flock?: Flock | undefined;
+  /** What it is made with, where it is new; otherwise one worker. What is there stays as it is. */
+  readonly placement?: Pick<Placement, 'workers' | 'owners'> | undefined;
 }
 
 /**
@@ -57,86 +55,58 @@ export interface DataDirectoryOptions {
  */
 export function openDataDirectory(
   directory: string,
-  { partitions, flock }: DataDirectoryOptions,
+  { partitions, flock, placement }: DataDirectoryOptions,
 ): DataDirectory {
-  const paths = dataPaths(directory);
+  const path = resolve(directory);
   let lock: LockFile | undefined;
   try {
-    makeFolder(paths.path);
-    if (!existsSync(join(paths.path, FORMAT_NAME))) checkUnused(paths.path);
-    lock = LockFile.acquire(paths.path, flock);
-    const isNew = !existsSync(join(paths.path, FORMAT_NAME));
-    if (isNew) create(paths, partitions);
-    const format = readDataFormat(paths.path);
-    checkPartitions(paths.path, format.partitions, partitions);
-    for (const folder of [paths.wal, paths.snapshot]) {
-      if (!existsSync(folder)) throw new DataDamage(join(folder, '*'), 0, 'the folder', 'none');
-    }
+    makeFolder(path);
+    if (!existsSync(join(path, FORMAT_NAME))) checkUnused(path);
+    lock = LockFile.acquire(path, flock);
+    const isNew = !existsSync(join(path, FORMAT_NAME));
+    if (isNew) create(path, partitions, placement);
+    checkPartitions(path, readDataFormat(path).partitions, partitions);
+    const layout = readLayout(path);
+    checkFolders(layout);
     const held = lock;
-    return { ...format, ...paths, isNew, close: () => held.release() };
+    const first = layout.logs[0] as WorkerLog;
+    return { ...first, layout, isNew, close: () => held.release() };
   } catch (error) {
     lock?.release();
-    throw error instanceof LogError ? error : unreadable(paths.path, 'open', error);
+    throw error instanceof LogError ? error : unreadable(path, 'open', error);
   }
 }
 
-export function dataPaths(directory: string): DataPaths {
-  const path = resolve(directory);
-  const worker = join(path, 'worker-0');
-  return { path, wal: join(worker, 'wal'), snapshot: join(worker, 'snapshot') };
+/**
+ * The log of a worker in a directory that another thread holds and has prepared for so many workers. Throws
+ * `DATA_FORMAT`, `DATA_PARTITIONS`, `DATA_DAMAGED`, `DATA_UNREADABLE`.
+ */
+export function findWorkerLog(
+  directory: string,
+  partitions: number,
+  { index, workers }: { readonly index: number; readonly workers: number },
+): WorkerLog {
+  const layout = readLayout(directory);
+  checkPartitions(layout.path, layout.partitions, partitions);
+  checkFolders(layout);
+  const log = layout.logs[index];
+  if (log !== undefined && layout.workers === workers) return log;
+  throw new LogError(
+    'DATA_FORMAT',
+    `${layout.path} has the logs of ${layout.workers} workers, and that of worker ${index} of ${workers} is asked for: it was not prepared for them`,
+  );
 }
 
-/** What FORMAT says, without a lock. Throws `DATA_FORMAT`, `DATA_UNREADABLE`. */
-export function readDataFormat(directory: string): DataFormat {
-  const path = join(directory, FORMAT_NAME);
-  let text: string;
-  try {
-    if (statSync(path).size > FORMAT_BYTES_MAX) throw notOne(directory);
-    text = readFileSync(path, 'latin1');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') throw notOne(directory);
-    throw error instanceof LogError ? error : unreadable(path, 'read', error);
-  }
-  const version = /^rondo-data (\d+)\n/.exec(text)?.[1];
-  if (version !== undefined && version !== String(FORMAT_VERSION)) {
-    throw new LogError(
-      'DATA_FORMAT',
-      `${directory} is a data directory of version ${version}; this rondo reads version ${FORMAT_VERSION}. Start the rondo that made it, or give a new directory: --data-dir <path>`,
-    );
-  }
-  const match = /^rondo-data \d+\npartitions (\d+)\nid ([0-9a-f]{16})\n$/.exec(text);
-  const partitions = Number(match?.[1]);
-  const logId = BigInt(`0x${match?.[2] ?? '0'}`);
-  if (match === null || !Number.isSafeInteger(partitions) || partitions === 0 || logId === 0n) {
-    throw new LogError(
-      'DATA_FORMAT',
-      `${path} is not what a data directory has there: "rondo-data ${FORMAT_VERSION}", "partitions <n>", "id <16 hexadecimal digits>". Restore it from a backup`,
-    );
-  }
-  return { partitions, logId };
-}
-
-/** Makes directory entries durable. */
-export function syncFolder(folder: string): void {
-  syncPath(folder, 'r');
-}
-
-/** Makes what was written to a file durable. */
-export function syncFile(path: string): void {
-  syncPath(path, 'r+');
-}
-
-function syncPath(path: string, flags: string): void {
-  const descriptor = openSync(path, flags);
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+/** Makes the folders of logs, durably. */
+export function makeLogFolders(logs: readonly WorkerLog[]): void {
+  for (const { wal, snapshot } of logs) {
+    makeFolder(wal);
+    makeFolder(snapshot);
   }
 }
 
 /** Makes a folder with those above it, durably. */
-function makeFolder(folder: string): void {
+export function makeFolder(folder: string): void {
   const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
   for (let made = folder; made.length >= first.length; made = dirname(made)) {
@@ -146,35 +116,59 @@ function makeFolder(folder: string): void {
 
 /** Throws where the directory holds what is not Rondo's: nothing may be written there. */
 function checkUnused(path: string): void {
-  const foreign = readdirSync(path).filter((name) => !isOfStart(name));
+  const names = readdirSync(path);
+  const foreign = names.filter((name) => !isOfStart(name));
   // A start that was cut short leaves empty folders; segments without a FORMAT are another matter.
-  const { wal, snapshot } = dataPaths(path);
-  const files = [wal, snapshot].filter(existsSync).flatMap((folder) => readdirSync(folder));
-  if (foreign.length > 0 || files.length > 0) throw notOne(path);
+  const isUsed = names
+    .filter((name) => parseWorkerFolder(name) !== undefined)
+    .flatMap((name) => readdirSync(join(path, name), { recursive: true, withFileTypes: true }))
+    .some((entry) => !entry.isDirectory());
+  if (foreign.length > 0 || isUsed) throw notOne(path);
 }
 
 /** What a start leaves when it is cut short before FORMAT stands, and what a new file system has. */
 function isOfStart(name: string): boolean {
-  const ours = [`${FORMAT_NAME}.tmp`, LOCK_NAME, FLOCK_NAME, 'worker-0', 'lost+found'];
-  return ours.includes(name) || isLockRemains(name);
+  const ours = [
+    FORMAT_ASIDE_NAME,
+    WORKERS_NAME,
+    WORKERS_ASIDE_NAME,
+    LOCK_NAME,
+    FLOCK_NAME,
+    'lost+found',
+  ];
+  return ours.includes(name) || isLockRemains(name) || parseWorkerFolder(name) !== undefined;
 }
 
-function create(paths: DataPaths, partitions: number): void {
-  makeFolder(paths.wal);
-  makeFolder(paths.snapshot);
+function create(
+  path: string,
+  partitions: number,
+  placement: DataDirectoryOptions['placement'],
+): void {
   let logId = 0n;
   while (logId === 0n) logId = randomBytes(8).readBigUInt64LE();
-  const id = logId.toString(16).padStart(16, '0');
-  const aside = join(paths.path, `${FORMAT_NAME}.tmp`);
-  const descriptor = openSync(aside, 'w', 0o600);
-  try {
-    writeSync(descriptor, `rondo-data ${FORMAT_VERSION}\npartitions ${partitions}\nid ${id}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+  const format = { partitions, logId };
+  const { workers, owners } = placement ?? { workers: 1, owners: new Uint16Array(partitions) };
+  // What a start that was cut short has left is empty, and may be of other workers.
+  const remains = readdirSync(path).filter(
+    (name) =>
+      [WORKERS_NAME, WORKERS_ASIDE_NAME].includes(name) || parseWorkerFolder(name) !== undefined,
+  );
+  removeAll(remains.map((name) => join(path, name)));
+  // Generation 0 has no WORKERS file: a rondo that knows no such file finds no log where there are several.
+  const made = { generation: workers === 1 ? 0 : 1, workers, owners };
+  makeLogFolders(layoutOf(path, format, made).logs);
+  if (made.generation > 0) {
+    writePlacementAside(path, made);
+    adoptPlacement(path);
   }
-  renameSync(aside, join(paths.path, FORMAT_NAME));
-  syncFolder(paths.path);
+  writeDataFormat(path, format);
+}
+
+/** Throws `DATA_DAMAGED` where a log's folders are missing. */
+export function checkFolders({ logs }: DataLayout): void {
+  for (const folder of logs.flatMap(({ wal, snapshot }) => [wal, snapshot])) {
+    if (!existsSync(folder)) throw new DataDamage(join(folder, '*'), 0, 'the folder', 'none');
+  }
 }
 
 function checkPartitions(path: string, made: number, asked: number): void {
@@ -182,12 +176,5 @@ function checkPartitions(path: string, made: number, asked: number): void {
   throw new LogError(
     'DATA_PARTITIONS',
     `${path} was made for ${made} partitions, and ${asked} are asked for. Start with --partitions ${made}, or give a new directory: --data-dir <path>`,
-  );
-}
-
-function notOne(directory: string): LogError {
-  return new LogError(
-    'DATA_FORMAT',
-    `${directory} is no data directory: it has no ${FORMAT_NAME} file and is not empty. Nothing was written there. Give an empty or new directory: --data-dir <path>; if it was a data directory, restore ${FORMAT_NAME} from a backup`,
   );
 }

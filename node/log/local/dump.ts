@@ -1,11 +1,10 @@
 // The batches of one segment or snapshot, as they stand, for people to look at. A file is read by itself:
 // its first batch is believed, the others have to go on from it; damage ends the reading and is told.
 
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { LogError } from '../log.js';
 import { firstChain, isWhole, readBatchHeader } from './batch.js';
 import type { BatchStream, StoredBatch } from './batch-stream.js';
-import { readDataFormat } from './data-directory.js';
 import {
   BATCH_HEADER_BYTES,
   decodeSnapshotHeader,
@@ -14,6 +13,7 @@ import {
   type SnapshotHeader,
 } from './format.js';
 import { SegmentReader } from './segment-reader.js';
+import { readLayout } from './worker-logs.js';
 
 /** How the reading of a file ended. */
 export interface DumpEnd {
@@ -102,11 +102,15 @@ export class DumpReader {
 
 function logIdAbove(path: string): bigint {
   try {
-    return readDataFormat(dirname(dirname(dirname(path)))).logId;
+    const folder = dirname(dirname(resolve(path)));
+    const { logs } = readLayout(dirname(folder));
+    const log = logs.find(({ wal }) => dirname(wal) === folder);
+    if (log === undefined) throw new Error(`${folder} holds no log of its data directory`);
+    return log.logId;
   } catch (cause) {
     throw new LogError(
       'DATA_FORMAT',
-      `${path} has no header that can be read, and there is no FORMAT file three folders above it that says to which log it belongs. Look at it where it lies in its data directory`,
+      `${path} has no header that can be read, and no FORMAT file three folders above it says to which log it belongs. Look at it where it lies in its data directory`,
       { cause },
     );
   }

@@ -1,10 +1,13 @@
 // The bytes on disk. Set in stone once released: fixtures in `test/fixtures/` hold them, and another
 // layout is another version. Little-endian; everything starts at a multiple of 8 bytes.
 //
-//   data/FORMAT                     text: magic, version, number of partitions, id of the log
+//   data/FORMAT                     text: magic, version, number of partitions, id of the directory
+//   data/WORKERS                    text: whose each partition is (`workers-file.ts`); absent: all are worker 0's
 //   data/LOCK                       who has the directory open
 //   data/worker-0/wal/<n>.seg       segments; n ascends from 1, in LOWER hexadecimal, 16 digits
 //   data/worker-0/snapshot/<n>.snap the fold of all segments up to and with n
+//   data/worker-<n>.<generation>/   the same for each of several workers; the generation of worker-0 is 0
+//   data/redistribution/            what only the making of the next generation needs: removed at start
 //   *.tmp                           being made: without meaning, removed at start
 //
 // Segment: a header of 64 bytes, then batches one after another. What follows the last batch means
@@ -15,8 +18,8 @@
 //   12  u32 partitions           40  16 zero bytes
 //   16  u64 id of the log        56  u64 XXH64 of bytes 0 to 55, seed 0
 //
-// Batch: what one sync made durable. The id of the log, drawn at random when the directory is made, is
-// the seed of its checksums: nobody can plant a batch inside a value, and none of another log passes.
+// Batch: what one sync made durable. The id of the log, drawn at random when the directory is made (or what
+// `worker-logs.ts` makes of that), is the seed of its checksums: nobody can plant a batch inside a value, and none of another log passes.
 // The chain starts with the id in place of a batch before.
 //
 //    0  u64 XXH64 of all that follows, seed: the id of the log

@@ -36,6 +36,12 @@ export function listLogFiles({ wal, snapshot }: DataPaths): LogFiles {
   return { segments, snapshots, temporary };
 }
 
+/** Bytes of all segments and snapshots. */
+export function bytesOfLog(paths: DataPaths): number {
+  const { snapshots, segments } = listLogFiles(paths);
+  return [...snapshots, ...segments].reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** Removes files; one that is gone already is no error. */
 export function removeFiles(paths: readonly string[]): void {
   for (const path of paths) {

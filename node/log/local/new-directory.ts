@@ -14,26 +14,31 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LogError } from '../log.js';
-import { type DataPaths, dataPaths, FORMAT_NAME, syncFile, syncFolder } from './data-directory.js';
 import { unreadable } from './data-errors.js';
+import { FORMAT_NAME } from './format-file.js';
+import { syncFile, syncFolder } from './sync.js';
+import { type DataLayout, layoutOf } from './worker-logs.js';
+import { WORKERS_NAME } from './workers-file.js';
 
 export class NewDirectory {
   private constructor(
     readonly target: string,
-    /** Where it is made. */
-    readonly paths: DataPaths,
+    /** What is made, where it is made. */
+    readonly layout: DataLayout,
+    private readonly source: DataLayout,
   ) {}
 
-  /** Throws `DATA_NOT_EMPTY` where something is at `target`, `DATA_UNREADABLE`. */
-  static begin(path: string): NewDirectory {
+  /** For the logs of `source`. Throws `DATA_NOT_EMPTY` where something is at `target`, `DATA_UNREADABLE`. */
+  static begin(path: string, source: DataLayout): NewDirectory {
     const target = resolve(path);
     try {
       checkEmpty(target);
       const aside = isMountPoint(target)
         ? join(target, `tmp-${process.pid}`)
         : `${target}.tmp-${process.pid}`;
-      rmSync(aside, { recursive: true, force: true });
-      const made = new NewDirectory(target, dataPaths(aside));
+      const { partitions, id: logId } = source;
+      const layout = layoutOf(aside, { partitions, logId }, source);
+      const made = new NewDirectory(target, layout, source);
       made.clear();
       return made;
     } catch (error) {
@@ -43,39 +48,49 @@ export class NewDirectory {
 
   /** Makes it empty again, but for its folders. */
   clear(): void {
-    const { path, wal, snapshot } = this.paths;
+    const { path, logs } = this.layout;
     rmSync(path, { recursive: true, force: true });
-    for (const folder of [wal, snapshot]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    for (const folder of logs.flatMap(({ wal, snapshot }) => [wal, snapshot])) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    }
   }
 
-  /** Gives it the FORMAT of `source`: it is of the same log. */
-  addFormat(source: DataPaths): void {
-    const format = join(this.paths.path, FORMAT_NAME);
-    try {
-      copyFileSync(join(source.path, FORMAT_NAME), format);
-      syncFile(format);
-    } catch (error) {
-      throw unreadable(format, 'create', error);
+  /** Gives it what tells which logs it has: they are those of the source. */
+  addFormat(): void {
+    const { layout, source } = this;
+    for (const name of [WORKERS_NAME, FORMAT_NAME]) {
+      const [from, to] = [join(source.path, name), join(layout.path, name)];
+      if (name === WORKERS_NAME && source.generation === 0) continue;
+      try {
+        copyFileSync(from, to);
+        syncFile(to);
+      } catch (error) {
+        throw unreadable(to, 'create', error);
+      }
     }
   }
 
   /** Puts it into its place. Its files are synced already. */
   publish(): void {
-    const { target, paths } = this;
+    const { target, layout } = this;
+    const { path, logs } = layout;
+    const folders = logs.map(({ wal }) => dirname(wal));
     try {
-      for (const folder of [paths.wal, paths.snapshot, dirname(paths.wal), paths.path]) {
-        syncFolder(folder);
+      for (const { wal, snapshot } of logs) {
+        for (const folder of [wal, snapshot, dirname(wal)]) syncFolder(folder);
       }
-      if (dirname(paths.path) === target) {
-        for (const name of [basename(dirname(paths.wal)), FORMAT_NAME]) {
-          renameSync(join(paths.path, name), join(target, name));
+      syncFolder(path);
+      if (dirname(path) === target) {
+        const names = [...folders.map((folder) => basename(folder)), WORKERS_NAME, FORMAT_NAME];
+        for (const name of names.filter((one) => existsSync(join(path, one)))) {
+          renameSync(join(path, name), join(target, name));
           syncFolder(target);
         }
-        rmdirSync(paths.path);
+        rmdirSync(path);
       } else {
         checkEmpty(target);
         if (existsSync(target)) rmdirSync(target);
-        renameSync(paths.path, target);
+        renameSync(path, target);
       }
       syncFolder(dirname(target));
     } catch (error) {
@@ -85,7 +100,7 @@ export class NewDirectory {
 
   /** Removes what was made. */
   discard(): void {
-    rmSync(this.paths.path, { recursive: true, force: true });
+    rmSync(this.layout.path, { recursive: true, force: true });
   }
 }
 

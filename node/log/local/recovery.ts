@@ -30,6 +30,7 @@ import type { LogEnd } from './resettle.js';
 import type { SealedSegment } from './segment-list.js';
 import { type SegmentEnd, SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
+import type { WorkerLog } from './worker-logs.js';
 
 /** What recovery needs of an engine, which is empty. */
 export interface RecoveringEngine {
@@ -41,7 +42,7 @@ export interface RecoveringEngine {
 }
 
 export interface RecoveryProgress {
-  readonly phase: 'snapshot' | 'segments' | 'end';
+  readonly phase: 'snapshot' | 'segments' | 'end' | 'redistribution';
   readonly bytesDone: number;
   readonly bytesTotal: number;
 }
@@ -95,7 +96,7 @@ export interface RecoveredLog extends Recovered {
  * engine throws of records that it cannot hold. The engine is of no use then.
  */
 export async function recover(
-  directory: DataPaths & DataFormat,
+  directory: DataPaths & DataFormat & Partial<Pick<WorkerLog, 'worker' | 'owners'>>,
   engine: RecoveringEngine,
   options: RecoveryOptions = {},
 ): Promise<RecoveredLog> {
@@ -114,13 +115,19 @@ class Recovery {
   private bytes = 0;
   private bytesDone = 0;
   private bytesTotal = 0;
+  /** Partitions of other workers. */
+  private readonly foreign: readonly number[];
 
   constructor(
-    private readonly directory: DataPaths & DataFormat,
+    private readonly directory: DataPaths &
+      DataFormat &
+      Partial<Pick<WorkerLog, 'worker' | 'owners'>>,
     private readonly engine: RecoveringEngine,
     private readonly options: RecoveryOptions,
   ) {
     this.chain = firstChain(directory.logId);
+    const { owners, worker } = directory;
+    this.foreign = [...(owners ?? [])].flatMap((owner, at) => (owner === worker ? [] : [at]));
   }
 
   async run(): Promise<RecoveredLog> {
@@ -275,6 +282,13 @@ class Recovery {
       if (!(cause instanceof EngineError) || cause.code !== 'RECORDS_MALFORMED') throw cause;
       const expected = 'records that go on from those before';
       throw new DataDamage(path, offset, expected, 'others, in batches from there on', { cause });
+    }
+    // A record moves its partition on, so that one look at each tells of all.
+    const partition = this.foreign.find((one) => this.engine.revisionOf(one) > 0);
+    if (partition !== undefined) {
+      const { owners, worker } = this.directory;
+      const found = `one of partition ${partition}, which worker ${owners?.[partition]} has, in batches from there on`;
+      throw new DataDamage(path, offset, `records of worker ${worker}`, found);
     }
     this.bytes += bodies.length;
   }

@@ -13,6 +13,8 @@ import type { BatchRun } from './segment-walk.js';
 export interface LostBatches {
   readonly from: number;
   readonly to: number;
+  /** Whose log; left out where there is one. */
+  readonly worker?: number;
   /** Whether they are whole, and only cannot be reached: those before them are missing. */
   readonly isWhole: boolean;
   /** Times of the first and last, ms since 1970; 0 where they cannot be read. */

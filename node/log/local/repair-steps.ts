@@ -4,14 +4,15 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { LogError } from '../log.js';
-import { type DataPaths, syncFile, syncFolder } from './data-directory.js';
 import { unreadable } from './data-errors.js';
 import { FileCopy } from './file-copy.js';
 import { encodeSegmentHeader, FILE_HEADER_BYTES, type SegmentHeader } from './format.js';
+import type { DataPaths } from './format-file.js';
 import type { Piece, RepairPlan } from './repair-plan.js';
 import type { RepairSide } from './repair-sides.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SegmentFinding } from './segment-walk.js';
+import { syncFile, syncFolder } from './sync.js';
 import { absentFile } from './verification.js';
 
 export interface RepairStep {
@@ -63,16 +64,14 @@ export function stepsOf(damaged: RepairSide, backup: RepairSide, plan: RepairPla
 }
 
 /**
- * Answers the folder that keeps the damaged files. Throws `DATA_UNREADABLE`; what was done until then
- * stays, and the repair can be run again.
+ * `kept` is the folder for the damaged files. Throws `DATA_UNREADABLE`; what was done until then stays, and the
+ * repair can be run again.
  */
 export async function applySteps(
   paths: DataPaths,
   steps: readonly RepairStep[],
-  now: number,
-): Promise<string> {
-  const time = new Date(now).toISOString().replace(/[:.]/g, '-');
-  const kept = join(paths.path, `damaged-${time}`);
+  kept: string,
+): Promise<void> {
   const aside = (path: string) => `${path}.tmp`;
   try {
     mkdirSync(kept, { recursive: true, mode: 0o700 });
@@ -82,7 +81,7 @@ export async function applySteps(
     for (const { action, path } of steps) {
       if (action === 'rebuild') keep(path, join(kept, basename(path)));
     }
-    for (const folder of [kept, paths.path]) syncFolder(folder);
+    for (const folder of [kept, dirname(kept), paths.path]) syncFolder(folder);
     for (const { action, path } of steps) {
       if (action === 'move away') continue;
       renameSync(aside(path), path);
@@ -97,7 +96,6 @@ export async function applySteps(
   } catch (error) {
     throw error instanceof LogError ? error : unreadable(paths.path, 'repair', error);
   }
-  return kept;
 }
 
 /** Writes a file, synced. */

@@ -6,8 +6,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LOG_PIECE_BYTES } from '../../limits.js';
-import { type DataPaths, syncFolder } from './data-directory.js';
 import { reading, systemCode, unreadable } from './data-errors.js';
+import type { DataPaths } from './format-file.js';
+import { syncFolder } from './sync.js';
 
 /** The segment with the newest batch. */
 export interface LogEnd {

@@ -5,7 +5,7 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { SNAPSHOT_BATCH_BYTES } from '../../limits.js';
 import { BatchWriter } from './batch-writer.js';
-import { syncFolder } from './data-directory.js';
+
 import { unreadable } from './data-errors.js';
 import {
   encodeSnapshotHeader,
@@ -14,6 +14,7 @@ import {
   snapshotName,
 } from './format.js';
 import { SNAPSHOT_END_BYTES } from './snapshot-reader.js';
+import { syncFolder } from './sync.js';
 
 /** Where a snapshot is written before it gets its name. */
 export function snapshotAside(folder: string, lastSegment: number): string {

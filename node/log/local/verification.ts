@@ -28,9 +28,11 @@ export interface FileReport {
   readonly damage: readonly DataDamage[];
 }
 
+/** Of one log. */
 export interface Verification {
   /** Of the data directory. */
   readonly path: string;
+  readonly worker: number;
   readonly logId: bigint;
   readonly partitions: number;
   /** Pid of the process that has it open. */
@@ -44,6 +46,34 @@ export interface Verification {
   readonly newestBatch: number;
   /** Of the newest record, ms since 1970; 0 for none. */
   readonly time: number;
+}
+
+/**
+ * Of all logs of a directory: their files and their damage one after another, the number of batches of all, the
+ * newest time of any. `logId` is the id of the directory.
+ */
+export interface DirectoryVerification extends Omit<Verification, 'worker'> {
+  /** By worker; one where there is one worker. */
+  readonly logs: readonly Verification[];
+}
+
+export function joinVerifications(
+  logId: bigint,
+  logs: readonly [Verification, ...Verification[]],
+): DirectoryVerification {
+  const { path, partitions } = logs[0];
+  return {
+    path,
+    logId,
+    partitions,
+    openIn: logs.findLast(({ openIn }) => openIn !== undefined)?.openIn,
+    files: logs.flatMap(({ files }) => files),
+    damage: logs.flatMap(({ damage }) => damage),
+    undecided: logs.find(({ undecided }) => undecided !== undefined)?.undecided,
+    newestBatch: logs.reduce((sum, { newestBatch }) => sum + newestBatch, 0),
+    time: Math.max(...logs.map(({ time }) => time)),
+    logs,
+  };
 }
 
 export function fileReport(

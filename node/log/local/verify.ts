@@ -5,23 +5,29 @@
 // like damage behind an end that was one a moment ago: where a whole batch stands now, the end has only
 // moved. And compaction may take files away: then all is read again.
 
-import { resolve } from 'node:path';
 import { LOG_ATTEMPTS_MAX } from '../../limits.js';
 import { LogError } from '../log.js';
 import { isWhole, readBatchHeader } from './batch.js';
 import type { Gather } from './batch-stream.js';
 import { surveyDamage } from './damage-survey.js';
-import { type DataFormat, type DataPaths, dataPaths, readDataFormat } from './data-directory.js';
 import { DataDamage } from './data-errors.js';
 import { FoldCheck } from './fold-check.js';
 import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, FILE_HEADER_BYTES } from './format.js';
 import { lockedBy } from './lock-file.js';
-import { listLogFiles } from './log-files.js';
+import { bytesOfLog, listLogFiles } from './log-files.js';
 import { recover } from './recovery.js';
 import type { Cut, ReadSegment, Undecided } from './recovery-end.js';
 import { SegmentReader } from './segment-reader.js';
 import type { SnapshotReader } from './snapshot-reader.js';
-import { type FileReport, fileReport, sortReports, type Verification } from './verification.js';
+import {
+  type DirectoryVerification,
+  type FileReport,
+  fileReport,
+  joinVerifications,
+  sortReports,
+  type Verification,
+} from './verification.js';
+import { readLayout, type WorkerLog } from './worker-logs.js';
 
 export interface Progress {
   readonly bytesDone: number;
@@ -36,19 +42,44 @@ export interface VerifyOptions {
   readonly isHeld?: boolean | undefined;
 }
 
-type Directory = DataPaths & DataFormat;
+type Directory = WorkerLog;
 
-/** Where a data directory is and what its FORMAT says, without a lock. Throws as `readDataFormat`. */
-export function lookAt(directory: string): Directory {
-  return { ...dataPaths(directory), ...readDataFormat(resolve(directory)) };
+/**
+ * Where the log of worker 0 is, which is all there is where one worker has everything; without a lock. Throws
+ * as `readLayout`.
+ */
+export function lookAt(directory: string): WorkerLog {
+  return readLayout(directory).logs[0] as WorkerLog;
 }
 
-/** Damage is found, not thrown. Throws `DATA_FORMAT`, `DATA_UNREADABLE`. */
+/** Damage is found, not thrown. Throws `DATA_FORMAT`, `DATA_UNREADABLE`, and `DATA_DAMAGED` of the file WORKERS. */
 export async function verifyDirectory(
   path: string,
   options: VerifyOptions = {},
+): Promise<DirectoryVerification> {
+  const layout = readLayout(path);
+  const progress = {
+    bytesDone: 0,
+    bytesTotal: layout.logs.reduce((sum, log) => sum + bytesOfLog(log), 0),
+  };
+  const found: Verification[] = [];
+  for (const log of layout.logs) {
+    const before = progress.bytesDone;
+    const onProgress = ({ bytesDone }: Progress) => {
+      progress.bytesDone = before + bytesDone;
+      progress.bytesTotal = Math.max(progress.bytesTotal, progress.bytesDone);
+      options.onProgress?.(progress);
+    };
+    found.push(await verifyLog(log, { ...options, onProgress }));
+  }
+  return joinVerifications(layout.id, found as [Verification, ...Verification[]]);
+}
+
+/** The same for one log of a directory. */
+export async function verifyLog(
+  directory: WorkerLog,
+  options: VerifyOptions = {},
 ): Promise<Verification> {
-  const directory = lookAt(path);
   if (options.isHeld === true) {
     return { ...(await verifyOnce(directory, false, options)), openIn: undefined };
   }
@@ -104,9 +135,10 @@ async function verifyOnce(
     const state = end.kind === 'torn' ? 'torn' : hasBatches ? 'whole' : 'unused';
     segments.push(fileReport('segment', file, state, rest));
   };
-  const { path, logId, partitions } = directory;
+  const { path, worker, logId, partitions } = directory;
   const found = (files: FileReport[], undecided?: Undecided): Found => ({
     path,
+    worker,
     logId,
     partitions,
     files: sortReports(files),

@@ -46,7 +46,11 @@ const invalidArguments: { name: string; operation: Operation }[] = [
       name: `${name} with flag bit ${bit}`,
       operation: { ...operation, flags: (operation.flags ?? 0) | (1 << bit) },
     })),
-    { name: `${name} with a ttl but no ttl mode`, operation: { ...operation, ttlMs: 1 } },
+    // Of a scan it is the address of a worker, of which there is one.
+    {
+      name: `${name} with a ttl but no ttl mode`,
+      operation: { ...operation, ttlMs: name === 'scan' ? 2 : 1 },
+    },
     {
       name: `${name} with a ttl in the high half only`,
       operation: { ...operation, ttlMs: 1n << 32n },

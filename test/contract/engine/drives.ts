@@ -4,12 +4,24 @@ import { onTestFinished } from 'vitest';
 import type { EngineOptions } from '../../../ts/engine/engine.js';
 import { Drive } from '../../drive/drive.js';
 import { type CreateEngine, OPTIONS } from '../../drive/engines.js';
+import { Workers } from '../../drive/workers.js';
 
 export function drives(create: CreateEngine): (options?: Partial<EngineOptions>) => Drive {
   return (options = {}) => {
     const engine = create({ ...OPTIONS, ...options });
     onTestFinished(() => engine.close());
     return new Drive(engine);
+  };
+}
+
+/** Engines that are one node, closed after the test. */
+export function nodes(
+  create: CreateEngine,
+): (count?: number, options?: Partial<EngineOptions>) => Workers {
+  return (count = 3, options = {}) => {
+    const node = new Workers(create, count, options);
+    onTestFinished(() => node.close());
+    return node;
   };
 }
 

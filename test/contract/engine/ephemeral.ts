@@ -127,7 +127,7 @@ export function ephemeralContract(create: CreateEngine): void {
       expect(effects(ended)).toEqual(['session-end 1', 'expire k']);
     });
 
-    it('lives on as one without where its session is not there', () => {
+    it('lives on with a guest where its session is not there', () => {
       const made = agent(1);
       const { recordBytes } = made.as(1, ephemeral(put('k', 'v')));
       const record = Buffer.from(recordBytes);
@@ -135,9 +135,11 @@ export function ephemeralContract(create: CreateEngine): void {
       const d = foldedFrom(create, [record]);
       d.advance(d.now + 10 * TTL_MS);
       expect(d.one(get('k'))).toMatchObject({ status: 'OK', ttlMs: 0 });
+      expect([...d.engine.guests()]).toEqual([1]);
+      // What a session has left is nobody else's.
+      expect(d.openSession(1).status).toBe('ALREADY_EXISTS');
+      expect(effects(d.endGuest(1))).toEqual(['expire k']);
       expect(d.openSession(1).status).toBe('OK');
-      expect(effects(d.as(1, endSession()))).toEqual(['session-end 1']);
-      expect(d.keys).toBe(1);
     });
   });
 }

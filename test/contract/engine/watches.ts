@@ -79,6 +79,7 @@ export function watchesContract(create: CreateEngine): void {
       ['no class', watch('k', { limit: 0 })],
       ['a class of a later version', watch('k', { limit: CLASSES_ALL + 1 })],
       ['a ttl', watch('k', { ttlMs: 1 })],
+      ['a worker that there is not', watch('k', { flags: FLAG_WATCH_PREFIX, ttlMs: 2 })],
       ['a value', watch('k', { value: resume })],
       ['a value with a snapshot', watch('k', { flags: START_SNAPSHOT, value: bytes('x') })],
       ['a position without a value', watch('k', { flags: START_POSITION })],
@@ -132,7 +133,8 @@ export function watchesContract(create: CreateEngine): void {
       ['a key', { ...unwatch(1), key: bytes('k') }],
       ['a value', { ...unwatch(1), value: bytes('k') }],
       ['a limit', { ...unwatch(1), limit: 1 }],
-      ['a ttl', { ...unwatch(1), ttlMs: 1 }],
+      ['a worker that there is not', { ...unwatch(1), ttlMs: 2 }],
+      ['a ttl in the high half', { ...unwatch(1), ttlMs: 2n ** 32n }],
       ['a flag', { ...unwatch(1), flags: 1 }],
     ])('with %s is refused', (_name, operation) => {
       const d = agent(1);

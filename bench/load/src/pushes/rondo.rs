@@ -73,7 +73,7 @@ fn take_frame(
             data = rest;
             match EventKind(kind) {
                 EventKind::Put => said(Said::Event(&bytes[key_bytes..]))?,
-                EventKind::Heartbeat => {}
+                EventKind::Heartbeat | EventKind::Routing => {}
                 kind => {
                     let name = kind.variant_name().unwrap_or("unknown");
                     return Err(Fault::WrongAnswer(format!("an event {name}")));

@@ -5,6 +5,8 @@ pub mod layout;
 mod locks;
 pub mod reply;
 mod request;
+pub mod routing;
+mod scout;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,7 @@ use crate::random::Random;
 use crate::rondo::layout::{ELEMENT_BYTES, frame_of};
 use crate::rondo::reply::read_reply;
 use crate::rondo::request::{read_echo, request_bytes, write_request};
+use crate::rondo::routing::Routing;
 use crate::websocket::{
     OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, Upgrade, header_bytes,
     mask, read_message, write_header,
@@ -27,6 +30,7 @@ use crate::websocket::{
 use crate::workload::{KEY_BYTES, Values};
 
 pub use locks::RondoLocks;
+pub use scout::ask_routing;
 
 const PROTOCOL_VERSION: u16 = 1;
 /// A close code of the node is this plus a Status.
@@ -47,6 +51,10 @@ pub struct Rondo<const ECHO: bool> {
     facts: Option<Facts>,
     /// Milliseconds; 0: no session is asked for.
     session_ttl_ms: u64,
+    /// Which worker must be there; None: any.
+    worker: Option<u16>,
+    /// From the greeting; None where the node has one worker.
+    routing: Option<Routing>,
 }
 
 impl<const ECHO: bool> Rondo<ECHO> {
@@ -67,7 +75,18 @@ impl<const ECHO: bool> Rondo<ECHO> {
             },
             facts: None,
             session_ttl_ms: 0,
+            worker: None,
+            routing: None,
         }
+    }
+
+    /// The greeting fails where another worker answers.
+    pub fn at_worker(self, worker: Option<u16>) -> Self {
+        Self { worker, ..self }
+    }
+
+    pub fn routing(&self) -> Option<&Routing> {
+        self.routing.as_ref()
     }
 
     pub fn send(&mut self, opcode: u8, payload: &[u8], out: &mut Outbox) {
@@ -165,6 +184,19 @@ impl<const ECHO: bool> Rondo<ECHO> {
                 welcome.protocol()
             )));
         }
+        if let Some(worker) = self.worker.filter(|&worker| worker != welcome.worker()) {
+            return Err(Fault::protocol(format!(
+                "worker {} answers at the port of worker {worker}",
+                welcome.worker()
+            )));
+        }
+        self.routing = match welcome.routing().filter(|table| !table.is_empty()) {
+            Some(table) => Some(
+                Routing::decode(table.bytes())
+                    .ok_or_else(|| Fault::protocol("its routing table is broken"))?,
+            ),
+            None => None,
+        };
         self.bounds = Bounds {
             batch_operations: limits.operations_per_frame_max() as usize,
             batch_bytes: limits.frame_bytes_max() as usize,
@@ -180,6 +212,7 @@ impl<const ECHO: bool> Rondo<ECHO> {
             transport: text(welcome.transport()),
             durability: text(welcome.durability()),
             partitions: welcome.partitions(),
+            workers: self.routing.as_ref().map_or(1, |table| table.workers.len()),
             keys: welcome.keys(),
             memory_bytes: welcome.memory_bytes(),
         });

@@ -1,7 +1,7 @@
 //! Reads replies: those in the usual layout directly, any other through the verifier.
 
 use crate::fault::{Fault, excerpt};
-use crate::generated::{FrameKind, Status};
+use crate::generated::{EventKind, FrameKind, Status};
 use crate::protocol::Outcome;
 use crate::rondo::layout::{Columns, Element, REPLY_HEADER, frame_of, usual_columns};
 
@@ -20,12 +20,40 @@ pub fn reply_columns(payload: &[u8]) -> Result<Columns<'_>, Fault> {
     Ok((results.bytes().as_chunks().0, data.bytes()))
 }
 
+/// None where the frame only says that the routing table has changed: keys stay with their workers, so that
+/// it changes nothing for a run.
+#[inline]
+fn reply_or_news(payload: &[u8]) -> Result<Option<Columns<'_>>, Fault> {
+    if let Some(columns) = usual_columns(payload, &REPLY_HEADER, FrameKind::Reply) {
+        return Ok(Some(columns));
+    }
+    let frame = frame_of(payload)?;
+    let Some(events) = frame.events().filter(|_| frame.kind() == FrameKind::Push) else {
+        return reply_columns(payload).map(Some);
+    };
+    for event in events {
+        match event.kind() {
+            EventKind::Routing => {}
+            EventKind::WorkerLost => return Err(Fault::WorkerLost),
+            kind => {
+                let name = kind.variant_name().unwrap_or("unknown");
+                return Err(Fault::protocol(format!(
+                    "it pushed {name}, which nobody asked"
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
 #[inline]
 pub fn read_reply(
     payload: &[u8],
     answer: &mut impl FnMut(u32, Outcome<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let (results, mut data) = reply_columns(payload)?;
+    let Some((results, mut data)) = reply_or_news(payload)? else {
+        return Ok(());
+    };
     for result in results {
         let head = Element::of(result);
         let length = head.key_bytes + head.value_bytes;

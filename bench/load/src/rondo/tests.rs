@@ -2,7 +2,9 @@
 
 use super::layout::*;
 use super::*;
-use crate::generated::{OperationCode, OperationResult, Welcome, WelcomeArgs};
+use crate::generated::{
+    Event, EventKind, Limits, LimitsArgs, OperationCode, OperationResult, Welcome, WelcomeArgs,
+};
 use crate::websocket::Message;
 use crate::workload::{Draw, Workload};
 
@@ -243,4 +245,88 @@ fn a_ping_is_answered_and_a_close_reported() {
     let text = close_of(payload).to_string();
     assert!(text.ends_with("code 4041 (SlowReader): slow"), "{text}");
     assert!(close_of(b"").to_string().contains("code 1005"));
+}
+
+fn push_of(kind: EventKind) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let event = Event::new(0, kind, 0, 0, 4, Status::Ok, 3, 0, 0, 0);
+    let data = builder.create_vector(&[0_u8; 4]);
+    let events = builder.create_vector(&[event]);
+    let frame = Frame::create(
+        &mut builder,
+        &FrameArgs {
+            kind: FrameKind::Push,
+            events: Some(events),
+            data: Some(data),
+            ..FrameArgs::default()
+        },
+    );
+    finish_frame_buffer(&mut builder, frame);
+    as_message(builder.finished_data())
+}
+
+#[test]
+fn a_new_routing_table_is_no_answer_and_a_lost_worker_ends_the_run() {
+    let got = answers(&mut open::<false>(), &push_of(EventKind::Routing)).expect("valid");
+    assert!(got.is_empty());
+    for (kind, expected) in [
+        (EventKind::WorkerLost, "was lost"),
+        (EventKind::Put, "pushed Put"),
+    ] {
+        let fault = answers(&mut open::<false>(), &push_of(kind)).expect_err("no news");
+        assert!(fault.to_string().contains(expected), "{fault}");
+    }
+}
+
+fn welcome_of(worker: u16, routing: Option<&[u8]>) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let limits = Limits::create(&mut builder, &LimitsArgs::default());
+    let routing = routing.map(|bytes| builder.create_vector(bytes));
+    let welcome = Welcome::create(
+        &mut builder,
+        &WelcomeArgs {
+            protocol: PROTOCOL_VERSION,
+            limits: Some(limits),
+            worker,
+            routing,
+            ..WelcomeArgs::default()
+        },
+    );
+    let frame = Frame::create(
+        &mut builder,
+        &FrameArgs {
+            kind: FrameKind::Welcome,
+            welcome: Some(welcome),
+            ..FrameArgs::default()
+        },
+    );
+    finish_frame_buffer(&mut builder, frame);
+    as_message(builder.finished_data())
+}
+
+#[test]
+fn the_worker_that_answers_must_be_the_one_that_was_meant() {
+    let table = [
+        [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0, 0, 0, 0],
+    ];
+    let table = [table.concat(), vec![0, 0]].concat();
+    let greet = |worker, bytes: &[u8]| {
+        let rondo = Rondo::<false>::new("host".into(), String::new(), Random::new(1, 1));
+        let mut rondo = rondo.at_worker(worker);
+        rondo.stage = Stage::Greeting;
+        answers(&mut rondo, bytes).map(|_| rondo.routing().map(|table| table.owners.len()))
+    };
+    for worker in [None, Some(1)] {
+        let routing = greet(worker, &welcome_of(1, Some(&table))).expect("valid");
+        assert_eq!(routing, Some(1));
+        assert_eq!(greet(worker, &welcome_of(1, None)).expect("valid"), None);
+    }
+    for (worker, table, expected) in [
+        (Some(0), table.as_slice(), "worker 1 answers"),
+        (None, &table[..20], "routing table is broken"),
+    ] {
+        let fault = greet(worker, &welcome_of(1, Some(table))).expect_err("refused");
+        assert!(fault.to_string().contains(expected), "{fault}");
+    }
 }

@@ -182,7 +182,7 @@ impl<'a, P: Protocol, F: Fn(usize) -> Result<P, Fault>> Worker<'a, P, F> {
         let Some(connection) = self.connections.get_mut(index) else {
             return Ok(());
         };
-        if !connection.connect(self.context.plan.address)? {
+        if !connection.connect()? {
             return Ok(());
         }
         if is_readable {

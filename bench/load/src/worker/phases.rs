@@ -23,11 +23,12 @@ impl<P: Protocol, F: Fn(usize) -> Result<P, Fault>> Worker<'_, P, F> {
             while self.connections.len() - self.open >= CONNECTING_MAX {
                 self.step(events, Duration::from_millis(CHECK_INTERVAL_MS))?;
             }
+            let address = plan.places.of_connection(number).address;
             let refused = |cause| Fault::Connect {
-                address: plan.address.to_string(),
+                address: address.to_string(),
                 cause,
             };
-            let mut socket = TcpStream::connect(plan.address).map_err(refused)?;
+            let mut socket = TcpStream::connect(address).map_err(refused)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll
                 .registry()

@@ -68,5 +68,16 @@ export enum EventKind {
   /**
    * The watch has ended for the reason in `status`.
    */
-  Ended = 20
+  Ended = 20,
+
+  /**
+   * The worker that has `partition` was lost. Operations that this connection had forwarded to it and that have
+   * no answer will get none: they may or may not have been carried out. Watches there are over. Id 0.
+   */
+  WorkerLost = 21,
+
+  /**
+   * The value is the routing table, which has changed since this connection was told it. Id 0.
+   */
+  Routing = 22
 }

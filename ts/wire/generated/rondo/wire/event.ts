@@ -53,6 +53,9 @@ status():Status {
   return this.bb!.readUint8(this.bb_pos + 12);
 }
 
+/**
+ * Of the record. In an event without one: a partition of the worker that it comes from.
+ */
 partition():number {
   return this.bb!.readUint16(this.bb_pos + 14);
 }

@@ -84,8 +84,17 @@ sessionSecretArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+/**
+ * Drawn by the client, below 2^53. Connections of one group share the session, one to each worker; a
+ * connection of another group, or of group 0, takes it over from all that have it.
+ */
+group():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startHello(builder:flatbuffers.Builder) {
-  builder.startObject(6);
+  builder.startObject(7);
 }
 
 static addProtocol(builder:flatbuffers.Builder, protocol:number) {
@@ -124,12 +133,16 @@ static startSessionSecretVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addGroup(builder:flatbuffers.Builder, group:bigint) {
+  builder.addFieldInt64(6, group, BigInt('0'));
+}
+
 static endHello(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createHello(builder:flatbuffers.Builder, protocol:number, tokenOffset:flatbuffers.Offset, clientOffset:flatbuffers.Offset, sessionTtlMs:bigint, session:bigint, sessionSecretOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createHello(builder:flatbuffers.Builder, protocol:number, tokenOffset:flatbuffers.Offset, clientOffset:flatbuffers.Offset, sessionTtlMs:bigint, session:bigint, sessionSecretOffset:flatbuffers.Offset, group:bigint):flatbuffers.Offset {
   Hello.startHello(builder);
   Hello.addProtocol(builder, protocol);
   Hello.addToken(builder, tokenOffset);
@@ -137,6 +150,7 @@ static createHello(builder:flatbuffers.Builder, protocol:number, tokenOffset:fla
   Hello.addSessionTtlMs(builder, sessionTtlMs);
   Hello.addSession(builder, session);
   Hello.addSessionSecret(builder, sessionSecretOffset);
+  Hello.addGroup(builder, group);
   return Hello.endHello(builder);
 }
 }

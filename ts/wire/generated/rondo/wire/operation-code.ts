@@ -35,7 +35,8 @@ export enum OperationCode {
   Touch = 5,
 
   /**
-   * key = prefix (may be empty), value = cursor (empty at first) -> entries, then the closing result.
+   * key = prefix (may be empty), value = cursor (empty at first), ttl_ms = worker (see Operation) ->
+   * entries, then the closing result.
    */
   Scan = 6,
 

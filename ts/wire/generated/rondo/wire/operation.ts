@@ -41,6 +41,8 @@ code():OperationCode {
  * 1 snapshot, 2 after `expected_revision` of the key, 3 after the position in the value: u64 node,
  * u32 partitions, u32 zero, u64 position); bit 5 keys only; `limit` has the classes of events
  * (bit 0 keys, 1 locks, 2 sessions).
+ * Scan, ListLocks, Watch with a prefix, Unwatch: `ttl_ms` is the index of the worker that is asked, + 1; 0:
+ * by the {tag} of the prefix, or the worker of the connection where there is but one, or for Unwatch.
  * All that write or hold: bit 7 once (answered from memory where the session has had it answered).
  */
 flags():number {

@@ -113,7 +113,7 @@ connections():number {
 }
 
 /**
- * Told apart from every other node and every log: part of a watch's resume token.
+ * The worker's, told apart from every other and every log: part of a watch's resume token.
  */
 node():bigint {
   const offset = this.bb!.__offset(this.bb_pos, 30);
@@ -185,8 +185,34 @@ watches():number {
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
 }
 
+/**
+ * Which worker has this connection, from 0 on.
+ */
+worker():number {
+  const offset = this.bb!.__offset(this.bb_pos, 48);
+  return offset ? this.bb!.readUint16(this.bb_pos + offset) : 0;
+}
+
+/**
+ * Who has which partition and where; `ts/wire/routing.ts` has the layout.
+ */
+routing(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+routingLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+routingArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startWelcome(builder:flatbuffers.Builder) {
-  builder.startObject(22);
+  builder.startObject(24);
 }
 
 static addProtocol(builder:flatbuffers.Builder, protocol:number) {
@@ -287,6 +313,26 @@ static addSessions(builder:flatbuffers.Builder, sessions:number) {
 
 static addWatches(builder:flatbuffers.Builder, watches:number) {
   builder.addFieldInt32(21, watches, 0);
+}
+
+static addWorker(builder:flatbuffers.Builder, worker:number) {
+  builder.addFieldInt16(22, worker, 0);
+}
+
+static addRouting(builder:flatbuffers.Builder, routingOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(23, routingOffset, 0);
+}
+
+static createRoutingVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startRoutingVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
 }
 
 static endWelcome(builder:flatbuffers.Builder):flatbuffers.Offset {
