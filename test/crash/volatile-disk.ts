@@ -115,6 +115,8 @@ export class VolatileDisk {
 
   /** Undoes a change of names, where it was made at all: the process may have died before. */
   private takeBack({ kind, inode, path, other, data }: JournalRecord, aside: string): void {
+    // Its folder is gone for good, and with it whatever its names were.
+    if (kind !== Kind.Rmdir && !existsSync(dirname(path))) return;
     const buried = data.length === 0 ? undefined : join(this.graves, data.toString());
     switch (kind) {
       case Kind.Create:

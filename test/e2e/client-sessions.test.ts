@@ -67,8 +67,16 @@ for (const { title, isSkipped, routing, arguments: setup } of SETUPS) {
       const lock = await rondo.lock('kept');
       await rondo.kv.put('kept/e', 1, { ephemeral: true });
       drop();
-      await expect.poll(() => sessions().length).toBe(2);
-      expect(sessions()[1]).toEqual({ id: sessions()[0]?.id, resumed: true });
+      // Of several connections one may come again that another has taken the place of.
+      await expect.poll(() => sessions().length).toBeGreaterThan(1);
+      const again = { id: sessions()[0]?.id, resumed: true };
+      expect(
+        new Set(
+          sessions()
+            .slice(1)
+            .map((each) => JSON.stringify(each)),
+        ),
+      ).toEqual(new Set([JSON.stringify(again)]));
       await lock.put('kept/k', 1);
       expect(await other.kv.get('kept/e')).toBe(1);
       expect(lock.signal.aborted).toBe(false);
@@ -109,7 +117,7 @@ for (const { title, isSkipped, routing, arguments: setup } of SETUPS) {
       await third.kv.get('queue');
       drop();
       await held.release();
-      await expect.poll(() => sessions().length).toBe(2);
+      await expect.poll(() => sessions().length).toBeGreaterThan(1);
       const lock = await first;
       expect(lock.token).toBeGreaterThan(held.token);
       await lock.release();

@@ -38,4 +38,16 @@ describe(`workers that are killed under load, RONDO_SEED=${SEED}`, () => {
       expect(found.killed.workers + found.killed.nodes).toBe(KILLS);
     },
   );
+
+  it('are seen where they keep nothing: a canary', { timeout: 180_000 }, async () => {
+    const { faults } = await runWorkerKills({
+      engine: 'ts',
+      workers: 2,
+      kills: KILLS,
+      nodeOneIn: 0,
+      folder: undefined,
+      random: new Random(SEED),
+    });
+    expect(faults.join('\n')).toMatch(/after the restart|not-linearizable|not linearizable/);
+  });
 });

@@ -39,7 +39,8 @@ export interface KillsRun {
   readonly kills: number;
   /** One kill in so many is the whole node's; 0: none is. */
   readonly nodeOneIn: number;
-  readonly folder: string;
+  /** Undefined: the node keeps nothing; the canary. */
+  readonly folder: string | undefined;
   readonly random: Random;
   readonly onKill?: (kill: number) => void;
 }
@@ -58,7 +59,7 @@ export interface KillsFound {
 
 export async function runWorkerKills(run: KillsRun): Promise<KillsFound> {
   const { engine, workers, kills, nodeOneIn, folder, random, onKill } = run;
-  const options = { program: KILLABLE, engine, workers, directory: join(folder, 'data') };
+  const options = { program: KILLABLE, engine, workers, directory: folder && join(folder, 'data') };
   const port = await freePort();
   const start = (): NodeProcess => new NodeProcess({ ...options, port });
   let node = start();
