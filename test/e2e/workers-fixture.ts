@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
 import { defaultSettings } from '../../node/config/config.js';
 import type { Settings } from '../../node/config/settings.js';
 import { createLoggerTo } from '../../node/logger.js';
@@ -117,7 +118,9 @@ export async function eventually(
   }
 }
 
+/** Removes the folder when the test and what it started have ended. */
 export function withFolder<V>(use: (folder: string) => Promise<V>): Promise<V> {
   const folder = mkdtempSync(join(tmpdir(), 'rondo-workers-'));
-  return use(folder).finally(() => rmSync(folder, { recursive: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return use(folder);
 }
