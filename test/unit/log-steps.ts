@@ -88,7 +88,7 @@ export class Historian {
       case 'hold-again':
         return token === undefined
           ? undefined
-          : make.hold(lock, session, { token, mode: 1, depth: size });
+          : make.hold(lock, session, { token, mode: 1, depth: 1 + size });
       case 'hold-end':
         this.holds.set(
           lock,
